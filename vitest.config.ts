@@ -1,0 +1,27 @@
+import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        // Unit and integration tests run inside workerd, as the Workers do.
+        plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
+        test: {
+          name: 'workerd',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/e2e/**', 'test/repository/**'],
+        },
+      },
+      {
+        // Tests of the repository itself and end-to-end tests with real processes and real clients run in Node.
+        test: {
+          name: 'node',
+          include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+})
