@@ -1,0 +1,60 @@
+/**
+ * Ports of the local environment: is one free, which one is, and listening with an error that says what to do.
+ *
+ * Everything listens on 127.0.0.1 only, because the local IdP asks for no password. A port found free can be taken by
+ * somebody else a moment later; that is accepted, as the server that then fails names the port.
+ */
+import { createServer, type Server } from 'node:net'
+
+const HOST = '127.0.0.1'
+
+/** A mistake of the person at the keyboard: the message is all they need to see, without a stack. */
+export class UsageError extends Error {
+  override name = 'UsageError'
+}
+
+export async function listen(server: Server, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, HOST, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('the server has no port')
+  return address.port
+}
+
+/** @param owner - what wants the port and how to give it another one, for the message */
+export async function requireFreePort(port: number, owner: string): Promise<void> {
+  const probe = createServer()
+  try {
+    await listen(probe, port)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error
+    const why = code === 'EADDRINUSE' ? 'is in use by another process' : 'needs privileges you do not have'
+    throw new UsageError(`Port ${port} ${why}. It is meant for ${owner}.`)
+  } finally {
+    probe.close()
+  }
+}
+
+/** Ports that nobody listens on, held open together while they are chosen so that they differ. */
+export async function freePorts(count: number): Promise<number[]> {
+  const probes = Array.from({ length: count }, () => createServer())
+  const ports = await Promise.all(probes.map((probe) => listen(probe, 0)))
+  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
+  return ports
+}
+
+/** Runs a command line tool: a usage error is printed as one line, anything else is a bug and keeps its stack. */
+export async function main(run: () => Promise<void>): Promise<void> {
+  try {
+    await run()
+  } catch (error) {
+    console.error(error instanceof UsageError ? `\n${error.message}\n` : error)
+    process.exitCode = 1
+  }
+}
