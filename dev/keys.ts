@@ -1,0 +1,148 @@
+/**
+ * `npm run keys`: the command line over `keys/rotation.ts` (what may happen when) and `keys/file.ts` (the file).
+ *
+ * Every command ends with what to do now. Private key material goes to the file only, never to the terminal: a
+ * terminal's output ends up in scroll-back buffers and CI logs.
+ */
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { isExposed, KeyFileError, makeKey, readSet, refuseExisting, writeSet } from './keys/file.ts'
+import { type Context, DEFAULT_PATH, nextSteps, putCommand, refusalText, table } from './keys/report.ts'
+import {
+  ALGORITHMS,
+  type Algorithm,
+  addNext,
+  firstSet,
+  type KeySet,
+  nextOf,
+  promote,
+  type Refusal,
+  retire,
+  TOKEN_MAX_SECONDS,
+} from './keys/rotation.ts'
+
+interface Options {
+  file: string
+  tokenMaxSeconds: number
+}
+
+const FORCE = [
+  '--force',
+  'do not wait; for a stolen key. Tokens may be refused downstream meanwhile',
+] as const
+
+const program = new Command('npm run keys --')
+  .description("Makes and rotates the gateway's signing keys, a private JWK Set in a file.")
+  .option('--file <path>', 'the key set', DEFAULT_PATH)
+  .option(
+    '--token-max-seconds <n>',
+    "the gateway's TOKEN_MAX_SECONDS: how long tokens live",
+    wholeSeconds,
+    TOKEN_MAX_SECONDS,
+  )
+  .addHelpText(
+    'after',
+    `
+The order is publish, sign, retire. After each step, put the file as the gateway's secret:
+  npx wrangler secret put SIGNING_KEYS < FILE
+
+  1. next      publishes a key that does not sign yet.
+               Wait 11 minutes: services downstream keep a key set for 10, the gateway's roll-out takes 1.
+  2. promote   lets it sign. The key that signed before stays published, without its private half.
+               Wait until the last token it signed has expired: TOKEN_MAX_SECONDS and 2 minutes.
+  3. retire    stops publishing it.
+
+A step that comes too early is refused with the time from which it is safe. "show" tells where you are.
+
+A stolen key: next, promote --force, retire --force, then put the file.
+
+Algorithms: ES256 is small and fast. RS256 is for services that know nothing else; a secret is at most 5 KB, which
+holds two private RSA keys of 2048 bits and three public ones. EdDSA is Ed25519.`,
+  )
+
+program
+  .command('generate')
+  .description('make the file with a first key; refuses to overwrite one')
+  .addOption(new Option('--alg <algorithm>', 'its algorithm').choices(ALGORITHMS).default('ES256'))
+  .action(async ({ alg }: { alg: Algorithm }) => {
+    const { context } = start()
+    await refuseExisting(context.path)
+    const key = await makeKey(alg, context.now)
+    const { set } = orRefuse(firstSet(key, context.now), context)
+    await writeSet(context.path, set, true)
+    done(set, context, `Made ${context.path} with one ${alg} key, which signs: ${key.kid}`)
+  })
+
+program
+  .command('next')
+  .description('publish a key that does not sign yet')
+  .addOption(new Option('--alg <algorithm>', "its algorithm (default: the active key's)").choices(ALGORITHMS))
+  .action(async (options: { alg?: Algorithm }) => {
+    const { context, set: before } = await open()
+    const key = await makeKey(options.alg ?? before.keys[0]?.alg ?? 'ES256', context.now)
+    const { set } = orRefuse(addNext(before, key), context)
+    await writeSet(context.path, set)
+    done(set, context, `Added an ${key.alg} key, which is published and does not sign yet: ${key.kid}`)
+  })
+
+program
+  .command('promote')
+  .description('let the next key sign; the key that signed stays published')
+  .option(...FORCE)
+  .action(async ({ force }: { force?: true }) => {
+    const { context, set: before } = await open()
+    const { set } = orRefuse(promote(before, context.now, force), context)
+    await writeSet(context.path, set)
+    done(set, context, `${nextOf(before)?.kid} signs now. ${before.keys[0]?.kid} lost its private half.`)
+  })
+
+program
+  .command('retire')
+  .description('stop publishing keys whose tokens have all expired')
+  .option(...FORCE)
+  .action(async ({ force }: { force?: true }) => {
+    const { context, set: before } = await open()
+    const { set, dropped } = orRefuse(retire(before, context.now, context.tokenMaxSeconds, force), context)
+    await writeSet(context.path, set)
+    done(set, context, `Dropped ${dropped.join(', ')}.`)
+  })
+
+program
+  .command('show')
+  .description('list the keys, what to do next and when it is safe')
+  .action(async () => {
+    const { context, set } = await open()
+    console.log(table(set, context))
+    if (await isExposed(context.path)) {
+      console.error(`\nOther users of this machine can read the file. Run: chmod 600 ${context.path}`)
+    }
+  })
+
+await program.parseAsync().catch((error: unknown) => {
+  if (!(error instanceof KeyFileError)) throw error
+  console.error(error.message)
+  process.exitCode = 1
+})
+
+function start(): { context: Context } {
+  const { file, tokenMaxSeconds } = program.opts<Options>()
+  return { context: { path: file, now: new Date(), tokenMaxSeconds } }
+}
+
+async function open(): Promise<{ context: Context; set: KeySet }> {
+  const { context } = start()
+  return { context, set: await readSet(context.path) }
+}
+
+function orRefuse<T extends { ok: true }>(transition: T | Refusal, context: Context): T {
+  if (transition.ok) return transition
+  throw new KeyFileError(refusalText(transition, context))
+}
+
+function done(set: KeySet, context: Context, what: string): void {
+  console.log(`${what}\n\nNow:  ${putCommand(context.path)}\n${nextSteps(set, context)}`)
+}
+
+function wholeSeconds(value: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(value)) throw new InvalidArgumentError('It must be a whole number of seconds.')
+  return Number(value)
+}
