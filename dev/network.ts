@@ -5,13 +5,9 @@
  * somebody else a moment later; that is accepted, as the server that then fails names the port.
  */
 import { createServer, type Server } from 'node:net'
+import { UsageError } from './cli.ts'
 
 const HOST = '127.0.0.1'
-
-/** A mistake of the person at the keyboard: the message is all they need to see, without a stack. */
-export class UsageError extends Error {
-  override name = 'UsageError'
-}
 
 export async function listen(server: Server, port: number): Promise<number> {
   await new Promise<void>((resolve, reject) => {
@@ -47,14 +43,4 @@ export async function freePorts(count: number): Promise<number[]> {
   const ports = await Promise.all(probes.map((probe) => listen(probe, 0)))
   await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
   return ports
-}
-
-/** Runs a command line tool: a usage error is printed as one line, anything else is a bug and keeps its stack. */
-export async function main(run: () => Promise<void>): Promise<void> {
-  try {
-    await run()
-  } catch (error) {
-    console.error(error instanceof UsageError ? `\n${error.message}\n` : error)
-    process.exitCode = 1
-  }
 }

@@ -1,0 +1,47 @@
+/**
+ * What the command line tools of this folder share: errors, signals and a little colour.
+ *
+ * Colour follows the terminal and `NO_COLOR`, through Node's own `styleText`.
+ */
+import { styleText } from 'node:util'
+
+/** A mistake of the person at the keyboard: the message is all they need to see, without a stack. */
+export class UsageError extends Error {
+  override name = 'UsageError'
+}
+
+/** Runs a command line tool: a usage error is printed as it is, anything else is a bug and keeps its stack. */
+export async function main(run: () => Promise<void>): Promise<void> {
+  try {
+    await run()
+  } catch (error) {
+    console.error(error instanceof UsageError ? `\n${error.message}\n` : error)
+    process.exitCode = 1
+  }
+}
+
+type Style = Parameters<typeof styleText>[0]
+
+export const paint = (style: Style, text: string): string =>
+  styleText(style, text, { stream: process.stdout, validateStream: true })
+
+/** What a signal stops, in the order in which it was started; stopped in the reverse order. */
+export class Running {
+  readonly #closers: (() => Promise<void>)[] = []
+
+  add<T extends { close(): Promise<void> }>(started: T): T {
+    this.#closers.push(() => started.close())
+    return started
+  }
+
+  async close(): Promise<void> {
+    for (let close = this.#closers.pop(); close; close = this.#closers.pop()) await close()
+  }
+}
+
+/** Settles on Ctrl-C or SIGTERM. Calling it early keeps a signal during start-up from leaving children behind. */
+export function signalled(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(signal))
+  })
+}
