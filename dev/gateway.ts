@@ -10,7 +10,7 @@ import { main, Running, signalled, UsageError } from './cli.ts'
 import { requireFreePort } from './network.ts'
 import { seed } from './seed.ts'
 import { developerSecrets, type Secrets, secretsFile } from './signing_keys.ts'
-import { runWorker, STATE, type WorkerProcess } from './wrangler.ts'
+import { runWorker, STATE, type Vars, type WorkerProcess } from './wrangler.ts'
 
 export const GATEWAY_PORT = 8787
 
@@ -19,8 +19,8 @@ const POLL_MS = 100
 
 export interface GatewayOptions extends Secrets {
   port: number
-  /** Vars of the Worker, over those of `wrangler.toml`. `ISSUER` follows the port unless it is given. */
-  vars?: Readonly<Record<string, string>>
+  /** Over those of `wrangler.toml`; `undefined` takes one away. `ISSUER` follows the port unless it is given. */
+  vars?: Vars
   /** Where documents and the signing key live. Default: the developer's own. */
   persistTo?: string
   onLine?: (line: string) => void
@@ -42,7 +42,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { port, persistTo = STATE, vars = {} } = options
   await requireFreePort(port, 'the gateway')
   const secrets = await secretsFile(persistTo, options)
-  const worker = runWorker({
+  const worker = await runWorker({
     config: 'wrangler.toml',
     port,
     persistTo,
@@ -104,16 +104,18 @@ export function parsePort(text: string): number {
   return port
 }
 
-async function run({ port, var: vars }: { port: number; var: Record<string, string> }): Promise<void> {
+async function run({ port, var: vars = {} }: { port: number; var?: Record<string, string> }): Promise<void> {
   const stop = signalled()
   const running = new Running()
   const upstream = vars.UPSTREAM_ORIGIN
+  // The audience in wrangler.toml is the demo's, which another IdP has never heard of.
+  const elsewhere = upstream ? { UPSTREAM_ISSUER: upstream, UPSTREAM_AUDIENCE: undefined } : {}
   try {
     await seed(vars.ENVIRONMENT)
     const gateway = running.add(
       await startGateway({
         port,
-        vars: { ...(upstream && { UPSTREAM_ISSUER: upstream }), ...vars },
+        vars: { ...elsewhere, ...vars },
         ...(await developerSecrets()),
         onLine: (line) => console.log(line),
       }),
@@ -129,7 +131,7 @@ if (import.meta.main) {
   const command = new Command('npm run gateway --')
     .description('Starts the gateway alone, in front of any identity provider.')
     .option('--port <port>', 'where it listens', parsePort, GATEWAY_PORT)
-    .option('--var <NAME:VALUE>', 'a var of the gateway, over wrangler.toml; repeatable', collectVar, {})
+    .option('--var <NAME:VALUE>', 'a var of the gateway, over wrangler.toml; repeatable', collectVar)
     .addHelpText('after', HELP)
     .action((options) => main(() => run(options)))
   await command.parseAsync()

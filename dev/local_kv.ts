@@ -19,7 +19,7 @@ import {
   userKey,
 } from '../src/core/documents.ts'
 import { UsageError } from './cli.ts'
-import { PROJECT, QUIET, STATE } from './wrangler.ts'
+import { PROJECT, STATE, wranglerSettings } from './wrangler.ts'
 
 /** The part of a KV namespace that is used here; wrangler's proxy has no types of its own for it. */
 interface Namespace {
@@ -44,7 +44,7 @@ export interface LocalDocuments {
 
 /** @param persistTo - the folder given to `wrangler dev --persist-to` */
 export async function openDocuments(environment = 'production', persistTo = STATE): Promise<LocalDocuments> {
-  Object.assign(process.env, QUIET)
+  Object.assign(process.env, wranglerSettings(persistTo))
   const platform = await getPlatformProxy<{ ENTITLEMENTS: Namespace }>({
     configPath: join(PROJECT, 'wrangler.toml'),
     persist: { path: join(persistTo, 'v3') },

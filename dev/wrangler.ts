@@ -5,9 +5,11 @@
  * alone can leave the others behind. Nothing is sent anywhere: no telemetry, no update check, no request for `cf.json`.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { experimental_readRawConfig } from 'wrangler'
 
 /** The repository's root: where the wrangler configurations are. */
 export const PROJECT = dirname(import.meta.dirname)
@@ -15,22 +17,28 @@ export const PROJECT = dirname(import.meta.dirname)
 /** The developer's own state, shared by every local Worker. Git ignores it. */
 export const STATE = join(PROJECT, '.wrangler', 'state')
 
-/** Keeps wrangler and miniflare from reaching for the network or talking about themselves. */
-export const QUIET = {
+/** Settings that keep wrangler and miniflare off the network, and what they write in the state folder. */
+export const wranglerSettings = (persistTo: string): Record<string, string> => ({
   WRANGLER_SEND_METRICS: 'false',
+  WRANGLER_SEND_ERROR_REPORTS: 'false',
   WRANGLER_HIDE_BANNER: 'true',
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
-} as const
+  WRANGLER_LOG_PATH: join(persistTo, 'logs'),
+  WRANGLER_REGISTRY_PATH: join(persistTo, 'registry'),
+})
 
 const STOP_GRACE_MS = 3_000
 const KEPT_LINES = 40
+
+export type Vars = Readonly<Record<string, string | undefined>>
 
 export interface WorkerOptions {
   /** The wrangler configuration, relative to the project: `wrangler.toml`. */
   config: string
   port: number
   persistTo: string
-  vars?: Readonly<Record<string, string>>
+  /** Vars over those of the configuration; `undefined` takes one away. */
+  vars?: Vars
   /** Files of `NAME=value` lines; the way for secrets, which must not stand in a command line. */
   envFiles?: readonly string[]
   onLine?: (line: string) => void
@@ -45,8 +53,8 @@ export interface WorkerProcess {
   close(): Promise<void>
 }
 
-export function runWorker(options: WorkerOptions): WorkerProcess {
-  const { config, port, persistTo, vars = {}, envFiles = [] } = options
+export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> {
+  const { port, persistTo, vars = {}, envFiles = [] } = options
   const wrangler = join(
     dirname(createRequire(import.meta.url).resolve('wrangler/package.json')),
     'bin/wrangler.js',
@@ -56,20 +64,22 @@ export function runWorker(options: WorkerOptions): WorkerProcess {
     [
       wrangler,
       'dev',
-      ...['--config', join(PROJECT, config)],
+      ...['--config', await localConfig(options)],
       ...['--ip', '127.0.0.1', '--port', String(port), '--inspector-port', '0'],
       ...['--persist-to', persistTo, '--local', '--show-interactive-dev-session=false'],
       ...envFiles.flatMap((file) => ['--env-file', file]),
-      ...Object.entries(vars).flatMap(([name, value]) => ['--var', `${name}:${value}`]),
+      ...Object.entries(vars).flatMap(([name, value]) =>
+        value === undefined ? [] : ['--var', `${name}:${value}`],
+      ),
     ],
     {
       cwd: PROJECT,
-      env: { ...process.env, ...QUIET },
+      env: { ...process.env, ...wranglerSettings(persistTo) },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     },
   )
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const exited = new Promise<void>((ended) => child.once('exit', () => ended()))
   const lines: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
@@ -90,6 +100,21 @@ export function runWorker(options: WorkerOptions): WorkerProcess {
       signalGroup(child, 'SIGKILL')
     },
   }
+}
+
+/** The project's configuration without the vars that are not wanted here, for which wrangler has no option. */
+async function localConfig({ config, port, persistTo, vars = {} }: WorkerOptions): Promise<string> {
+  const { rawConfig } = experimental_readRawConfig({ config: join(PROJECT, config) })
+  const kept = Object.entries(rawConfig.vars ?? {}).filter(([name]) => !(name in vars))
+  const local = {
+    ...rawConfig,
+    main: resolve(PROJECT, rawConfig.main ?? ''),
+    vars: Object.fromEntries(kept),
+  }
+  const file = join(persistTo, `wrangler.${port}.json`)
+  await mkdir(persistTo, { recursive: true })
+  await writeFile(file, JSON.stringify(local, null, 2))
+  return file
 }
 
 const isRunning = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null
