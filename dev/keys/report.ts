@@ -9,6 +9,7 @@ import {
   type Refusal,
   retireSafeAt,
   SECRET_MAX_BYTES,
+  SET_MAX_KEYS,
   type SigningKey,
   sizeBytes,
   stateOf,
@@ -64,6 +65,8 @@ export function refusalText(refusal: Refusal, context: Context): string {
       return `There is no next key. Publish one first with: ${toolCommand(context.path, 'next')}`
     case 'nothing_retired':
       return 'There is no retired key to drop.'
+    case 'too_many':
+      return `The gateway takes ${SET_MAX_KEYS} keys at most. Drop old ones first with: ${toolCommand(context.path, 'retire')}`
     case 'too_large':
       return `The secret would have ${bytes(refusal.bytes)}; Cloudflare takes ${bytes(SECRET_MAX_BYTES)}. Drop old keys first with: ${toolCommand(context.path, 'retire')}`
     case 'too_early':

@@ -50,8 +50,11 @@ export const TOKEN_MAX_SECONDS = 300
 /** Cloudflare takes secrets of at most 5 KB; a larger set could not be put. */
 export const SECRET_MAX_BYTES = 5120
 
+/** The gateway refuses longer sets. */
+export const SET_MAX_KEYS = 8
+
 export type Refusal =
-  | { ok: false; reason: 'next_exists' | 'no_next' | 'nothing_retired' }
+  | { ok: false; reason: 'next_exists' | 'no_next' | 'nothing_retired' | 'too_many' }
   | { ok: false; reason: 'too_large'; bytes: number }
   | { ok: false; reason: 'too_early'; safeAt: Date }
   | { ok: false; reason: 'time_unknown' }
@@ -83,6 +86,7 @@ export function firstSet(key: SigningKey, now: Date): Transition {
 /** Publishes a key that does not sign yet. */
 export function addNext(set: KeySet, key: SigningKey): Transition {
   if (nextOf(set)) return { ok: false, reason: 'next_exists' }
+  if (set.keys.length >= SET_MAX_KEYS) return { ok: false, reason: 'too_many' }
   return fitting({ keys: [...set.keys, key] })
 }
 

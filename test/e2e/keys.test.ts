@@ -23,6 +23,7 @@ import {
   stateOf,
   type Transition,
 } from '../../dev/keys/rotation.ts'
+import { loadKeyring } from '../../src/gateway/keys/keyring.ts'
 
 const T0 = new Date('2026-11-22T09:00:00Z')
 const at = (seconds: number) => new Date(T0.getTime() + seconds * 1000)
@@ -124,6 +125,12 @@ describe('transitions', async () => {
     }
   })
 
+  test('a set that is as long as the gateway takes gets no further key', () => {
+    const retired = publicHalf(a)
+    const set = { keys: [b, ...Array.from({ length: 7 }, () => retired)] }
+    expect(addNext(set, c)).toEqual({ ok: false, reason: 'too_many' })
+  })
+
   test('a set that a secret cannot hold is refused before it is written', async () => {
     const rsa = await Promise.all([0, 1, 2].map(() => makeKey('RS256', T0)))
     const padding = Array.from({ length: 5 }, (_, i) => ({ ...publicHalf(rsa[0] as never), kid: `${i}` }))
@@ -180,9 +187,12 @@ describe('the tool', () => {
     return new SignJWT({}).setProtectedHeader(header).sign(await importJWK(key, key.alg))
   }
 
-  /** Verifies as a service downstream does that has just fetched what the gateway publishes of this set. */
+  /** Verifies as a service downstream does that has just fetched what the gateway makes of the file. */
   async function verify(token: string): Promise<string> {
-    const published = { keys: (await read()).keys.map(publicHalf) }
+    const loaded = await loadKeyring(await readFile(file, 'utf8'))
+    if (!loaded.ok) throw new Error(loaded.problems.join())
+    const published = { keys: [...loaded.keyring.published] }
+    expect(published.keys.some(isPrivate)).toBe(false)
     return jwtVerify(token, createLocalJWKSet(published)).then(
       () => 'valid',
       (error) => error.code,
