@@ -18,9 +18,11 @@ const PARTS: Record<string, readonly string[]> = {
   entry: ['core', 'gateway', 'guard', 'client'],
 }
 
-/** The parts that are Workers: their folders are features, which meet only in these files. */
-const WORKERS = ['gateway', 'control']
-const COMPOSITION = ['app.ts', 'worker.ts']
+/** The parts that are Workers, each with the modules in which its features (its folders) meet. */
+const WORKERS: Record<string, readonly string[]> = {
+  gateway: ['worker.ts', 'app.ts', 'gateway.ts', 'errors.ts'],
+  control: ['worker.ts', 'app.ts'],
+}
 
 /** The types, never values, that one feature may take from another: `feature: [from, …]`. */
 const SHARED_TYPES: Record<string, readonly string[]> = {
@@ -119,8 +121,9 @@ function importProblem(
   if (from.part !== to.part) {
     return PARTS[from.part]?.includes(to.part) ? undefined : `${from.part} imports ${to.part}: ${target}`
   }
-  if (!WORKERS.includes(from.part) || COMPOSITION.includes(from.rest)) return undefined
-  if (COMPOSITION.includes(to.rest)) return `imports ${target}, where features meet`
+  const meetingPlaces = WORKERS[from.part]
+  if (!meetingPlaces || meetingPlaces.includes(from.rest)) return undefined
+  if (meetingPlaces.includes(to.rest)) return `imports ${target}, where features meet`
   if (to.feature === undefined || to.feature === from.feature) return undefined
   const shared = typeOnly && SHARED_TYPES[`${from.part}/${from.feature}`]?.includes(to.feature)
   return shared
