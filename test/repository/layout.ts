@@ -20,7 +20,7 @@ const PARTS: Record<string, readonly string[]> = {
 
 /** The parts that are Workers, each with the modules in which its features (its folders) meet. */
 const WORKERS: Record<string, readonly string[]> = {
-  gateway: ['worker.ts', 'app.ts', 'gateway.ts', 'errors.ts'],
+  gateway: ['worker.ts', 'app.ts', 'routes.ts', 'gateway.ts', 'errors.ts'],
   control: ['worker.ts', 'app.ts'],
 }
 
