@@ -1,6 +1,7 @@
 /**
  * Logs in without a person and without a browser: authorization code and PKCE with `openid-client`, and the log-in page
- * answered by plain HTTP with a cookie jar. Used by `npm run demo` and by end-to-end tests.
+ * answered by plain HTTP with a cookie jar. The client also verifies the signatures of ID tokens. Used by `npm run demo`
+ * and by end-to-end tests.
  */
 import * as oidc from 'openid-client'
 import { DEMO_SERVICE } from './idp.ts'
@@ -25,7 +26,7 @@ export async function logIn(options: LogIn) {
     client.id,
     undefined,
     oidc.ClientSecretBasic(client.secret),
-    { execute: [oidc.allowInsecureRequests] },
+    { execute: [oidc.allowInsecureRequests, oidc.enableNonRepudiationChecks] },
   )
   const pkceCodeVerifier = oidc.randomPKCECodeVerifier()
   const expectedState = oidc.randomState()
