@@ -19,7 +19,7 @@ export const ENVIRONMENT_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/
 const flagKey = z.string().regex(FLAG_KEY)
 const instant = z.iso.datetime({ offset: false })
 const version = z.int().nonnegative()
-const subjectId = z.string().min(1).max(256)
+const subjectId = z.string().min(1)
 
 /** A half-open window `[from, to)` in RFC 3339 UTC; `to: null` never ends. */
 const window = { from: instant, to: instant.nullable() }

@@ -1,34 +1,24 @@
 /**
  * Bindings and vars -> `Config`, the only place that reads the environment. Pure.
  *
- * All problems are reported at once, by name, and never with a value: a secret pasted into the wrong var must not
- * come out in an answer of `/healthz`. What is configured is on; there are no `enabled` flags.
+ * All problems are reported at once, by name, and never with a value: a secret pasted into the wrong var must not come
+ * out in an answer of `/healthz`. What is configured is on; there are no `enabled` flags.
  */
 import * as z from 'zod'
 import { ENVIRONMENT_NAME } from '../core/documents.ts'
 
 /** The asymmetric JWS algorithms that upstream may use. HMAC and `none` cannot be configured. */
-export const UPSTREAM_ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-] as const
-
-export type UpstreamAlgorithm = (typeof UPSTREAM_ALGORITHMS)[number]
+const UPSTREAM_ALGORITHMS = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  ...['ES256', 'ES384', 'ES512', 'EdDSA'],
+]
 
 /** The part of a Workers KV namespace that the gateway uses. */
 export interface EntitlementsKV {
   get(keys: string[], options: { type: 'text'; cacheTtl?: number }): Promise<Map<string, string | null>>
 }
 
-/** What the Worker's environment must hold; see DESIGN or the README for the vars. */
+/** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS` is a secret. */
 export interface GatewayBindings {
   ENTITLEMENTS: EntitlementsKV
   ENVIRONMENT: string
@@ -45,4 +35,150 @@ export interface GatewayBindings {
   STALE_MAX_SECONDS?: string
   ORG_CLAIM?: string
   SIGNING_KEYS: string
+}
+
+export type ProfileName = 'oidc' | 'workos'
+
+export interface Config {
+  readonly environment: string
+  /** The gateway's public origin. */
+  readonly issuer: string
+  /** The `iss` of minted tokens. */
+  readonly tokenIssuer: string
+  readonly tokenMaxSeconds: number
+  readonly staleMaxSeconds: number
+  readonly orgClaim: string
+  readonly upstream: {
+    readonly profile: ProfileName
+    readonly origin: string
+    readonly issuer: string
+    readonly audience: string | undefined
+    readonly clientId: string | undefined
+    readonly algorithms: readonly string[]
+    readonly timeoutMs: number
+  }
+}
+
+/** Whether minted tokens carry upstream's `iss`, so that both key sets speak for one issuer. */
+export const preservesIssuer = (config: Config): boolean => config.tokenIssuer === config.upstream.issuer
+
+export type ConfigResult =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly problems: readonly string[] }
+
+/** `https`, or `http` on a loopback host. */
+export function isSecureUrl(value: string): boolean {
+  if (!URL.canParse(value)) return false
+  const { protocol, hostname } = new URL(value)
+  return (
+    protocol === 'https:' || (protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(hostname))
+  )
+}
+
+const required = 'is required'
+const url = z.string(required).refine(isSecureUrl, {
+  message: 'must be an https URL (http is accepted for localhost, 127.0.0.1 and [::1])',
+  abort: true,
+})
+const origin = url.refine(
+  (value) => URL.canParse(value) && new URL(value).origin === value,
+  'must be an origin such as https://auth.example.com, without a path or a trailing slash',
+)
+const integer = (fallback: number, minimum: number, maximum: number) =>
+  z
+    .string()
+    .default(String(fallback))
+    .refine(
+      (value) => /^\d{1,9}$/.test(value) && Number(value) >= minimum && Number(value) <= maximum,
+      `must be a whole number from ${minimum} to ${maximum}`,
+    )
+    .transform(Number)
+
+const varsSchema = z.object({
+  ENTITLEMENTS: z.custom<EntitlementsKV>(
+    (value) => typeof (value as EntitlementsKV | undefined)?.get === 'function',
+    'must be a KV namespace binding',
+  ),
+  ENVIRONMENT: z.string(required).regex(ENVIRONMENT_NAME, 'must be a lower-case name such as production'),
+  ISSUER: origin,
+  UPSTREAM_PROFILE: z.enum(['oidc', 'workos'], 'must be oidc or workos'),
+  UPSTREAM_ORIGIN: origin,
+  UPSTREAM_ISSUER: url,
+  UPSTREAM_AUDIENCE: z.string().min(1, 'must not be empty').optional(),
+  UPSTREAM_CLIENT_ID: z
+    .string()
+    .regex(/^[\w.-]+$/, 'must be a client id such as client_01ABC')
+    .optional(),
+  UPSTREAM_ALGORITHMS: z
+    .string()
+    .default('RS256,ES256')
+    .transform((value) => value.split(',').map((name) => name.trim()))
+    .refine(
+      (names) => names.every((name) => UPSTREAM_ALGORITHMS.includes(name)),
+      `must be a comma-separated list of ${UPSTREAM_ALGORITHMS.join(', ')}`,
+    ),
+  UPSTREAM_TIMEOUT_MS: integer(10_000, 100, 25_000),
+  TOKEN_ISSUER: z
+    .union([z.enum(['gateway', 'preserve']), url], 'must be gateway, preserve or an https URL')
+    .optional(),
+  TOKEN_MAX_SECONDS: integer(300, 30, 86_400),
+  STALE_MAX_SECONDS: integer(3600, 0, 604_800),
+  ORG_CLAIM: z.string().min(1, 'must not be empty').default('org_id'),
+  SIGNING_KEYS: z.string('is required: make one with `npm run keys -- generate`'),
+})
+
+/** Reads and checks the environment; `SIGNING_KEYS` is only looked for here and parsed by the keyring. */
+export function parseConfig(bindings: object): ConfigResult {
+  const parsed = varsSchema.safeParse(bindings)
+  const problems = [
+    ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+    ...contradictions(bindings),
+  ]
+  if (!parsed.success || problems.length > 0) return { ok: false, problems }
+  const vars = parsed.data
+
+  const issuerPolicy = vars.TOKEN_ISSUER ?? (vars.UPSTREAM_PROFILE === 'workos' ? 'preserve' : 'gateway')
+  const tokenIssuer =
+    issuerPolicy === 'gateway'
+      ? vars.ISSUER
+      : issuerPolicy === 'preserve'
+        ? vars.UPSTREAM_ISSUER
+        : issuerPolicy
+  return {
+    ok: true,
+    config: {
+      environment: vars.ENVIRONMENT,
+      issuer: vars.ISSUER,
+      tokenIssuer,
+      tokenMaxSeconds: vars.TOKEN_MAX_SECONDS,
+      staleMaxSeconds: vars.STALE_MAX_SECONDS,
+      orgClaim: vars.ORG_CLAIM,
+      upstream: {
+        profile: vars.UPSTREAM_PROFILE,
+        origin: vars.UPSTREAM_ORIGIN,
+        issuer: vars.UPSTREAM_ISSUER,
+        audience: vars.UPSTREAM_AUDIENCE,
+        clientId: vars.UPSTREAM_CLIENT_ID,
+        algorithms: vars.UPSTREAM_ALGORITHMS,
+        timeoutMs: vars.UPSTREAM_TIMEOUT_MS,
+      },
+    },
+  }
+}
+
+/** What each var allows but all together do not. */
+function contradictions(bindings: Partial<Record<keyof GatewayBindings, unknown>>): string[] {
+  const problems: string[] = []
+  if (bindings.ISSUER !== undefined && bindings.ISSUER === bindings.UPSTREAM_ORIGIN) {
+    problems.push('UPSTREAM_ORIGIN: must not be the gateway itself (ISSUER)')
+  }
+  if (bindings.UPSTREAM_PROFILE === 'oidc' && bindings.UPSTREAM_AUDIENCE === undefined) {
+    problems.push(
+      'UPSTREAM_AUDIENCE: is required for the oidc profile: the aud of the access tokens to accept',
+    )
+  }
+  if (bindings.UPSTREAM_PROFILE === 'workos' && bindings.UPSTREAM_CLIENT_ID === undefined) {
+    problems.push('UPSTREAM_CLIENT_ID: is required for the workos profile: whose key set to use')
+  }
+  return problems
 }

@@ -1,3 +1,4 @@
-export default {
-  fetch: () => new Response('not yet', { status: 503 }),
-}
+/** The gateway Worker's entry. */
+import { createGateway } from './app.ts'
+
+export default createGateway()

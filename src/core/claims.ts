@@ -1,0 +1,72 @@
+/**
+ * The claims that Remint puts into a token and reads out of it. Pure.
+ *
+ * `feature_flags` is an array of keys, sorted and unique, because clients compare it in order.
+ */
+import * as z from 'zod'
+
+/** How the entitlements of a token came about: the fall-backs of the gateway in their order. */
+export type EntitlementSource = 'fresh' | 'stale' | 'degraded'
+
+/** `feature_flags_meta`: where the flags come from. */
+export interface FeatureFlagsMeta {
+  /** The environment whose documents were read. */
+  readonly env: string
+  /** Versions of the catalog's and the organization's document, and of the user's where there is one: `"87.12"`. */
+  readonly ver: string
+  /** When the documents were read; epoch seconds. */
+  readonly as_of: number
+  readonly src: EntitlementSource
+}
+
+export const featureFlagsMetaSchema = z.object({
+  env: z.string(),
+  ver: z.string(),
+  as_of: z.int(),
+  src: z.enum(['fresh', 'stale', 'degraded']),
+})
+
+export type Claims = Readonly<Record<string, unknown>>
+
+/** A string claim, or nothing. */
+export const stringClaim = (claims: Claims, name: string): string | undefined => {
+  const value = claims[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+/** The flags that a token carries; a claim of another shape grants nothing. */
+export function featureFlags(claims: Claims): readonly string[] {
+  const value = claims.feature_flags
+  return Array.isArray(value) && value.every((flag) => typeof flag === 'string') ? value : []
+}
+
+/**
+ * The audiences of a token. Some identity providers join several with spaces into one string, which RFC 7519 section
+ * 4.1.3 does not know; an audience is a URI or a name and holds no space.
+ */
+export function audiences(claims: Claims): readonly string[] {
+  const { aud } = claims
+  if (typeof aud === 'string') return aud.split(' ')
+  return Array.isArray(aud) ? aud.filter((one) => typeof one === 'string') : []
+}
+
+/** Who a token is about, as documents name them. */
+export interface SubjectIds {
+  readonly orgId: string | undefined
+  readonly userId: string | undefined
+}
+
+/** Longer ids do not fit into a KV key (512 bytes), so that nothing can have been published for them. */
+const MAX_SUBJECT_ID_BYTES = 440
+
+/** Who a token is about. A claim that cannot name a document names nobody. */
+export const subjectOf = (claims: Claims, orgClaim: string): SubjectIds => ({
+  orgId: subjectId(claims[orgClaim]),
+  userId: subjectId(claims.sub),
+})
+
+function subjectId(claim: unknown): string | undefined {
+  const id = Number.isSafeInteger(claim) ? String(claim) : claim
+  if (typeof id !== 'string' || id === '') return undefined
+  return new TextEncoder().encode(id).byteLength <= MAX_SUBJECT_ID_BYTES ? id : undefined
+}

@@ -1,0 +1,99 @@
+/**
+ * From a named reason to what the client is told: one exhaustive switch per form of error.
+ *
+ * The client learns a stable code and the request id; the reason itself goes to the log. Every fault that is not the
+ * client's is 503 with JSON and `Retry-After`, because that is what SDKs retry instead of ending the session.
+ */
+import { oauthError, problem, RETRY_AFTER_SECONDS } from './http.ts'
+import type { RefreshReason } from './pipeline/refresh.ts'
+import type { RequestReason } from './pipeline/request.ts'
+import type { HintReason } from './proxy/id_token_hint.ts'
+import type { QuestionReason } from './verification/json.ts'
+
+const RETRY = { 'retry-after': String(RETRY_AFTER_SECONDS) }
+
+export function tokenRequestError(reason: RequestReason, requestId: string): Response {
+  const invalid = (status: number, description: string) =>
+    oauthError(status, 'invalid_request', description, requestId)
+  switch (reason) {
+    case 'body_too_large':
+      return invalid(413, 'The request body is larger than 64 KiB.')
+    case 'content_type_unsupported':
+      return invalid(415, 'The content type is not one that the token endpoint takes.')
+    case 'body_unreadable':
+    case 'body_malformed':
+      return invalid(400, 'The request body cannot be read.')
+    case 'parameter_repeated':
+      return invalid(400, 'A parameter is included more than once.')
+    case 'parameter_missing':
+      return invalid(400, 'A required parameter is missing.')
+    case 'authorization_repeated':
+      return invalid(400, 'There is more than one Authorization header.')
+  }
+}
+
+export function refreshError(reason: RefreshReason | 'upstream_unreachable', requestId: string): Response {
+  const unavailable = (description: string) =>
+    oauthError(503, 'temporarily_unavailable', description, requestId, RETRY)
+  switch (reason) {
+    case 'upstream_timeout':
+    case 'upstream_unreachable':
+    case 'upstream_answer_too_large':
+      return unavailable('The identity provider did not answer. Try again.')
+    case 'keys_unreachable':
+      return unavailable('The identity provider’s keys cannot be had right now. Try again.')
+    case 'token_too_large':
+    case 'token_malformed':
+    case 'token_header_refused':
+    case 'token_is_ours':
+    case 'algorithm_refused':
+    case 'type_refused':
+    case 'key_unknown':
+    case 'signature_invalid':
+    case 'payload_malformed':
+    case 'issuer_mismatch':
+    case 'audience_mismatch':
+    case 'id_token_as_access_token':
+    case 'token_expired':
+    case 'token_not_yet_valid':
+      return unavailable('The identity provider’s access token does not verify.')
+  }
+}
+
+export function hintError(reason: HintReason, requestId: string): Response {
+  switch (reason) {
+    case 'body_too_large':
+      return problem(413, reason, 'The request body is larger than 64 KiB.', requestId)
+    case 'hint_of_another_client':
+      return problem(400, reason, 'The id_token_hint was not issued to this client_id.', requestId)
+  }
+}
+
+export function questionError(reason: QuestionReason, requestId: string): Response {
+  switch (reason) {
+    case 'body_too_large':
+      return problem(413, reason, 'The request body is larger than 64 KiB.', requestId)
+    case 'content_type_unsupported':
+      return problem(415, reason, 'Send application/json.', requestId)
+    case 'body_malformed':
+      return problem(
+        400,
+        reason,
+        'Send {"token": "…", "features": {"all": ["…"], "any": ["…"]}}, with flag keys in the lists and nothing else.',
+        requestId,
+      )
+    case 'token_missing':
+      return problem(
+        400,
+        reason,
+        'Send the token as "token" in the body or as Authorization: Bearer.',
+        requestId,
+      )
+    case 'token_repeated':
+      return problem(400, reason, 'Send the token in the body or in Authorization, not in both.', requestId)
+    case 'authorization_repeated':
+      return problem(400, reason, 'There is more than one Authorization header.', requestId)
+    case 'authorization_malformed':
+      return problem(400, reason, 'Authorization must be a Bearer token.', requestId)
+  }
+}

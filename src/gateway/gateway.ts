@@ -1,0 +1,70 @@
+/**
+ * What one isolate holds: configuration, keys, and what it keeps of KV and of upstream. Put together once per
+ * environment object, all problems of it reported at once.
+ */
+import { type Config, type GatewayBindings, parseConfig } from './config.ts'
+import { type Keyring, loadKeyring } from './keys/keyring.ts'
+import { type UpstreamKeys, upstreamKeys } from './keys/upstream_keys.ts'
+import { DocumentStore } from './pipeline/lookup.ts'
+import { oidcProfile } from './profiles/oidc.ts'
+import type { Profile } from './profiles/profile.ts'
+import { workosProfile } from './profiles/workos.ts'
+import { Identities } from './verification/identity.ts'
+
+export interface Gateway {
+  readonly config: Config
+  readonly keyring: Keyring
+  readonly profile: Profile
+  readonly keys: UpstreamKeys
+  readonly documents: DocumentStore
+  readonly identities: Identities
+  readonly fetcher: typeof fetch
+  readonly clock: () => number
+}
+
+export type GatewayResult =
+  | { readonly ok: true; readonly gateway: Gateway }
+  | { readonly ok: false; readonly problems: readonly string[] }
+
+const PROFILES = { oidc: oidcProfile, workos: workosProfile }
+
+export async function openGateway(
+  bindings: GatewayBindings,
+  fetcher: typeof fetch,
+  clock: () => number,
+): Promise<GatewayResult> {
+  const parsed = parseConfig(bindings)
+  const signingKeys: unknown = bindings.SIGNING_KEYS
+  const loaded = typeof signingKeys === 'string' ? await loadKeyring(signingKeys) : undefined
+  if (!parsed.ok || !loaded?.ok) {
+    return {
+      ok: false,
+      problems: [...(parsed.ok ? [] : parsed.problems), ...(loaded?.ok ? [] : (loaded?.problems ?? []))],
+    }
+  }
+  const { config } = parsed
+  const { keyring } = loaded
+  const profile = PROFILES[config.upstream.profile](config, fetcher, clock)
+  const jwksUri = async () => {
+    const endpoints = await profile.endpoints()
+    return endpoints.ok ? endpoints.value.jwks.href : undefined
+  }
+  return {
+    ok: true,
+    gateway: {
+      config,
+      keyring,
+      profile,
+      keys: upstreamKeys(jwksUri, config, keyring, fetcher, clock),
+      documents: new DocumentStore({
+        kv: bindings.ENTITLEMENTS,
+        environment: config.environment,
+        staleMaxSeconds: config.staleMaxSeconds,
+        clock,
+      }),
+      identities: new Identities(config, keyring),
+      fetcher,
+      clock,
+    },
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * What crosses the gateway in a request's and an answer's headers. Pure.
+ *
+ * What the client claims about itself (`X-Forwarded-*`) is dropped and said anew from configuration and from the edge,
+ * so that upstream can build its public addresses on it.
+ */
+import { type Config, preservesIssuer } from './config.ts'
+
+/** RFC 9110 section 7.6.1, and the fields that name a proxy rather than the resource. */
+const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]
+
+/** The client's headers, made ready for upstream. */
+export function requestHeaders(headers: Headers, config: Config): Headers {
+  const forwarded = new Headers(headers)
+  const { host, protocol } = new URL(config.issuer)
+  dropHopByHop(forwarded)
+  for (const name of [...forwarded.keys()]) {
+    if (name.startsWith('x-forwarded-') || name.startsWith('cf-')) forwarded.delete(name)
+  }
+  for (const name of ['host', 'forwarded', 'x-real-ip', 'true-client-ip', 'content-length'])
+    forwarded.delete(name)
+  const clientIp = headers.get('cf-connecting-ip')
+  if (clientIp !== null) forwarded.set('x-forwarded-for', clientIp)
+  forwarded.set('x-forwarded-host', host)
+  forwarded.set('x-forwarded-proto', protocol.slice(0, -1))
+  return forwarded
+}
+
+/** Upstream's answer for the client: same status, same stream. */
+export const passThrough = (response: Response, config: Config): Response =>
+  new Response(response.body, {
+    status: response.status,
+    statusText: response.statusText,
+    headers: responseHeaders(response.headers, config),
+  })
+
+/** Upstream's headers, made ready for the client. */
+export function responseHeaders(headers: Headers, config: Config): Headers {
+  const returned = new Headers(headers)
+  dropHopByHop(returned)
+  const location = returned.get('location')
+  if (location !== null) returned.set('location', rewriteLocation(location, config))
+  return returned
+}
+
+/** The connection's own fields, and those that it names. */
+function dropHopByHop(headers: Headers): void {
+  const named = headers.get('connection')?.split(',') ?? []
+  for (const name of [...HOP_BY_HOP, ...named.map((token) => token.trim())]) {
+    if (/^[\w!#$%&'*+.^`|~-]+$/.test(name)) headers.delete(name)
+  }
+}
+
+/**
+ * A redirect to upstream comes back to the gateway, and the `iss` of an authorization response (RFC 9207) names the
+ * issuer that the client asked. Everything else in it stays as upstream wrote it.
+ */
+export function rewriteLocation(location: string, config: Config): string {
+  const { origin, issuer } = config.upstream
+  let rewritten = location
+  for (const name of [origin, new URL(issuer).origin]) {
+    if (rewritten === name || /^[/?#]/.test(rewritten.startsWith(name) ? rewritten.slice(name.length) : '')) {
+      rewritten = config.issuer + rewritten.slice(name.length)
+      break
+    }
+  }
+  if (preservesIssuer(config)) return rewritten
+  return rewritten.replace(/([?&#]iss=)([^&#]*)/g, (whole, prefix: string, value: string) =>
+    decodeParameter(value) === issuer ? prefix + encodeURIComponent(config.tokenIssuer) : whole,
+  )
+}
+
+function decodeParameter(value: string): string | undefined {
+  try {
+    return decodeURIComponent(value.replaceAll('+', ' '))
+  } catch {
+    return undefined
+  }
+}

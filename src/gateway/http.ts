@@ -1,0 +1,81 @@
+/**
+ * What every route needs of HTTP: bodies read within bounds, and errors in the two forms that clients know.
+ *
+ * Answers to clients are generic, with a stable code and the request id; the named reason goes to the log.
+ */
+import { err, ok, type Result } from '../core/result.ts'
+
+/** A token request or a question about a token is a few KiB. */
+export const MAX_BODY_BYTES = 64 * 1024
+
+/** How long a client should wait after a fault that is not its own. */
+export const RETRY_AFTER_SECONDS = 2
+
+/** For everything that holds a token or a decision (RFC 6749 section 5.1). */
+export const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' } as const
+
+/**
+ * Reads a body as UTF-8 text, giving up as soon as it is longer than the limit. A read that fails midway throws, as
+ * `text()` would.
+ */
+export async function readBounded(
+  message: Request | Response,
+  maxBytes: number,
+): Promise<Result<string, 'body_too_large'>> {
+  const declared = message.headers.get('content-length')
+  if (declared !== null && !message.headers.has('content-encoding')) {
+    if (Number(declared) > maxBytes) return err('body_too_large')
+    return ok(new TextDecoder().decode(await message.arrayBuffer()))
+  }
+  if (!message.body) return ok('')
+  const reader = message.body.getReader() as ReadableStreamDefaultReader<Uint8Array>
+  const decoder = new TextDecoder()
+  let text = ''
+  let size = 0
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return ok(text + decoder.decode())
+    size += value.byteLength
+    if (size > maxBytes) {
+      await reader.cancel()
+      return err('body_too_large')
+    }
+    text += decoder.decode(value, { stream: true })
+  }
+}
+
+/** An OAuth error answer (RFC 6749 section 5.2). */
+export function oauthError(
+  status: number,
+  error: string,
+  description: string,
+  requestId: string,
+  headers: Record<string, string> = {},
+): Response {
+  return Response.json(
+    { error, error_description: description, request_id: requestId },
+    { status, headers: { ...NO_STORE, 'x-request-id': requestId, ...headers } },
+  )
+}
+
+/** A problem answer (RFC 9457) with a stable `code`. */
+export function problem(
+  status: number,
+  code: string,
+  detail: string,
+  requestId: string,
+  headers: Record<string, string> = {},
+): Response {
+  return Response.json(
+    { type: 'about:blank', status, code, detail, request_id: requestId },
+    {
+      status,
+      headers: {
+        'content-type': 'application/problem+json',
+        ...NO_STORE,
+        'x-request-id': requestId,
+        ...headers,
+      },
+    },
+  )
+}

@@ -1,0 +1,56 @@
+/**
+ * Stage 6: documents become the flags of a token, with the name of the fall-back that they came by. Pure.
+ *
+ * `fresh`, `stale`, `degraded`: least privilege, never a lock-out.
+ */
+import type { FeatureFlagsMeta, SubjectIds } from '../../core/claims.ts'
+import { type Evaluation, evaluate, evaluateRulesOnly } from '../../core/evaluate.ts'
+import type { Documents } from './lookup.ts'
+
+export interface Entitlements {
+  /** Sorted and unique. */
+  readonly flags: readonly string[]
+  /** Epoch seconds at which a window that holds one of the flags on ends, later than now; `null` when none ends. */
+  readonly until: number | null
+  readonly meta: FeatureFlagsMeta
+}
+
+/** @param now - epoch milliseconds */
+export function entitle(
+  documents: Documents,
+  ids: SubjectIds,
+  environment: string,
+  now: number,
+): Entitlements {
+  const { org, user } = documents
+  const catalog = documents.catalog?.document
+  const readings = [documents.catalog, org, user].filter((reading) => reading !== undefined)
+  const readAt = Math.min(now, ...readings.map((reading) => reading.readAt))
+  const versions = [catalog?.version ?? 0, org?.document?.version ?? 0]
+  if (user?.document) versions.push(user.document.version)
+  const meta = { env: environment, ver: versions.join('.'), as_of: Math.floor(readAt / 1000) }
+
+  if (!catalog) return { flags: [], until: null, meta: { ...meta, src: 'degraded' } }
+  if ((ids.orgId !== undefined && !org) || (ids.userId !== undefined && !user)) {
+    return { flags: evaluateRulesOnly(catalog), until: null, meta: { ...meta, src: 'degraded' } }
+  }
+  const subject = { ...ids, org: org?.document, user: user?.document }
+  const { flags, until } = evaluateWholeSeconds((at) => evaluate(catalog, subject, at), now)
+  const stale = readings.some((reading) => reading.stale)
+  return { flags, until, meta: { ...meta, src: stale ? 'stale' : 'fresh' } }
+}
+
+/**
+ * A token's `exp` counts whole seconds. What ends within the current second would make a token that is dead on
+ * arrival, so that such an end is taken as having come.
+ */
+function evaluateWholeSeconds(evaluateAt: (at: number) => Evaluation, now: number) {
+  let evaluation = evaluateAt(now)
+  while (evaluation.until !== null && toSeconds(evaluation.until) <= toSeconds(now)) {
+    evaluation = evaluateAt(evaluation.until)
+  }
+  const { flags, until } = evaluation
+  return { flags, until: until === null ? null : toSeconds(until) }
+}
+
+const toSeconds = (milliseconds: number): number => Math.floor(milliseconds / 1000)

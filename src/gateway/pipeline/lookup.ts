@@ -1,0 +1,163 @@
+/**
+ * Stage 5: the documents that say what a subject is entitled to now, in at most one KV read.
+ *
+ * Documents are kept in the isolate: for a few seconds as current, and after that as the last good ones, for when KV
+ * does not answer. A document that does not parse counts as one that could not be read and never replaces a good one.
+ */
+import type { SubjectIds } from '../../core/claims.ts'
+import {
+  type Catalog,
+  catalogKey,
+  type OrgDocument,
+  orgKey,
+  parseCatalog,
+  parseOrgDocument,
+  parseUserDocument,
+  type UserDocument,
+  userKey,
+} from '../../core/documents.ts'
+import { LruMap } from '../../core/lru.ts'
+import type { Result } from '../../core/result.ts'
+import type { EntitlementsKV } from '../config.ts'
+
+/** How long a document is current without asking KV again: the most that a change can be late in one isolate. */
+export const CURRENT_MS = 5_000
+/** The shortest that KV allows for its own cache at the edge. */
+const KV_CACHE_SECONDS = 30
+/** A user waits for this refresh; what KV has not said by then it may say to the next one. */
+const LOOKUP_TIMEOUT_MS = 2_000
+/** Documents kept in an isolate; at 2 KiB each, some 8 MiB of its 128. */
+const MAX_DOCUMENTS = 4_000
+
+/** A document as it was last read. */
+export interface Reading<T> {
+  /** `null`: there is no such document, which is an answer too. */
+  readonly document: T | null
+  /** Epoch milliseconds. */
+  readonly readAt: number
+  /** Whether KV failed to give a newer one. */
+  readonly stale: boolean
+}
+
+/** Every document that was asked for; `undefined` where it could not be read and no good one is left. */
+export interface Documents {
+  readonly catalog: Reading<Catalog> | undefined
+  readonly org: Reading<OrgDocument> | undefined
+  readonly user: Reading<UserDocument> | undefined
+}
+
+export type LookupFault = 'kv_failed' | 'kv_timeout' | 'document_invalid' | 'catalog_missing'
+
+interface Kept {
+  text: string | null
+  document: Catalog | OrgDocument | UserDocument | null
+  readAt: number
+  /** When KV last failed to give it, if it did not give it since. */
+  failedAt: number | undefined
+}
+
+type Parse = (text: string) => Result<Catalog | OrgDocument | UserDocument>
+
+export interface DocumentStoreOptions {
+  readonly kv: EntitlementsKV
+  readonly environment: string
+  readonly staleMaxSeconds: number
+  readonly clock: () => number
+}
+
+export class DocumentStore {
+  readonly #options: DocumentStoreOptions
+  readonly #kept = new LruMap<string, Kept>(MAX_DOCUMENTS)
+
+  constructor(options: DocumentStoreOptions) {
+    this.#options = options
+  }
+
+  /** @param onFault - told the key and what is wrong with it, for the log */
+  async lookup(
+    { orgId, userId }: SubjectIds,
+    onFault: (fault: LookupFault, key: string) => void,
+  ): Promise<Documents> {
+    const { environment } = this.#options
+    const wanted = new Map<string, Parse>([
+      [catalogKey(environment), (text) => parseCatalog(text, environment)],
+    ])
+    if (orgId !== undefined) wanted.set(orgKey(environment, orgId), (text) => parseOrgDocument(text, orgId))
+    if (userId !== undefined)
+      wanted.set(userKey(environment, userId), (text) => parseUserDocument(text, userId))
+
+    const due = [...wanted.keys()].filter((key) => !this.#isCurrent(key))
+    if (due.length > 0) await this.#read(due, wanted, onFault)
+    return {
+      catalog: this.#reading(catalogKey(environment)),
+      org: orgId === undefined ? undefined : this.#reading(orgKey(environment, orgId)),
+      user: userId === undefined ? undefined : this.#reading(userKey(environment, userId)),
+    }
+  }
+
+  /** A document whose reading failed a moment ago is not asked for again either, as long as a good one stands in. */
+  #isCurrent(key: string): boolean {
+    const kept = this.#kept.get(key)
+    if (!kept) return false
+    const since = kept.failedAt ?? kept.readAt
+    return this.#options.clock() - since < CURRENT_MS && this.#isUsable(kept)
+  }
+
+  #isUsable(kept: Kept): boolean {
+    const { clock, staleMaxSeconds } = this.#options
+    return kept.failedAt === undefined || clock() - kept.readAt <= staleMaxSeconds * 1000
+  }
+
+  #reading<T>(key: string): Reading<T> | undefined {
+    const kept = this.#kept.get(key)
+    if (!kept || !this.#isUsable(kept)) return undefined
+    return { document: kept.document as T | null, readAt: kept.readAt, stale: kept.failedAt !== undefined }
+  }
+
+  async #read(
+    keys: string[],
+    wanted: ReadonlyMap<string, Parse>,
+    onFault: (fault: LookupFault, key: string) => void,
+  ): Promise<void> {
+    const texts = await this.#get(keys)
+    for (const key of keys) {
+      const fault =
+        typeof texts === 'string' ? texts : this.#keep(key, texts.get(key) ?? null, wanted.get(key) as Parse)
+      if (fault === undefined) continue
+      onFault(fault, key)
+      const kept = this.#kept.get(key)
+      if (kept) kept.failedAt = this.#options.clock()
+    }
+  }
+
+  #keep(key: string, text: string | null, parse: Parse): LookupFault | undefined {
+    const readAt = this.#options.clock()
+    const kept = this.#kept.get(key)
+    if (kept && kept.text === text) {
+      kept.readAt = readAt
+      kept.failedAt = undefined
+      return undefined
+    }
+    // Organizations and users may have no document; an environment without a catalog was never published.
+    if (text === null && key === catalogKey(this.#options.environment)) return 'catalog_missing'
+    const parsed = text === null ? { ok: true as const, value: null } : parse(text)
+    if (!parsed.ok) return 'document_invalid'
+    this.#kept.set(key, { text, document: parsed.value, readAt, failedAt: undefined })
+    return undefined
+  }
+
+  async #get(keys: string[]): Promise<Map<string, string | null> | 'kv_failed' | 'kv_timeout'> {
+    let timer: ReturnType<typeof setTimeout> | null = null
+    const timeout = new Promise<'kv_timeout'>((resolve) => {
+      timer = setTimeout(() => resolve('kv_timeout'), LOOKUP_TIMEOUT_MS)
+    })
+    try {
+      const reading = this.#options.kv.get(keys, { type: 'text', cacheTtl: KV_CACHE_SECONDS })
+      return await Promise.race([reading, timeout])
+    } catch {
+      return 'kv_failed'
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Stage 7: a verified token becomes one of ours, with the flags of now.
+ *
+ * It never lives longer than upstream's, and never says more than upstream's about who it is for. `mint` takes only a
+ * `VerifiedToken`: what was not verified cannot be signed.
+ */
+import { base64url, CompactSign } from 'jose'
+import type { Claims } from '../../core/claims.ts'
+import type { Config } from '../config.ts'
+import type { SigningKey } from '../keys/keyring.ts'
+import type { Entitlements } from './entitle.ts'
+import type { VerifiedToken } from './verify.ts'
+
+export interface MintedToken {
+  readonly jwt: string
+  readonly jti: string
+  /** Epoch seconds. */
+  readonly exp: number
+}
+
+/** Mints an access token (RFC 9068). @param now - epoch milliseconds */
+export async function mint(
+  upstream: VerifiedToken,
+  { flags, until, meta }: Entitlements,
+  key: SigningKey,
+  config: Config,
+  now: number,
+): Promise<MintedToken> {
+  const iat = Math.floor(now / 1000)
+  const exp = Math.min(upstream.claims.exp, iat + config.tokenMaxSeconds, until ?? Number.POSITIVE_INFINITY)
+  const jti = crypto.randomUUID()
+  const claims = {
+    ...upstream.claims,
+    iss: config.tokenIssuer,
+    iat,
+    exp,
+    jti,
+    feature_flags: flags,
+    feature_flags_meta: meta,
+  }
+  return { jwt: await sign(claims, 'at+jwt', key), jti, exp }
+}
+
+/**
+ * Mints an ID token again where it would no longer be true: its `iss` changes, or it carries the hash of an access
+ * token that was replaced. Otherwise there is nothing to mint.
+ */
+export async function mintIdToken(
+  upstream: VerifiedToken,
+  accessToken: string,
+  key: SigningKey,
+  config: Config,
+): Promise<string | undefined> {
+  const { claims } = upstream
+  const hasHash = Object.hasOwn(claims, 'at_hash')
+  if (claims.iss === config.tokenIssuer && !hasHash) return undefined
+  const atHash = hasHash ? { at_hash: await accessTokenHash(accessToken, key.alg) } : {}
+  return sign({ ...claims, iss: config.tokenIssuer, ...atHash }, 'JWT', key)
+}
+
+/**
+ * The left half of the access token's hash (OpenID Connect Core section 3.1.3.6), by the hash function of the
+ * algorithm that signs the ID token; Ed25519 has SHA-512 inside.
+ */
+async function accessTokenHash(accessToken: string, alg: string): Promise<string> {
+  const hash = alg === 'EdDSA' ? 'SHA-512' : 'SHA-256'
+  const digest = new Uint8Array(await crypto.subtle.digest(hash, encoder.encode(accessToken)))
+  return base64url.encode(digest.subarray(0, digest.length / 2))
+}
+
+const encoder = new TextEncoder()
+
+const sign = (claims: Claims, typ: string, { alg, kid, key }: SigningKey): Promise<string> =>
+  new CompactSign(encoder.encode(JSON.stringify(claims))).setProtectedHeader({ alg, kid, typ }).sign(key)

@@ -1,0 +1,130 @@
+/**
+ * The token pipeline, stage by stage: `RefreshRequest -> UpstreamTokens -> VerifiedToken -> Documents -> Entitlements ->
+ * MintedToken -> Response`.
+ *
+ * Before upstream says yes, every fault leaves the client's refresh token good. After it, no fault of ours may cost the
+ * session: only an access token that does not verify is withheld.
+ */
+import { subjectOf } from '../../core/claims.ts'
+import { looksLikeJws } from '../../core/jws.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import type { Config } from '../config.ts'
+import { passThrough } from '../headers.ts'
+import type { Keyring } from '../keys/keyring.ts'
+import type { UpstreamKeys } from '../keys/upstream_keys.ts'
+import type { LogLine } from '../log.ts'
+import { entitle } from './entitle.ts'
+import type { DocumentStore } from './lookup.ts'
+import { mint, mintIdToken } from './mint.ts'
+import type { RefreshRequest } from './request.ts'
+import { respond } from './respond.ts'
+import { callUpstream, type UpstreamReason, type UpstreamTokens } from './upstream.ts'
+import { type VerifyReason, verifyAccessToken, verifyIdToken } from './verify.ts'
+
+export interface RefreshContext {
+  readonly config: Config
+  readonly keyring: Keyring
+  readonly keys: UpstreamKeys
+  readonly documents: DocumentStore
+  readonly fetcher: typeof fetch
+  readonly clock: () => number
+}
+
+export type RefreshReason = 'keys_unreachable' | UpstreamReason | VerifyReason
+
+/** A JWT above this no longer fits beside others into a header or a cookie. */
+const LARGE_JWT_BYTES = 2048
+
+/**
+ * Refreshes a session, or takes any other grant through the pipeline.
+ *
+ * @param headers - the client's headers, made ready for upstream
+ * @param log - filled in on the way
+ * @returns the answer for the client; a reason when the answer is a fault of ours or of upstream's
+ */
+export async function refresh(
+  context: RefreshContext,
+  endpoint: URL,
+  request: RefreshRequest,
+  headers: Headers,
+  log: LogLine,
+): Promise<Result<Response, RefreshReason>> {
+  const { config, keys, clock, fetcher } = context
+  const inHand = await keys.current()
+  if (!inHand.ok) return err('keys_unreachable')
+
+  const askedAt = clock()
+  const answer = await callUpstream(endpoint, request, headers, config.upstream.timeoutMs, fetcher)
+  log.upstream_ms = clock() - askedAt
+  if (!answer.ok) return answer
+  log.upstream_status = answer.value.response.status
+  if (answer.value.kind === 'other') return ok(passThrough(answer.value.response, config))
+
+  const { response, tokens } = answer.value
+  const replacements = await replaceTokens(context, tokens, log)
+  if (!replacements.ok) return replacements
+  const answered = respond(response, tokens, replacements.value, config)
+  answered.headers.append('server-timing', serverTiming(log))
+  return ok(answered)
+}
+
+async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, log: LogLine) {
+  const { config, keyring, clock } = context
+  if (!looksLikeJws(tokens.accessToken)) {
+    log.access_token = 'opaque'
+    return ok({ idToken: await replaceIdToken(context, tokens, tokens.accessToken, log) })
+  }
+
+  const verified = await verifyAccessToken(tokens.accessToken, context, clock())
+  if (!verified.ok) {
+    log.access_token = 'withheld'
+    return verified
+  }
+
+  const lookedUpAt = clock()
+  const subject = subjectOf(verified.value.claims, config.orgClaim)
+  const documents = await context.documents.lookup(subject, (fault, key) => warn(log, `${fault} ${key}`))
+  const entitlements = entitle(documents, subject, config.environment, clock())
+  log.lookup_ms = clock() - lookedUpAt
+
+  const now = clock()
+  const minted = await mint(verified.value, entitlements, keyring.active, config, now)
+  const idToken = await replaceIdToken(context, tokens, minted.jwt, log)
+  log.mint_ms = clock() - now
+  log.access_token = 'minted'
+  log.jti = minted.jti
+  log.kid = keyring.active.kid
+  log.src = entitlements.meta.src
+  log.ver = entitlements.meta.ver
+  log.flags = entitlements.flags.length
+  if (minted.jwt.length > LARGE_JWT_BYTES) warn(log, 'access_token_over_2_kib')
+  return ok({ accessToken: minted.jwt, idToken, expiresIn: minted.exp - Math.floor(now / 1000) })
+}
+
+/** An ID token that cannot be verified is left as it is: it is the client's to refuse, and nothing of ours is in it. */
+async function replaceIdToken(
+  context: RefreshContext,
+  { idToken }: UpstreamTokens,
+  accessToken: string,
+  log: LogLine,
+): Promise<string | undefined> {
+  if (idToken === undefined) return undefined
+  const verified = await verifyIdToken(idToken, context, context.clock())
+  if (!verified.ok) {
+    log.id_token = verified.reason
+    return undefined
+  }
+  return mintIdToken(verified.value, accessToken, context.keyring.active, context.config)
+}
+
+function warn(log: LogLine, warning: string): void {
+  log.warnings = [...(log.warnings ?? []), warning]
+}
+
+/** @see https://www.w3.org/TR/server-timing/ */
+function serverTiming({ upstream_ms, lookup_ms, mint_ms }: LogLine): string {
+  return Object.entries({ upstream: upstream_ms, lookup: lookup_ms, mint: mint_ms })
+    .filter(([, duration]) => duration !== undefined)
+    .map(([name, duration]) => `${name};dur=${duration}`)
+    .join(', ')
+}

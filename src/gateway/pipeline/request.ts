@@ -1,0 +1,79 @@
+/**
+ * Stage 1: an HTTP request becomes a `RefreshRequest`, or is refused before upstream hears of it.
+ *
+ * The body is only looked at, never rewritten: upstream gets the same text, so that parameters we do not know, and
+ * client authentication of any method, pass through unchanged.
+ */
+import { err, ok, type Result } from '../../core/result.ts'
+import { MAX_BODY_BYTES, readBounded } from '../http.ts'
+import type { BodyFormat } from '../profiles/profile.ts'
+import { parseObjectText } from './json_text.ts'
+
+/** A token request of any grant; the name is that of the one it is mostly for. */
+export interface RefreshRequest {
+  readonly grantType: string
+  readonly body: string
+  readonly headers: Headers
+  /** The query, with its question mark, or nothing. */
+  readonly search: string
+}
+
+export type RequestReason =
+  | 'body_too_large'
+  | 'body_unreadable'
+  | 'content_type_unsupported'
+  | 'body_malformed'
+  | 'parameter_repeated'
+  | 'parameter_missing'
+  | 'authorization_repeated'
+
+const MEDIA_TYPES: Readonly<Record<BodyFormat, string>> = {
+  form: 'application/x-www-form-urlencoded',
+  json: 'application/json',
+}
+
+/** RFC 8707 section 2 and RFC 8693 section 2.1 let these occur more than once. */
+const REPEATABLE = new Set(['resource', 'audience'])
+
+export async function parseTokenRequest(
+  request: Request,
+  formats: readonly BodyFormat[],
+): Promise<Result<RefreshRequest, RequestReason>> {
+  const mediaType = request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
+  const format = formats.find((known) => MEDIA_TYPES[known] === mediaType)
+  if (!format) return err('content_type_unsupported')
+  if (request.headers.get('authorization')?.includes(',')) return err('authorization_repeated')
+
+  let body: Result<string, 'body_too_large'>
+  try {
+    body = await readBounded(request, MAX_BODY_BYTES)
+  } catch {
+    return err('body_unreadable')
+  }
+  if (!body.ok) return body
+  const parameters = format === 'form' ? formParameters(body.value) : jsonParameters(body.value)
+  if (!parameters) return err('body_malformed')
+
+  const seen = new Map<string, unknown>()
+  for (const [name, value] of parameters) {
+    if (seen.has(name) && !REPEATABLE.has(name)) return err('parameter_repeated')
+    seen.set(name, value)
+  }
+  const grantType = seen.get('grant_type')
+  if (typeof grantType !== 'string' || grantType === '') return err('parameter_missing')
+  if (grantType === 'refresh_token' && !seen.get('refresh_token')) return err('parameter_missing')
+  const query = request.url.indexOf('?')
+  return ok({
+    grantType,
+    body: body.value,
+    headers: request.headers,
+    search: query === -1 ? '' : request.url.slice(query),
+  })
+}
+
+const formParameters = (body: string): Iterable<[string, unknown]> => new URLSearchParams(body)
+
+function jsonParameters(body: string): Iterable<[string, unknown]> | undefined {
+  const parsed = parseObjectText(body)
+  return parsed?.members.map(({ name }): [string, unknown] => [name, parsed.object[name]])
+}

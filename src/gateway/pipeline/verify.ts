@@ -1,0 +1,139 @@
+/**
+ * Stage 4: upstream's token is verified; only what comes out of here can be minted.
+ *
+ * "The token is bad" and "we cannot tell right now" (`keys_unreachable`) are different reasons. Reasons name what is
+ * wrong and never what stands in the token.
+ */
+import { compactVerify, errors } from 'jose'
+import { audiences, type Claims } from '../../core/claims.ts'
+import { type JwsFormReason, readJwsHeader } from '../../core/jws.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import type { Config } from '../config.ts'
+import type { Keyring } from '../keys/keyring.ts'
+import type { UpstreamKeys } from '../keys/upstream_keys.ts'
+
+declare const verified: unique symbol
+
+/** The claims of a token whose signature, issuer, audience, type and times were checked. Made here and nowhere else. */
+export interface VerifiedToken {
+  readonly claims: Claims & { readonly exp: number }
+  readonly [verified]: true
+}
+
+export type VerifyReason =
+  | JwsFormReason
+  | 'token_is_ours'
+  | 'algorithm_refused'
+  | 'type_refused'
+  | 'key_unknown'
+  | 'keys_unreachable'
+  | 'signature_invalid'
+  | 'payload_malformed'
+  | 'issuer_mismatch'
+  | 'audience_mismatch'
+  | 'id_token_as_access_token'
+  | 'token_expired'
+  | 'token_not_yet_valid'
+
+/** Clocks of two hosts differ; a token that upstream made just now must not look like one of the future. */
+const CLOCK_SKEW_SECONDS = 5
+
+/** RFC 9068 says `at+jwt`; many identity providers still say `JWT`, or nothing. */
+const ACCESS_TOKEN_TYPES = [undefined, 'at+jwt', 'jwt']
+const ID_TOKEN_TYPES = [undefined, 'jwt']
+
+/** Claims that stand in ID tokens only (OpenID Connect Core sections 2 and 3.3.2.11). */
+const ID_TOKEN_CLAIMS = ['at_hash', 'c_hash', 's_hash', 'nonce']
+
+export interface VerifyContext {
+  readonly config: Config
+  readonly keyring: Keyring
+  readonly keys: UpstreamKeys
+}
+
+/** Verifies upstream's access token. @param now - epoch milliseconds */
+export async function verifyAccessToken(
+  token: string,
+  context: VerifyContext,
+  now: number,
+): Promise<Result<VerifiedToken, VerifyReason>> {
+  const signed = await verifySigned(token, ACCESS_TOKEN_TYPES, context, now)
+  if (!signed.ok) return signed
+  const { claims, typ } = signed.value
+  const { audience } = context.config.upstream
+  if (audience !== undefined && !audiences(claims).includes(audience)) return err('audience_mismatch')
+  if (typ !== 'at+jwt' && ID_TOKEN_CLAIMS.some((name) => Object.hasOwn(claims, name))) {
+    return err('id_token_as_access_token')
+  }
+  return ok({ claims } as VerifiedToken)
+}
+
+/**
+ * Verifies upstream's ID token; its audience is the client's affair, which checks it.
+ *
+ * @param now - epoch milliseconds
+ */
+export async function verifyIdToken(
+  token: string,
+  context: VerifyContext,
+  now: number,
+): Promise<Result<VerifiedToken, VerifyReason>> {
+  const signed = await verifySigned(token, ID_TOKEN_TYPES, context, now)
+  return signed.ok ? ok({ claims: signed.value.claims } as VerifiedToken) : signed
+}
+
+/** Form, algorithm, type, key, signature, issuer and times, in that order: nothing is read that was not checked. */
+async function verifySigned(
+  token: string,
+  types: readonly (string | undefined)[],
+  { config, keyring, keys }: VerifyContext,
+  now: number,
+): Promise<Result<{ claims: VerifiedToken['claims']; typ: string | undefined }, VerifyReason>> {
+  const header = readJwsHeader(token)
+  if (!header.ok) return header
+  const { kid, typ } = header.value
+  const alg = header.value.alg === 'Ed25519' ? 'EdDSA' : header.value.alg
+  if (!config.upstream.algorithms.includes(alg)) return err('algorithm_refused')
+  if (!types.includes(typ)) return err('type_refused')
+  if (keyring.has(kid)) return err('token_is_ours')
+  const key = await findKey(keys, kid, alg)
+  if (!key.ok) return key
+
+  let claims: unknown
+  try {
+    const { payload } = await compactVerify(token, key.value)
+    claims = JSON.parse(new TextDecoder().decode(payload))
+  } catch (cause) {
+    return err(
+      cause instanceof errors.JWSSignatureVerificationFailed ? 'signature_invalid' : 'payload_malformed',
+    )
+  }
+  if (!isClaims(claims)) return err('payload_malformed')
+  if (claims.iss !== config.upstream.issuer) return err('issuer_mismatch')
+  const seconds = Math.floor(now / 1000)
+  if (claims.exp <= seconds) return err('token_expired')
+  if ((claims.nbf ?? 0) > seconds + CLOCK_SKEW_SECONDS) return err('token_not_yet_valid')
+  return ok({ claims, typ })
+}
+
+/** An unknown key may be a new one: upstream is asked again, at most once in a while. */
+async function findKey(
+  keys: UpstreamKeys,
+  kid: string | undefined,
+  alg: string,
+): Promise<Result<CryptoKey, 'key_unknown' | 'keys_unreachable'>> {
+  const inHand = await keys.current()
+  if (!inHand.ok) return err('keys_unreachable')
+  const known = inHand.value.find(kid, alg)
+  if (known) return ok(known)
+  if (!(await keys.refresh())) return err('keys_unreachable')
+  const refreshed = await keys.current()
+  const found = refreshed.ok ? refreshed.value.find(kid, alg) : undefined
+  return found ? ok(found) : err('key_unknown')
+}
+
+function isClaims(value: unknown): value is Claims & { readonly exp: number; readonly nbf?: number } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const { exp, nbf } = value as Record<string, unknown>
+  return Number.isFinite(exp) && (nbf === undefined || Number.isFinite(nbf))
+}

@@ -1,0 +1,25 @@
+/**
+ * What differs between kinds of identity provider: where its endpoints are and how a token request is written.
+ */
+import type { Result } from '../../core/result.ts'
+
+export type BodyFormat = 'form' | 'json'
+
+/** Upstream's endpoints as the gateway must call them; their paths are the gateway's own paths for them. */
+export interface Endpoints {
+  readonly token: URL
+  readonly jwks: URL
+  readonly authorization?: URL | undefined
+  readonly endSession?: URL | undefined
+}
+
+export interface Profile {
+  /** How a token request may be written; the first is the usual one. */
+  readonly bodyFormats: readonly BodyFormat[]
+  /** Where upstream keeps its discovery document, if that does not follow from its issuer. */
+  readonly discoveryPath: string | undefined
+  /** The endpoints, once they are known. */
+  endpoints(): Promise<Result<Endpoints, 'upstream_unreachable'>>
+  /** Upstream's discovery document, as upstream wrote it. */
+  metadata(): Promise<Result<Readonly<Record<string, unknown>>, 'upstream_unreachable'>>
+}

@@ -1,0 +1,32 @@
+/**
+ * WorkOS AuthKit: fixed paths under one origin, JSON requests, keys by client id.
+ *
+ * The same path serves every grant. Form bodies are taken too, because WorkOS takes them and some SDKs send them.
+ */
+import { err, ok } from '../../core/result.ts'
+import type { Config } from '../config.ts'
+import { fetchJson, RemoteDocument } from '../remote_document.ts'
+import type { Endpoints, Profile } from './profile.ts'
+
+export function workosProfile(config: Config, fetcher: typeof fetch, clock: () => number): Profile {
+  const { origin, clientId } = config.upstream
+  const discoveryPath = `/user_management/${clientId}/.well-known/openid-configuration`
+  const endpoints: Endpoints = {
+    token: new URL('/user_management/authenticate', origin),
+    jwks: new URL(`/sso/jwks/${clientId}`, origin),
+  }
+  const discovery = new RemoteDocument<Record<string, unknown>>(async () => {
+    const fetched = await fetchJson(`${origin}${discoveryPath}`, fetcher)
+    return 'json' in fetched ? fetched.json : undefined
+  }, clock)
+
+  return {
+    bodyFormats: ['json', 'form'],
+    discoveryPath,
+    endpoints: async () => ok(endpoints),
+    async metadata() {
+      const current = await discovery.current()
+      return current.ok ? current : err('upstream_unreachable')
+    },
+  }
+}

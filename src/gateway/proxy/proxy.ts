@@ -1,0 +1,33 @@
+/**
+ * Everything that is not intercepted goes to upstream and back as it is: streamed, redirects not followed.
+ */
+import { err, ok, type Result } from '../../core/result.ts'
+import type { Config } from '../config.ts'
+import { passThrough, requestHeaders } from '../headers.ts'
+
+/** The same path and query at upstream's origin. */
+export function upstreamUrl(request: Request, config: Config): URL {
+  const { pathname, search } = new URL(request.url)
+  return new URL(config.upstream.origin + pathname + search)
+}
+
+/** Passes a request on. @param body - the request's own, or what stands in for it */
+export async function proxy(
+  request: Request,
+  target: URL,
+  body: string | ReadableStream | null,
+  config: Config,
+  fetcher: typeof fetch,
+): Promise<Result<Response, 'upstream_unreachable'>> {
+  try {
+    const response = await fetcher(target.href, {
+      method: request.method,
+      headers: requestHeaders(request.headers, config),
+      body,
+      redirect: 'manual',
+    })
+    return ok(passThrough(response, config))
+  } catch {
+    return err('upstream_unreachable')
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * A JSON document of upstream's (discovery, JWKS) that the isolate keeps in hand.
+ *
+ * A failed fetch never replaces a good value, a successful one replaces it whole, and there is at most one attempt per
+ * cool-down once a value is in hand. Only settled values are kept: on Workers a promise that one request started must
+ * not be awaited by another.
+ */
+import { err, ok, type Result } from '../core/result.ts'
+import { readBounded } from './http.ts'
+
+/** After this long the document is fetched again before it is used: a key that upstream withdrew is gone by then. */
+const MAX_AGE_MS = 10 * 60_000
+/** An unknown `kid`, or an upstream that is down, causes at most one fetch in this time. */
+const COOL_DOWN_MS = 30_000
+const TIMEOUT_MS = 5_000
+/** A JWKS or a discovery document is a few KiB. */
+const MAX_DOCUMENT_BYTES = 256 * 1024
+
+export class RemoteDocument<T> {
+  readonly #load: () => Promise<T | undefined>
+  readonly #clock: () => number
+  #value: T | undefined
+  #loadedAt = Number.NEGATIVE_INFINITY
+  #attemptedAt = Number.NEGATIVE_INFINITY
+
+  /** @param load - gives the parsed document, or `undefined` when it cannot be had; must not throw */
+  constructor(load: () => Promise<T | undefined>, clock: () => number) {
+    this.#load = load
+    this.#clock = clock
+  }
+
+  /** The document: in hand, or fetched now; an old one when upstream does not answer. */
+  async current(): Promise<Result<T, 'unreachable'>> {
+    if (this.#value !== undefined && this.#clock() - this.#loadedAt < MAX_AGE_MS) return ok(this.#value)
+    await this.refresh()
+    return this.#value === undefined ? err('unreachable') : ok(this.#value)
+  }
+
+  /**
+   * Fetches the document anew, unless that was tried a moment ago.
+   *
+   * @returns whether the document in hand is one that upstream gave since the last attempt began
+   */
+  async refresh(): Promise<boolean> {
+    const startedAt = this.#clock()
+    if (this.#value === undefined || startedAt - this.#attemptedAt >= COOL_DOWN_MS) {
+      this.#attemptedAt = startedAt
+      const loaded = await this.#load()
+      if (loaded !== undefined) {
+        this.#value = loaded
+        this.#loadedAt = this.#clock()
+      }
+    }
+    return this.#loadedAt >= this.#attemptedAt
+  }
+}
+
+/** Fetches a JSON object: no redirects, bounded in time and size. `undefined` on any failure. */
+export async function fetchJson(
+  url: string,
+  fetcher: typeof fetch,
+): Promise<{ json: Record<string, unknown> } | { status: number | undefined }> {
+  let status: number | undefined
+  try {
+    const response = await fetcher(url, {
+      headers: { accept: 'application/json' },
+      redirect: 'manual',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    })
+    status = response.status
+    if (!response.ok) {
+      await response.body?.cancel()
+      return { status }
+    }
+    const body = await readBounded(response, MAX_DOCUMENT_BYTES)
+    const json: unknown = body.ok ? JSON.parse(body.value) : undefined
+    if (typeof json === 'object' && json !== null) return { json: json as Record<string, unknown> }
+  } catch {
+    // Unreachable, cut off, too slow, or not JSON: all the same to the caller.
+  }
+  return { status }
+}

@@ -1,0 +1,5 @@
+/**
+ * Remint as a library: the gateway as a Hono app, for a Worker that has routes of its own.
+ */
+export { createGateway, type GatewayOptions } from './gateway/app.ts'
+export type { EntitlementsKV, GatewayBindings } from './gateway/config.ts'
