@@ -39,9 +39,11 @@ export class Running {
   }
 }
 
+export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
 /** Settles on Ctrl-C or SIGTERM. Calling it early keeps a signal during start-up from leaving children behind. */
 export function signalled(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(signal))
+    for (const signal of STOP_SIGNALS) process.once(signal, () => resolve(signal))
   })
 }

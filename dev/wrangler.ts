@@ -79,6 +79,8 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
       detached: true,
     },
   )
+  const killGroup = () => signalGroup(child, 'SIGKILL')
+  process.once('exit', killGroup)
   const exited = new Promise<void>((ended) => child.once('exit', () => ended()))
   const lines: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
@@ -94,10 +96,11 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
     exited,
     close: async () => {
       if (isRunning(child)) signalGroup(child, 'SIGTERM')
-      const timer = setTimeout(() => signalGroup(child, 'SIGKILL'), STOP_GRACE_MS)
+      const timer = setTimeout(killGroup, STOP_GRACE_MS)
       await exited
       clearTimeout(timer)
-      signalGroup(child, 'SIGKILL')
+      killGroup()
+      process.off('exit', killGroup)
     },
   }
 }
