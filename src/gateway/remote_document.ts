@@ -13,6 +13,8 @@ const MAX_AGE_MS = 10 * 60_000
 /** An unknown `kid`, or an upstream that is down, causes at most one fetch in this time. */
 const COOL_DOWN_MS = 30_000
 const TIMEOUT_MS = 5_000
+/** How often a request looks whether another one's fetch has come back. */
+const POLL_MS = 20
 /** A JWKS or a discovery document is a few KiB. */
 const MAX_DOCUMENT_BYTES = 256 * 1024
 
@@ -22,6 +24,7 @@ export class RemoteDocument<T> {
   #value: T | undefined
   #loadedAt = Number.NEGATIVE_INFINITY
   #attemptedAt = Number.NEGATIVE_INFINITY
+  #loading = false
 
   /** @param load - gives the parsed document, or `undefined` when it cannot be had; must not throw */
   constructor(load: () => Promise<T | undefined>, clock: () => number) {
@@ -37,25 +40,31 @@ export class RemoteDocument<T> {
   }
 
   /**
-   * Fetches the document anew, unless that was tried a moment ago.
+   * Fetches the document anew, unless that was tried a moment ago; a fetch that is under way is waited for.
    *
    * @returns whether the document in hand is one that upstream gave since the last attempt began
    */
   async refresh(): Promise<boolean> {
-    const startedAt = this.#clock()
-    if (this.#value === undefined || startedAt - this.#attemptedAt >= COOL_DOWN_MS) {
-      this.#attemptedAt = startedAt
-      const loaded = await this.#load()
-      if (loaded !== undefined) {
-        this.#value = loaded
-        this.#loadedAt = this.#clock()
-      }
-    }
+    const now = this.#clock()
+    if (this.#value === undefined || now - this.#attemptedAt >= COOL_DOWN_MS) await this.#attempt(now)
+    else for (let waited = 0; this.#loading && waited < TIMEOUT_MS; waited += POLL_MS) await sleep(POLL_MS)
     return this.#loadedAt >= this.#attemptedAt
+  }
+
+  async #attempt(now: number): Promise<void> {
+    this.#attemptedAt = now
+    this.#loading = true
+    const loaded = await this.#load()
+    this.#loading = false
+    if (loaded === undefined) return
+    this.#value = loaded
+    this.#loadedAt = this.#clock()
   }
 }
 
-/** Fetches a JSON object: no redirects, bounded in time and size. `undefined` on any failure. */
+const sleep = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
+
+/** Fetches a JSON object: no redirects, bounded in time and size. Without it, upstream's status if there was one. */
 export async function fetchJson(
   url: string,
   fetcher: typeof fetch,

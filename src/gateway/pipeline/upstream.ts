@@ -5,6 +5,7 @@
  * passes through as it is.
  */
 import { err, ok, type Result } from '../../core/result.ts'
+import type { HeaderFields } from '../headers.ts'
 import { readBounded } from '../http.ts'
 import { type JsonObjectText, parseObjectText } from './json_text.ts'
 import type { RefreshRequest } from './request.ts'
@@ -31,7 +32,7 @@ export type UpstreamReason = 'upstream_timeout' | 'upstream_unreachable' | 'upst
 export async function callUpstream(
   endpoint: URL,
   request: RefreshRequest,
-  headers: Headers,
+  headers: HeaderFields,
   timeoutMs: number,
   fetcher: typeof fetch,
 ): Promise<Result<UpstreamAnswer, UpstreamReason>> {
