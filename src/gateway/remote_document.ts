@@ -18,25 +18,26 @@ const POLL_MS = 20
 /** A JWKS or a discovery document is a few KiB. */
 const MAX_DOCUMENT_BYTES = 256 * 1024
 
-export class RemoteDocument<T> {
-  readonly #load: () => Promise<T | undefined>
+export class RemoteDocument<T, Fault extends string> {
+  readonly #load: () => Promise<Result<T, Fault>>
   readonly #clock: () => number
   #value: T | undefined
+  #fault: Fault | undefined
   #loadedAt = Number.NEGATIVE_INFINITY
   #attemptedAt = Number.NEGATIVE_INFINITY
   #loading = false
 
-  /** @param load - gives the parsed document, or `undefined` when it cannot be had; must not throw */
-  constructor(load: () => Promise<T | undefined>, clock: () => number) {
+  /** @param load - gives the parsed document, or why it cannot be had; must not throw */
+  constructor(load: () => Promise<Result<T, Fault>>, clock: () => number) {
     this.#load = load
     this.#clock = clock
   }
 
   /** The document: in hand, or fetched now; an old one when upstream does not answer. */
-  async current(): Promise<Result<T, 'unreachable'>> {
+  async current(): Promise<Result<T, Fault>> {
     if (this.#value !== undefined && this.#clock() - this.#loadedAt < MAX_AGE_MS) return ok(this.#value)
     await this.refresh()
-    return this.#value === undefined ? err('unreachable') : ok(this.#value)
+    return this.#value === undefined ? err(this.#fault as Fault) : ok(this.#value)
   }
 
   /**
@@ -56,36 +57,37 @@ export class RemoteDocument<T> {
     this.#loading = true
     const loaded = await this.#load()
     this.#loading = false
-    if (loaded === undefined) return
-    this.#value = loaded
+    if (!loaded.ok) {
+      this.#fault = loaded.reason
+      return
+    }
+    this.#value = loaded.value
     this.#loadedAt = this.#clock()
   }
 }
 
 const sleep = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
 
-/** Fetches a JSON object: no redirects, bounded in time and size. Without it, upstream's status if there was one. */
+/** Fetches a JSON object: no redirects, bounded in time and size. */
 export async function fetchJson(
   url: string,
   fetcher: typeof fetch,
-): Promise<{ json: Record<string, unknown> } | { status: number | undefined }> {
-  let status: number | undefined
+): Promise<Result<Record<string, unknown>, 'unreachable'>> {
   try {
     const response = await fetcher(url, {
       headers: { accept: 'application/json' },
       redirect: 'manual',
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
-    status = response.status
-    if (!response.ok) {
+    if (response.ok) {
+      const body = await readBounded(response, MAX_DOCUMENT_BYTES)
+      const json: unknown = body.ok ? JSON.parse(body.value) : undefined
+      if (typeof json === 'object' && json !== null) return ok(json as Record<string, unknown>)
+    } else {
       await response.body?.cancel()
-      return { status }
     }
-    const body = await readBounded(response, MAX_DOCUMENT_BYTES)
-    const json: unknown = body.ok ? JSON.parse(body.value) : undefined
-    if (typeof json === 'object' && json !== null) return { json: json as Record<string, unknown> }
   } catch {
-    // Unreachable, cut off, too slow, or not JSON: all the same to the caller.
+    // Cut off, too slow, or not JSON: there is no document either way.
   }
-  return { status }
+  return err('unreachable')
 }

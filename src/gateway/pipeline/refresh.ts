@@ -7,11 +7,11 @@
  */
 import { subjectOf } from '../../core/claims.ts'
 import { looksLikeJws } from '../../core/jws.ts'
-import { err, ok, type Result } from '../../core/result.ts'
+import { ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import { type HeaderFields, passThrough } from '../headers.ts'
 import type { Keyring } from '../keys/keyring.ts'
-import type { UpstreamKeys } from '../keys/upstream_keys.ts'
+import type { KeysFault, UpstreamKeys } from '../keys/upstream_keys.ts'
 import type { LogLine } from '../log.ts'
 import { entitle } from './entitle.ts'
 import type { DocumentStore } from './lookup.ts'
@@ -30,7 +30,7 @@ export interface RefreshContext {
   readonly clock: () => number
 }
 
-export type RefreshReason = 'keys_unreachable' | UpstreamReason | VerifyReason
+export type RefreshReason = KeysFault | UpstreamReason | VerifyReason
 
 /** A JWT above this no longer fits beside others into a header or a cookie. */
 const LARGE_JWT_BYTES = 2048
@@ -51,7 +51,7 @@ export async function refresh(
 ): Promise<Result<Response, RefreshReason>> {
   const { config, keys, clock, fetcher } = context
   const inHand = await keys.current()
-  if (!inHand.ok) return err('keys_unreachable')
+  if (!inHand.ok) return inHand
 
   const askedAt = clock()
   const answer = await callUpstream(endpoint, request, headers, config.upstream.timeoutMs, fetcher)

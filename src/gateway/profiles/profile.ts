@@ -13,13 +13,16 @@ export interface Endpoints {
   readonly endSession?: URL | undefined
 }
 
+/** Why upstream cannot be described. */
+export type MetadataFault = 'metadata_unreachable' | 'metadata_issuer_mismatch' | 'metadata_incomplete'
+
 export interface Profile {
   /** How a token request may be written; the first is the usual one. */
   readonly bodyFormats: readonly BodyFormat[]
   /** Where upstream keeps its discovery document, if that does not follow from its issuer. */
   readonly discoveryPath: string | undefined
   /** The endpoints, once they are known. */
-  endpoints(): Promise<Result<Endpoints, 'upstream_unreachable'>>
+  endpoints(): Promise<Result<Endpoints, MetadataFault>>
   /** Upstream's discovery document, as upstream wrote it. */
-  metadata(): Promise<Result<Readonly<Record<string, unknown>>, 'upstream_unreachable'>>
+  metadata(): Promise<Result<Readonly<Record<string, unknown>>, MetadataFault>>
 }
