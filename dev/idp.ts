@@ -155,8 +155,8 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
 function clients(options: IdpOptions): ClientMetadata[] {
   const common: Omit<ClientMetadata, 'client_id'> = {
     grant_types: ['authorization_code', 'refresh_token'],
-    redirect_uris: ['http://localhost:8789/callback', ...(options.redirectUris ?? [])],
-    post_logout_redirect_uris: ['http://localhost:8789/', ...(options.postLogoutRedirectUris ?? [])],
+    redirect_uris: unique('http://localhost:8789/callback', options.redirectUris),
+    post_logout_redirect_uris: unique('http://localhost:8789/', options.postLogoutRedirectUris),
   }
   return [
     { ...common, client_id: DEMO_APP, client_name: 'the Remint demo', token_endpoint_auth_method: 'none' },
@@ -170,6 +170,8 @@ function clients(options: IdpOptions): ClientMetadata[] {
     ...(options.clients ?? []),
   ]
 }
+
+const unique = (first: string, more: readonly string[] = []): string[] => [...new Set([first, ...more])]
 
 async function signingKey(alg: string) {
   const { privateKey } = await generateKeyPair(alg, { extractable: true })

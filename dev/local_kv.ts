@@ -5,7 +5,6 @@
  * document is checked against the schema on its way in and out. Opening starts a workerd: about a second.
  */
 import { join } from 'node:path'
-import { getPlatformProxy } from 'wrangler'
 import type * as z from 'zod'
 import {
   type Catalog,
@@ -45,6 +44,7 @@ export interface LocalDocuments {
 /** @param persistTo - the folder given to `wrangler dev --persist-to` */
 export async function openDocuments(environment = 'production', persistTo = STATE): Promise<LocalDocuments> {
   Object.assign(process.env, wranglerSettings(persistTo))
+  const { getPlatformProxy } = await import('wrangler')
   const platform = await leavingSignalsAlone(() =>
     getPlatformProxy<{ ENTITLEMENTS: Namespace }>({
       configPath: join(PROJECT, 'wrangler.toml'),

@@ -2,75 +2,80 @@
  * `npm start`: the whole story on one machine. An identity provider, the gateway in front of it, seeded documents, and
  * an app that logs in through the gateway.
  *
- * Ports are fixed, because clients register their addresses. All of them are checked before anything starts, and
- * whatever ends it, what it started is stopped again.
+ * All ports are checked before anything starts, and whatever ends it, what it started is stopped again.
  */
-import { parseArgs } from 'node:util'
+import { resolve } from 'node:path'
+import { Command, Option } from 'commander'
 import { startApp } from './app/server.ts'
 import { main, paint, Running, signalled, UsageError } from './cli.ts'
-import { GATEWAY_PORT, startGateway } from './gateway.ts'
+import { GATEWAY_PORT, type Gateway, parsePort, startGateway } from './gateway.ts'
 import { API_AUDIENCE, startIdp } from './idp.ts'
 import { requireFreePort } from './network.ts'
 import { seed } from './seed.ts'
 import { developerSecrets } from './signing_keys.ts'
+import { STATE } from './wrangler.ts'
 
-const PORTS = { idp: 9000, gateway: GATEWAY_PORT, app: 8789 } as const
+interface StartOptions {
+  idpPort: number
+  gatewayPort: number
+  appPort: number
+  state: string
+  logs?: boolean
+}
 
-const HELP = `npm start
-
-Starts everything on this machine: an identity provider, the gateway, seeded
-entitlements and a demo app. Ctrl-C stops all of it.
-
-Options:
-  --logs      also print what the gateway logs, one JSON line a request
-  -h, --help  this text
-
-State is kept in .wrangler/state; delete that folder to begin anew.
-"npm run gateway -- --help" starts the gateway alone, in front of your own IdP.`
-
-async function start(logs: boolean): Promise<void> {
+async function start(options: StartOptions): Promise<void> {
   const running = new Running()
   const stop = signalled()
   try {
-    await requireFreePort(PORTS.idp, 'the identity provider')
-    await requireFreePort(PORTS.gateway, 'the gateway; "npm run gateway" may be running')
-    await requireFreePort(PORTS.app, 'the demo app')
+    await requireFreePort(options.idpPort, 'the identity provider', '--idp-port')
+    await requireFreePort(options.gatewayPort, 'the gateway', '--gateway-port')
+    await requireFreePort(options.appPort, 'the demo app', '--app-port')
     console.log('Starting …')
-    const ready = startAll(running, logs)
-    const stopped = await Promise.race([
-      stop,
-      ready.then((gateway) => addresses(gateway).then(() => gateway.exited)),
-    ])
-    if (typeof stopped !== 'string') throw new UsageError('The gateway has stopped by itself.')
+    const ended = startAll(running, options).then(async (gateway) => {
+      printAddresses(options)
+      await gateway.exited
+      throw new UsageError('The gateway has stopped by itself. "npm start -- --logs" shows what it prints.')
+    })
+    await Promise.race([stop, ended])
     console.log('\nStopping …')
   } finally {
     await running.close()
   }
 }
 
-async function startAll(running: Running, logs: boolean) {
-  const idp = running.add(await startIdp({ port: PORTS.idp }))
-  await seed()
-  const gateway = running.add(
-    await startGateway({
-      port: PORTS.gateway,
-      vars: { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer },
-      ...(await developerSecrets()),
-      ...(logs && { onLine: (line: string) => console.log(line) }),
+async function startAll(running: Running, options: StartOptions): Promise<Gateway> {
+  const app = `http://localhost:${options.appPort}`
+  const persistTo = resolve(options.state)
+  const idp = running.add(
+    await startIdp({
+      port: options.idpPort,
+      redirectUris: [`${app}/callback`],
+      postLogoutRedirectUris: [`${app}/`],
     }),
   )
-  running.add(await startApp({ port: PORTS.app, issuer: gateway.url, audience: API_AUDIENCE }))
+  await seed('production', persistTo)
+  const gateway = running.add(
+    await startGateway({
+      port: options.gatewayPort,
+      vars: { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer },
+      persistTo,
+      ...(await developerSecrets()),
+      ...(options.logs && { onLine: (line: string) => console.log(line) }),
+    }),
+  )
+  running.add(await startApp({ port: options.appPort, issuer: gateway.url, audience: API_AUDIENCE }))
   return gateway
 }
 
-async function addresses(gateway: { url: string }): Promise<void> {
+function printAddresses({ appPort, gatewayPort, idpPort }: StartOptions): void {
   const rows = [
-    ['Demo app', `http://localhost:${PORTS.app}`, 'log in here'],
-    ['Gateway', gateway.url, 'what the app trusts'],
-    ['Identity provider', `http://localhost:${PORTS.idp}`, 'behind the gateway'],
+    ['Demo app', appPort, 'log in here'],
+    ['Gateway', gatewayPort, 'what the app trusts'],
+    ['Identity provider', idpPort, 'behind the gateway'],
   ] as const
   console.log('')
-  for (const [name, url, note] of rows) {
+  for (const [name, port, note] of rows) {
+    const url = `http://localhost:${port}`
     console.log(`  ${paint('bold', name.padEnd(18))} ${paint('cyan', url.padEnd(23))} ${paint('dim', note)}`)
   }
   console.log(`
@@ -82,10 +87,21 @@ async function addresses(gateway: { url: string }): Promise<void> {
 `)
 }
 
+const HELP = `
+Nothing leaves this machine. Delete .wrangler/state to begin anew.
+"npm run gateway -- --help" starts the gateway alone, in front of your own IdP.`
+
 if (import.meta.main) {
-  const { values } = parseArgs({
-    options: { help: { type: 'boolean', short: 'h' }, logs: { type: 'boolean' } },
-  })
-  if (values.help) console.log(HELP)
-  else await main(() => start(Boolean(values.logs)))
+  await new Command('npm start --')
+    .description(
+      'Starts an identity provider, the gateway, seeded entitlements and a demo app. Ctrl-C stops all.',
+    )
+    .option('--idp-port <port>', 'the identity provider', parsePort, 9000)
+    .option('--gateway-port <port>', 'the gateway', parsePort, GATEWAY_PORT)
+    .option('--app-port <port>', 'the demo app', parsePort, 8789)
+    .addOption(new Option('--state <folder>', 'documents and signing key').default(STATE, '.wrangler/state'))
+    .option('--logs', 'print what the gateway logs, one JSON line a request')
+    .addHelpText('after', HELP)
+    .action((options: StartOptions) => main(() => start(options)))
+    .parseAsync()
 }

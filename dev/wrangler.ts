@@ -3,13 +3,13 @@
  *
  * The child leads a process group of its own, because wrangler starts workerd and esbuild and a signal to the first
  * alone can leave the others behind. Nothing is sent anywhere: no telemetry, no update check, no request for `cf.json`.
+ * The `wrangler` package takes half a second to import, so that is done when it is needed.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { experimental_readRawConfig } from 'wrangler'
 
 /** The repository's root: where the wrangler configurations are. */
 export const PROJECT = dirname(import.meta.dirname)
@@ -107,6 +107,7 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
 
 /** The project's configuration without the vars that are not wanted here, for which wrangler has no option. */
 async function localConfig({ config, port, persistTo, vars = {} }: WorkerOptions): Promise<string> {
+  const { experimental_readRawConfig } = await import('wrangler')
   const { rawConfig } = experimental_readRawConfig({ config: join(PROJECT, config) })
   const kept = Object.entries(rawConfig.vars ?? {}).filter(([name]) => !(name in vars))
   const local = {
