@@ -4,7 +4,7 @@
  *
  * Everything that is started is handed to a `Running`, which `afterAll` closes, so that nothing survives a failed test.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -25,18 +25,25 @@ const POLL_MS = 20
 
 export interface TestGateway {
   readonly url: string
+  /** The folder with its documents. */
+  readonly state: string
   /** The structured lines that the gateway has written so far. */
   readonly log: LogLine[]
   /** Waits for a line, which is written after the answer. */
   logged(matches: (line: LogLine) => boolean): Promise<LogLine>
 }
 
-/** A new state folder with the demo's documents. Gateways may share it. */
+/** A new state folder with the demo's documents, of which every gateway gets a copy. */
 export async function openState(running: Running): Promise<string> {
-  const state = await mkdtemp(join(tmpdir(), 'remint-e2e-'))
-  running.add({ close: () => rm(state, { recursive: true, force: true }) })
+  const state = await newFolder(running)
   await seed('production', state)
   return state
+}
+
+async function newFolder(running: Running): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'remint-e2e-'))
+  running.add({ close: () => rm(folder, { recursive: true, force: true }) })
+  return folder
 }
 
 /** A port for a gateway whose address must be known before it is started. */
@@ -53,8 +60,11 @@ export interface GatewayOptions {
   readonly signingKeys?: string
 }
 
+/** Starts a gateway on its own copy of the documents: Workers that start at once would lock each other out of one. */
 export async function openGateway(running: Running, options: GatewayOptions): Promise<TestGateway> {
-  const { state, vars, port = await freePort(), signingKeys } = options
+  const { vars, port = await freePort(), signingKeys } = options
+  const state = await newFolder(running)
+  await cp(options.state, state, { recursive: true })
   const log: LogLine[] = []
   const gateway = await startGateway({
     port,
@@ -66,7 +76,12 @@ export async function openGateway(running: Running, options: GatewayOptions): Pr
     },
   })
   running.add(gateway)
-  return { url: gateway.url, log, logged: (matches) => eventually(() => log.find(matches), 'a log line') }
+  return {
+    url: gateway.url,
+    state,
+    log,
+    logged: (matches) => eventually(() => log.find(matches), 'a log line'),
+  }
 }
 
 /** What `find` gives once it gives something. */
