@@ -21,13 +21,16 @@ const OIDC_CLIENT = join(
 )
 
 const HTML = 'text/html; charset=utf-8'
+const CSS = 'text/css; charset=utf-8'
 const SCRIPT = 'text/javascript; charset=utf-8'
 
 /** What is served, read anew on each request so that an edit shows on reload. */
 const FILES: Readonly<Record<string, readonly [file: string, type: string]>> = {
   '/': [join(PUBLIC, 'index.html'), HTML],
   '/callback': [join(PUBLIC, 'index.html'), HTML],
-  '/app.css': [join(PUBLIC, 'app.css'), 'text/css; charset=utf-8'],
+  '/base.css': [join(PUBLIC, 'base.css'), CSS],
+  '/welcome.css': [join(PUBLIC, 'welcome.css'), CSS],
+  '/workspace.css': [join(PUBLIC, 'workspace.css'), CSS],
   '/app.js': [join(PUBLIC, 'app.js'), SCRIPT],
   '/view.js': [join(PUBLIC, 'view.js'), SCRIPT],
   '/icon.svg': [join(PUBLIC, 'icon.svg'), 'image/svg+xml'],

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nearNames, parseDuration } from '../../dev/entitle/words.ts'
 import { openDocuments } from '../../dev/local_kv.ts'
+import { logIn } from '../../dev/login.ts'
 import { freePorts, listen } from '../../dev/network.ts'
 
 const PROJECT = join(import.meta.dirname, '../..')
@@ -141,7 +142,7 @@ test('the demo tells its story and every claim is as expected', async () => {
 })
 
 describe('start', () => {
-  test('prints the addresses, serves on them, keeps the key to itself, and stops with all it started', async () => {
+  test('prints the addresses, serves a gated API on them, keeps the key to itself, and stops with all it started', async () => {
     const [idp = 0, gateway = 0, app = 0] = await freePorts(3)
     const child = spawn(
       process.execPath,
@@ -159,9 +160,13 @@ describe('start', () => {
       expect((await fetch(`http://localhost:${gateway}/healthz`)).status).toBe(200)
       expect(await (await fetch(`http://localhost:${app}/`)).text()).toContain('Remint demo')
 
-      const denied = await fetch(`http://localhost:${app}/api/reports`)
-      expect(denied.status).toBe(401)
+      expect((await reports(app)).status).toBe(401)
+      expect((await reports(app, 'not-a-token')).status).toBe(401)
+      const denied = await reports(app, await accessToken(gateway, app, 'user_grace'))
+      expect(denied.status).toBe(403)
       expect(denied.headers.get('content-type')).toBe('application/problem+json')
+      expect(await denied.json()).toMatchObject({ code: 'flag_missing', missing: ['advanced-analytics'] })
+      expect((await reports(app, await accessToken(gateway, app, 'user_ada'))).status).toBe(200)
     } finally {
       const exited = new Promise((resolve) => child.once('exit', resolve))
       child.kill('SIGINT')
@@ -181,6 +186,17 @@ describe('start', () => {
     expect(output).toContain('--idp-port')
   })
 })
+
+const reports = (app: number, token?: string) =>
+  fetch(`http://localhost:${app}/api/reports`, {
+    ...(token && { headers: { authorization: `Bearer ${token}` } }),
+  })
+
+async function accessToken(gateway: number, app: number, account: string): Promise<string> {
+  const redirectUri = `http://localhost:${app}/callback`
+  const { tokens } = await logIn({ issuer: `http://localhost:${gateway}`, account, redirectUri })
+  return tokens.access_token
+}
 
 /** What the child has printed once it has printed `text`. */
 function printed(child: ChildProcess, text: string): Promise<string> {
