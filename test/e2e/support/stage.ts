@@ -72,7 +72,9 @@ export async function openGateway(running: Running, options: GatewayOptions): Pr
     persistTo: state,
     ...(signingKeys && { signingKeys }),
     onLine: (line) => {
-      if (line.startsWith('{"level"')) log.push(JSON.parse(line))
+      // wrangler decorates what goes to the error stream.
+      const json = /\{"level".*\}/.exec(line)?.[0]
+      if (json !== undefined) log.push(JSON.parse(json))
     },
   })
   running.add(gateway)
