@@ -5,11 +5,12 @@
  * alone can leave the others behind. Nothing is sent anywhere: no telemetry, no update check, no request for `cf.json`.
  * The `wrangler` package takes half a second to import, so that is done when it is needed.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 
 /** The repository's root: where the wrangler configurations are. */
 export const PROJECT = dirname(import.meta.dirname)
@@ -59,10 +60,9 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
     dirname(createRequire(import.meta.url).resolve('wrangler/package.json')),
     'bin/wrangler.js',
   )
-  const child = spawn(
-    process.execPath,
+  const child = fork(
+    wrangler,
     [
-      wrangler,
       'dev',
       ...['--config', await localConfig(options)],
       ...['--ip', '127.0.0.1', '--port', String(port), '--inspector-port', '0'],
@@ -75,7 +75,8 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
     {
       cwd: PROJECT,
       env: { ...process.env, ...wranglerSettings(persistTo) },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      execArgv: ['--import', new URL('./end_with_parent.ts', import.meta.url).href],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
     },
   )
@@ -84,7 +85,7 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
   const exited = new Promise<void>((ended) => child.once('exit', () => ended()))
   const lines: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => {
+    createInterface({ input: stream as Readable }).on('line', (line) => {
       lines.push(line)
       if (lines.length > KEPT_LINES) lines.shift()
       options.onLine?.(line)
