@@ -12,7 +12,13 @@ import {
   jwtVerify,
 } from 'jose'
 import { createGateway } from '../../../src/gateway/app.ts'
-import type { EntitlementsKV, GatewayBindings } from '../../../src/gateway/config.ts'
+import {
+  type Config,
+  type EntitlementsKV,
+  type GatewayBindings,
+  parseConfig,
+} from '../../../src/gateway/config.ts'
+import { type Keyring, loadKeyring } from '../../../src/gateway/keys/keyring.ts'
 import { AUDIENCE, makeSigner, type Signer, UPSTREAM, Upstream } from './upstream.ts'
 
 export const GATEWAY = 'https://auth.test'
@@ -126,20 +132,39 @@ export interface TokenAnswer {
 export const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 export const REFRESH_BODY = 'grant_type=refresh_token&refresh_token=r1&client_id=app'
 
+type Vars = Record<string, string | undefined>
+
+const VARS = {
+  ENVIRONMENT: 'production',
+  ISSUER: GATEWAY,
+  UPSTREAM_PROFILE: 'oidc',
+  UPSTREAM_ORIGIN: UPSTREAM,
+  UPSTREAM_ISSUER: UPSTREAM,
+  UPSTREAM_AUDIENCE: AUDIENCE,
+}
+
+/** The configuration of a test, for a module on its own. */
+export function configOf(vars: Vars = {}): Config {
+  const parsed = parseConfig({ ENTITLEMENTS: new TestKV(), SIGNING_KEYS: '', ...VARS, ...vars })
+  if (!parsed.ok) throw new Error(parsed.problems.join('\n'))
+  return parsed.config
+}
+
+export async function keyringOf(...keys: JWK[]): Promise<Keyring> {
+  const loaded = await loadKeyring(JSON.stringify({ keys }))
+  if (!loaded.ok) throw new Error(loaded.problems.join('\n'))
+  return loaded.keyring
+}
+
 /** @param vars - in place of the usual ones; `undefined` leaves one out */
-export async function setUp(vars: Record<string, string | undefined> = {}): Promise<Setup> {
+export async function setUp(vars: Vars = {}): Promise<Setup> {
   const signingKey = await gatewayKey()
   const upstream = new Upstream(await upstreamSigner(), () => setup.now)
   const kv = new TestKV()
   kv.put('catalog:production', catalog({ reports: { kind: 'entitlement', access: 'all' } }))
   const bindings = {
     ENTITLEMENTS: kv,
-    ENVIRONMENT: 'production',
-    ISSUER: GATEWAY,
-    UPSTREAM_PROFILE: 'oidc',
-    UPSTREAM_ORIGIN: UPSTREAM,
-    UPSTREAM_ISSUER: UPSTREAM,
-    UPSTREAM_AUDIENCE: AUDIENCE,
+    ...VARS,
     SIGNING_KEYS: JSON.stringify({ keys: [signingKey] }),
     ...vars,
   } as GatewayBindings
