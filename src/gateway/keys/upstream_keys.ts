@@ -4,7 +4,7 @@
  * Every key is given its one algorithm when the set arrives, so that a token's header can choose among keys but never
  * among rules. The set is bounded, and our own keys never count as upstream's, even if upstream publishes them.
  */
-import { type CryptoKey, importJWK, type JWK } from 'jose'
+import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
 import type { Claims } from '../../core/claims.ts'
 import { err, ok } from '../../core/result.ts'
 import type { Config } from '../config.ts'
@@ -66,6 +66,7 @@ async function importKeySet(
     const alg = typeof jwk?.kty === 'string' ? algorithmOf(jwk, algorithms) : undefined
     if (alg === undefined || keyring.has(jwk.kid)) continue
     try {
+      if (keyring.has(await calculateJwkThumbprint(jwk))) continue
       usable.push({ jwk, alg, key: (await importJWK(publicHalf(jwk), alg)) as CryptoKey })
     } catch {
       // A key that this runtime cannot import does not spoil the others.
