@@ -22,20 +22,19 @@ const HOP_BY_HOP = new Set([
 /** What a request says of where it came from and of its own length; said anew, or by the runtime. */
 const OF_THE_CONNECTION = new Set(['content-length', 'forwarded', 'host', 'true-client-ip', 'x-real-ip'])
 
-/** Header fields in the order of the wire; one name may occur several times. */
-export type HeaderFields = [name: string, value: string][]
-
 /** The client's headers, made ready for upstream. */
-export function requestHeaders(headers: Headers, config: Config): HeaderFields {
-  const { host, protocol } = new URL(config.issuer)
-  const forwarded = endToEnd(headers).filter(
-    ([name]) => !OF_THE_CONNECTION.has(name) && !name.startsWith('x-forwarded-') && !name.startsWith('cf-'),
-  )
+export function requestHeaders(headers: Headers, config: Config): Headers {
+  const forwarded = endToEnd(headers, isOfTheConnection)
   const clientIp = headers.get('cf-connecting-ip')
-  if (clientIp !== null) forwarded.push(['x-forwarded-for', clientIp])
-  forwarded.push(['x-forwarded-host', host], ['x-forwarded-proto', protocol.slice(0, -1)])
+  if (clientIp !== null) forwarded.set('x-forwarded-for', clientIp)
+  const [protocol, host] = config.issuer.split('://') as [string, string]
+  forwarded.set('x-forwarded-host', host)
+  forwarded.set('x-forwarded-proto', protocol)
   return forwarded
 }
+
+const isOfTheConnection = (name: string): boolean =>
+  OF_THE_CONNECTION.has(name) || name.startsWith('x-forwarded-') || name.startsWith('cf-')
 
 /** Upstream's answer for the client: same status, same stream. */
 export const passThrough = (response: Response, config: Config): Response =>
@@ -46,16 +45,21 @@ export const passThrough = (response: Response, config: Config): Response =>
   })
 
 /** Upstream's headers, made ready for the client. */
-export const responseHeaders = (headers: Headers, config: Config): HeaderFields =>
-  endToEnd(headers).map(([name, value]) => [
-    name,
-    name === 'location' ? rewriteLocation(value, config) : value,
-  ])
+export function responseHeaders(headers: Headers, config: Config): Headers {
+  const returned = endToEnd(headers, () => false)
+  const location = returned.get('location')
+  if (location !== null) returned.set('location', rewriteLocation(location, config))
+  return returned
+}
 
-/** Without the connection's own fields, and those that it names. */
-function endToEnd(headers: Headers): HeaderFields {
+/** Without the connection's own fields, those that it names, and what else is to be dropped. */
+function endToEnd(headers: Headers, isDropped: (name: string) => boolean): Headers {
+  const kept = new Headers(headers)
   const named = headers.get('connection')?.toLowerCase().split(/[ ,]+/) ?? []
-  return [...headers].filter(([name]) => !HOP_BY_HOP.has(name) && !named.includes(name)) as HeaderFields
+  for (const name of headers.keys()) {
+    if (HOP_BY_HOP.has(name) || named.includes(name) || isDropped(name)) kept.delete(name)
+  }
+  return kept
 }
 
 /**

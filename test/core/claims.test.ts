@@ -1,11 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  audiences,
-  featureFlags,
-  featureFlagsMetaSchema,
-  stringClaim,
-  subjectOf,
-} from '../../src/core/claims.ts'
+import { audiences, featureFlags, stringClaim, subjectOf } from '../../src/core/claims.ts'
 
 test.each([
   [
@@ -68,13 +62,4 @@ describe('who a token is about, as documents name them', () => {
     const claims = { org_id: 'no', 'https://example.com/org': 'yes', sub: 'user_1' }
     expect(subjectOf(claims, 'https://example.com/org')).toEqual({ orgId: 'yes', userId: 'user_1' })
   })
-})
-
-test.each([
-  [{ env: 'production', ver: '87.12', as_of: 1763802000, src: 'fresh' }, true],
-  [{ env: 'production', ver: '87.12', as_of: 1763802000, src: 'guessed' }, false],
-  [{ env: 'production', ver: 87, as_of: 1763802000, src: 'fresh' }, false],
-  [undefined, false],
-])('%j is a good feature_flags_meta: %s', (meta, good) => {
-  expect(featureFlagsMetaSchema.safeParse(meta).success).toBe(good)
 })

@@ -56,10 +56,7 @@ describe('what upstream is told of a request', () => {
       upgrade: 'websocket',
       'content-length': '5',
     })
-    expect(requestHeaders(headers, config).map(([name]) => name)).toEqual([
-      'x-forwarded-host',
-      'x-forwarded-proto',
-    ])
+    expect([...requestHeaders(headers, config).keys()]).toEqual(['x-forwarded-host', 'x-forwarded-proto'])
   })
 })
 
@@ -76,7 +73,7 @@ describe('what the client is told of an answer', () => {
 
   test('no hop-by-hop field', () => {
     const headers = new Headers({ connection: 'x-hop', 'x-hop': '1', 'keep-alive': '5', 'retry-after': '7' })
-    expect(responseHeaders(headers, config)).toEqual([['retry-after', '7']])
+    expect([...responseHeaders(headers, config)]).toEqual([['retry-after', '7']])
   })
 })
 

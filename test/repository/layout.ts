@@ -20,7 +20,7 @@ const PARTS: Record<string, readonly string[]> = {
 
 /** The parts that are Workers, each with the modules in which its features (its folders) meet. */
 const WORKERS: Record<string, readonly string[]> = {
-  gateway: ['worker.ts', 'app.ts', 'routes.ts', 'gateway.ts', 'errors.ts'],
+  gateway: ['worker.ts', 'app.ts', 'routes.ts', 'exchange.ts', 'gateway.ts', 'errors.ts'],
   control: ['worker.ts', 'app.ts'],
 }
 
@@ -38,8 +38,8 @@ type Edge = 'clock' | 'fetch' | 'binding' | 'console'
 
 /** The only files that touch the outside world; everything else is handed a clock, a fetcher, a store. */
 const EDGES: Record<Edge, RegExp> = {
-  clock: /^src\/(gateway|control)\/(app|worker)\.ts$/,
-  fetch: /^src\/(gateway|control)\/(app|worker)\.ts$/,
+  clock: /^src\/(gateway|control)\/(app|exchange|worker)\.ts$/,
+  fetch: /^src\/(gateway|control)\/(app|exchange|worker)\.ts$/,
   binding: /^src\/((gateway|control)\/(config|app|worker)\.ts|control\/db\/.+\.ts)$/,
   console: /^src\/(gateway|control)\/log\.ts$/,
 }

@@ -9,7 +9,7 @@ import { subjectOf } from '../../core/claims.ts'
 import { looksLikeJws } from '../../core/jws.ts'
 import { ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import { type HeaderFields, passThrough } from '../headers.ts'
+import { passThrough } from '../headers.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { KeysFault, UpstreamKeys } from '../keys/upstream_keys.ts'
 import type { LogLine } from '../log.ts'
@@ -44,9 +44,9 @@ const LARGE_JWT_BYTES = 2048
  */
 export async function refresh(
   context: RefreshContext,
-  endpoint: URL,
+  endpoint: string,
   request: RefreshRequest,
-  headers: HeaderFields,
+  headers: Headers,
   log: LogLine,
 ): Promise<Result<Response, RefreshReason>> {
   const { config, keys, clock, fetcher } = context

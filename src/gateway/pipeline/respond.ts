@@ -17,8 +17,8 @@ export interface Replacements {
   readonly expiresIn?: number | undefined
 }
 
-/** Fields that speak of the body as it was on the wire, and those that are said anew. */
-const REPLACED = new Set(['content-length', 'content-encoding', 'etag', ...Object.keys(NO_STORE)])
+/** Fields that speak of the body as it was on the wire. */
+const OF_THE_OLD_BODY = ['content-length', 'content-encoding', 'etag']
 
 /** @param serverTiming - how long our stages took */
 export function respond(
@@ -33,10 +33,10 @@ export function respond(
   if (idToken !== undefined) values.set('id_token', idToken)
   if (expiresIn !== undefined) values.set('expires_in', expiresIn)
 
-  const kept = responseHeaders(upstream.headers, config).filter(([name]) => !REPLACED.has(name))
-  return new Response(replaceMembers(body, values), {
-    status: upstream.status,
-    statusText: upstream.statusText,
-    headers: [...kept, ...Object.entries(NO_STORE), ['server-timing', serverTiming]],
-  })
+  const headers = responseHeaders(upstream.headers, config)
+  for (const name of OF_THE_OLD_BODY) headers.delete(name)
+  for (const [name, value] of Object.entries(NO_STORE)) headers.set(name, value)
+  headers.append('server-timing', serverTiming)
+  const { status, statusText } = upstream
+  return new Response(replaceMembers(body, values), { status, statusText, headers })
 }

@@ -5,7 +5,6 @@
  * passes through as it is.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import type { HeaderFields } from '../headers.ts'
 import { readBounded } from '../http.ts'
 import { type JsonObjectText, parseObjectText } from './json_text.ts'
 import type { RefreshRequest } from './request.ts'
@@ -30,14 +29,14 @@ export type UpstreamReason = 'upstream_timeout' | 'upstream_unreachable' | 'upst
  * @param headers - the client's headers, made ready for upstream
  */
 export async function callUpstream(
-  endpoint: URL,
+  endpoint: string,
   request: RefreshRequest,
-  headers: HeaderFields,
+  headers: Headers,
   timeoutMs: number,
   fetcher: typeof fetch,
 ): Promise<Result<UpstreamAnswer, UpstreamReason>> {
   try {
-    const response = await fetcher(endpoint.href + request.search, {
+    const response = await fetcher(endpoint + request.search, {
       method: 'POST',
       headers,
       body: request.body,

@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { type Config, isSecureUrl } from '../config.ts'
 import { discoveryPaths } from '../paths.ts'
 import { fetchJson, RemoteDocument } from '../remote_document.ts'
-import type { Endpoints, MetadataFault, Profile } from './profile.ts'
+import type { Endpoint, Endpoints, MetadataFault, Profile } from './profile.ts'
 
 interface Discovered {
   readonly metadata: Readonly<Record<string, unknown>>
@@ -42,7 +42,7 @@ export function oidcProfile(config: Config, fetcher: typeof fetch, clock: () => 
 /** The endpoints of a discovery document that speaks for the configured issuer (RFC 8414 section 3.3). */
 function readMetadata(metadata: Record<string, unknown>, config: Config): Result<Discovered, MetadataFault> {
   if (metadata.issuer !== config.upstream.issuer) return err('metadata_issuer_mismatch')
-  const endpoint = (name: string): URL | undefined => {
+  const endpoint = (name: string): Endpoint | undefined => {
     const value = metadata[name]
     return typeof value === 'string' && isSecureUrl(value) ? reachable(new URL(value), config) : undefined
   }
@@ -54,9 +54,7 @@ function readMetadata(metadata: Record<string, unknown>, config: Config): Result
 }
 
 /** Where an endpoint is called: upstream's public names and our own all mean the origin that requests are sent to. */
-function reachable(endpoint: URL, config: Config): URL {
+function reachable({ origin, pathname, search, href }: URL, config: Config): Endpoint {
   const names = [config.issuer, new URL(config.upstream.issuer).origin]
-  return names.includes(endpoint.origin)
-    ? new URL(`${config.upstream.origin}${endpoint.pathname}${endpoint.search}`)
-    : endpoint
+  return { url: names.includes(origin) ? config.upstream.origin + pathname + search : href, path: pathname }
 }

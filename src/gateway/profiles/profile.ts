@@ -5,12 +5,18 @@ import type { Result } from '../../core/result.ts'
 
 export type BodyFormat = 'form' | 'json'
 
-/** Upstream's endpoints as the gateway must call them; their paths are the gateway's own paths for them. */
+export interface Endpoint {
+  /** Where the gateway calls it. */
+  readonly url: string
+  /** The gateway's own path for it. */
+  readonly path: string
+}
+
 export interface Endpoints {
-  readonly token: URL
-  readonly jwks: URL
-  readonly authorization?: URL | undefined
-  readonly endSession?: URL | undefined
+  readonly token: Endpoint
+  readonly jwks: Endpoint
+  readonly authorization?: Endpoint | undefined
+  readonly endSession?: Endpoint | undefined
 }
 
 /** Why upstream cannot be described. */
