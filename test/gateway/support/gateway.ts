@@ -193,7 +193,10 @@ export async function setUp(vars: Vars = {}): Promise<Setup> {
     },
     async verified(token) {
       const jwks = createLocalJWKSet(await (await setup.request('/.well-known/jwks.json')).json())
-      const { payload } = await jwtVerify(token, jwks, { currentDate: new Date(setup.now) })
+      const { payload } = await jwtVerify(token, jwks, {
+        currentDate: new Date(setup.now),
+        clockTolerance: 5,
+      })
       return payload
     },
   }
