@@ -69,7 +69,8 @@ export class Upstream {
       body,
       redirect: request.redirect,
     })
-    return Promise.race([this.#answer(url.pathname, request), aborted(init?.signal ?? undefined)])
+    const signal = init?.signal ?? undefined
+    return abortable(await Promise.race([this.#answer(url.pathname, request), aborted(signal)]), signal)
   }
 
   async #answer(path: string, request: Request): Promise<Response> {
@@ -157,4 +158,20 @@ export class Upstream {
 
 function aborted(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)))
+}
+
+/** As with the real `fetch`, the signal also ends a body that is on its way. */
+function abortable(response: Response, signal: AbortSignal | undefined): Response {
+  if (!response.body || !signal) return response
+  const reader = response.body.getReader()
+  const ended = aborted(signal)
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await Promise.race([reader.read(), ended])
+      if (done) controller.close()
+      else controller.enqueue(value)
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+  return new Response(body, response)
 }
