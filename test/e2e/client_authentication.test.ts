@@ -8,15 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { API_AUDIENCE, DEMO_APP, DEMO_SERVICE, type Idp, startIdp } from '../../dev/idp.ts'
 import { EXECUTE, logIn, REDIRECT_URI, refresh } from './support/session.ts'
-import {
-  ACME_FLAGS,
-  claimsOf,
-  EVERYBODY_FLAGS,
-  freePort,
-  openGateway,
-  openState,
-  type TestGateway,
-} from './support/stage.ts'
+import { ACME_FLAGS, claimsOf, EVERYBODY_FLAGS, freePort, type TestGateway } from './support/stage.ts'
+import { openGateway, openStage } from './support/workerd.ts'
 
 const running = new Running()
 /** A gateway that names itself, and one that preserves the issuer of a provider that lives behind it. */
@@ -42,7 +35,7 @@ beforeAll(async () => {
       jwks: { keys: [jwk] },
     },
   ]
-  const [state, port] = await Promise.all([openState(running), freePort()])
+  const [stage, port] = await Promise.all([openStage(running), freePort()])
   const publicUrl = `http://localhost:${port}`
   const [own, behind] = await Promise.all([
     startIdp({ port: 0, clients }),
@@ -51,9 +44,8 @@ beforeAll(async () => {
   running.add(own)
   running.add(behind)
   const [gateway, preserve] = await Promise.all([
-    openGateway(running, { state, vars: { UPSTREAM_ORIGIN: own.url, UPSTREAM_ISSUER: own.url } }),
-    openGateway(running, {
-      state,
+    openGateway(running, stage, { vars: { UPSTREAM_ORIGIN: own.url, UPSTREAM_ISSUER: own.url } }),
+    openGateway(running, stage, {
       port,
       vars: { UPSTREAM_ORIGIN: behind.url, UPSTREAM_ISSUER: publicUrl, TOKEN_ISSUER: 'preserve' },
     }),

@@ -9,14 +9,15 @@ import { Running } from '../../dev/cli.ts'
 import { DEMO_APP, DEMO_SERVICE, startIdp } from '../../dev/idp.ts'
 import { NONCE_CLIENT, type NonceIdp, startNonceIdp } from './support/nonce_idp.ts'
 import { EXECUTE, logIn, refresh } from './support/session.ts'
-import { ACME_FLAGS, claimsOf, freePort, openGateway, openState, verify } from './support/stage.ts'
+import { ACME_FLAGS, claimsOf, freePort, verify } from './support/stage.ts'
+import { openGateway, openStage } from './support/workerd.ts'
 
 const running = new Running()
 const modes = {} as Record<'preserve' | 'gateway' | 'nonce', string>
 let nonceIdp: NonceIdp
 
 beforeAll(async () => {
-  const [state, behindPort, noncePort] = await Promise.all([openState(running), freePort(), freePort()])
+  const [stage, behindPort, noncePort] = await Promise.all([openStage(running), freePort(), freePort()])
   const behindUrl = `http://localhost:${behindPort}`
   const nonceUrl = `http://localhost:${noncePort}`
   const behind = running.add(await startIdp({ port: 0, issuer: behindUrl }))
@@ -34,7 +35,7 @@ beforeAll(async () => {
       UPSTREAM_ISSUER: issuer,
       TOKEN_ISSUER: mode === 'gateway' ? 'gateway' : 'preserve',
     }
-    const gateway = await openGateway(running, { state, vars, ...(port !== undefined && { port }) })
+    const gateway = await openGateway(running, stage, { vars, ...(port !== undefined && { port }) })
     modes[mode] = gateway.url
   }
 }, 60_000)

@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { API_AUDIENCE } from '../../dev/idp.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
-import { ACME_FLAGS, claimsOf, openGateway, openState, type TestGateway } from './support/stage.ts'
+import { ACME_FLAGS, claimsOf, type TestGateway } from './support/stage.ts'
+import { openGateway, openStage } from './support/workerd.ts'
 
 const running = new Running()
 const TIMEOUT_MS = 1_000
@@ -17,10 +18,9 @@ let upstream: MockIdp
 let gateway: TestGateway
 
 beforeAll(async () => {
-  const state = await openState(running)
+  const stage = await openStage(running)
   upstream = running.add(await startMockIdp())
-  gateway = await openGateway(running, {
-    state,
+  gateway = await openGateway(running, stage, {
     vars: {
       UPSTREAM_ORIGIN: upstream.url,
       UPSTREAM_ISSUER: upstream.url,

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { API_AUDIENCE, DEMO_SERVICE, startIdp } from '../../dev/idp.ts'
 import { EXECUTE, HOME_URI, logIn, REDIRECT_URI, refresh, type Session } from './support/session.ts'
-import { ACME_FLAGS, claimsOf, freePort, openGateway, openState, verify } from './support/stage.ts'
+import { ACME_FLAGS, claimsOf, freePort, verify } from './support/stage.ts'
+import { openGateway, openStage } from './support/workerd.ts'
 
 interface Mode {
   readonly name: string
@@ -32,8 +33,8 @@ const NAMES = [
 ]
 
 beforeAll(async () => {
-  const [state, shared, behindPort, urlPort] = await Promise.all([
-    openState(running),
+  const [stage, shared, behindPort, urlPort] = await Promise.all([
+    openStage(running),
     startIdp({ port: 0 }).then((idp) => running.add(idp)),
     freePort(),
     freePort(),
@@ -55,8 +56,12 @@ beforeAll(async () => {
   ): Promise<void> {
     const { idp, tokenIssuer, port = await freePort() } = options
     const upstreamIssuer = name === preservedBehind ? publicUrl : idp
-    const vars = { UPSTREAM_ORIGIN: idp, UPSTREAM_ISSUER: upstreamIssuer, TOKEN_ISSUER: tokenIssuer }
-    const { url: gateway } = await openGateway(running, { state, vars, port })
+    const vars = {
+      UPSTREAM_ORIGIN: idp,
+      UPSTREAM_ISSUER: upstreamIssuer,
+      TOKEN_ISSUER: tokenIssuer ?? 'gateway',
+    }
+    const { url: gateway } = await openGateway(running, stage, { vars, port })
     const issuer = options.issuer ?? gateway
     const config = name === preservedOwn ? await configure(gateway) : await discover(issuer)
     const session = await logIn(config)

@@ -17,7 +17,8 @@ import { makeKey } from '../../dev/keys/file.ts'
 import { ALGORITHMS } from '../../dev/keys/rotation.ts'
 import { type MockIdp, startMockIdp } from './support/mock_idp.ts'
 import { EXECUTE, logIn, type Session } from './support/session.ts'
-import { ACME_FLAGS, claimsOf, openGateway, openState, verify } from './support/stage.ts'
+import { ACME_FLAGS, claimsOf, verify } from './support/stage.ts'
+import { openGateway, openStage } from './support/workerd.ts'
 
 type Algorithm = (typeof ALGORITHMS)[number]
 
@@ -26,13 +27,13 @@ const stages = {} as Record<Algorithm, { gateway: string; session: Session }>
 let upstream: MockIdp
 
 beforeAll(async () => {
-  const state = await openState(running)
+  const stage = await openStage(running)
   upstream = running.add(await startMockIdp())
   const vars = { UPSTREAM_ORIGIN: upstream.url, UPSTREAM_ISSUER: upstream.url }
   await Promise.all(
     ALGORITHMS.map(async (alg) => {
       const signingKeys = JSON.stringify({ keys: [await makeKey(alg, new Date())] })
-      const { url } = await openGateway(running, { state, vars, signingKeys })
+      const { url } = await openGateway(running, stage, { vars, signingKeys })
       const config = await oidc.discovery(new URL(url), 'spa', undefined, oidc.None(), { execute: EXECUTE })
       stages[alg] = { gateway: url, session: await logIn(config) }
     }),

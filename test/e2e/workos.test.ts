@@ -7,8 +7,9 @@ import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { sendJson } from './support/http.ts'
-import { ACME_FLAGS, claimsOf, openGateway, openState, type TestGateway, verify } from './support/stage.ts'
+import { ACME_FLAGS, claimsOf, type TestGateway, verify } from './support/stage.ts'
 import { API_KEY, CLIENT_ID, ISSUER, startWorkos, type Workos } from './support/workos.ts'
+import { openDevGateway } from './support/wrangler_dev.ts'
 
 const running = new Running()
 let upstream: Workos
@@ -17,17 +18,13 @@ let workos: WorkOS
 const cookiePassword = 'a-cookie-password-of-32-characters-or-more'
 
 beforeAll(async () => {
-  const state = await openState(running)
   upstream = running.add(await startWorkos())
-  gateway = await openGateway(running, {
-    state,
-    vars: {
-      UPSTREAM_PROFILE: 'workos',
-      UPSTREAM_ORIGIN: upstream.url,
-      UPSTREAM_ISSUER: ISSUER,
-      UPSTREAM_CLIENT_ID: CLIENT_ID,
-      UPSTREAM_AUDIENCE: undefined,
-    },
+  gateway = await openDevGateway(running, {
+    UPSTREAM_PROFILE: 'workos',
+    UPSTREAM_ORIGIN: upstream.url,
+    UPSTREAM_ISSUER: ISSUER,
+    UPSTREAM_CLIENT_ID: CLIENT_ID,
+    UPSTREAM_AUDIENCE: undefined,
   })
   workos = sdk()
 })

@@ -1,49 +1,39 @@
 /**
- * What every end-to-end test stands on: a folder of state with the demo's documents in it, and gateways that are real
- * Workers in workerd, on ports that were free a moment ago.
- *
- * Everything that is started is handed to a `Running`, which `afterAll` closes, so that nothing survives a failed test.
+ * What end-to-end tests share whichever way the gateway is run: what a running gateway offers, and what the seeded
+ * documents say.
  */
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeJwt, type JWTPayload } from 'jose'
-import type { Running } from '../../../dev/cli.ts'
-import { startGateway } from '../../../dev/gateway.ts'
 import { freePorts } from '../../../dev/network.ts'
-import { seed } from '../../../dev/seed.ts'
-import type { Vars } from '../../../dev/wrangler.ts'
 import type { LogLine } from '../../../src/gateway/log.ts'
 
 /** What Ada's organization is entitled to by the seeded documents, and what is on for everybody. */
 export const ACME_FLAGS = ['advanced-analytics', 'audit-log', 'csv-export', 'priority-support', 'sso']
 export const EVERYBODY_FLAGS = ['csv-export']
 
-const LOG_TIMEOUT_MS = 10_000
+const WAIT_MS = 15_000
 const POLL_MS = 20
 
 export interface TestGateway {
   readonly url: string
-  /** The folder with its documents. */
-  readonly state: string
   /** The structured lines that the gateway has written so far. */
-  readonly log: LogLine[]
+  readonly log: readonly LogLine[]
   /** Waits for a line, which is written after the answer. */
   logged(matches: (line: LogLine) => boolean): Promise<LogLine>
 }
 
-/** A new state folder with the demo's documents, of which every gateway gets a copy. */
-export async function openState(running: Running): Promise<string> {
-  const state = await newFolder(running)
-  await seed('production', state)
-  return state
-}
-
-async function newFolder(running: Running): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'remint-e2e-'))
-  running.add({ close: () => rm(folder, { recursive: true, force: true }) })
-  return folder
+/** Reads a gateway's output line by line. */
+export function readLog(): { log: LogLine[]; read(output: string): void; logged: TestGateway['logged'] } {
+  const log: LogLine[] = []
+  return {
+    log,
+    read(output) {
+      // wrangler decorates what goes to the error stream.
+      const json = /\{"level".*\}/.exec(output)?.[0]
+      if (json !== undefined) log.push(JSON.parse(json))
+    },
+    logged: (matches) => eventually(() => log.find(matches), 'a log line'),
+  }
 }
 
 /** A port for a gateway whose address must be known before it is started. */
@@ -53,51 +43,18 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-export interface GatewayOptions {
-  readonly state: string
-  readonly vars: Vars
-  readonly port?: number
-  readonly signingKeys?: string
-}
-
-/** Starts a gateway on its own copy of the documents: Workers that start at once would lock each other out of one. */
-export async function openGateway(running: Running, options: GatewayOptions): Promise<TestGateway> {
-  const { vars, port = await freePort(), signingKeys } = options
-  const state = await newFolder(running)
-  await cp(options.state, state, { recursive: true })
-  const log: LogLine[] = []
-  const gateway = await startGateway({
-    port,
-    vars,
-    persistTo: state,
-    ...(signingKeys && { signingKeys }),
-    onLine: (line) => {
-      // wrangler decorates what goes to the error stream.
-      const json = /\{"level".*\}/.exec(line)?.[0]
-      if (json !== undefined) log.push(JSON.parse(json))
-    },
-  })
-  running.add(gateway)
-  return {
-    url: gateway.url,
-    state,
-    log,
-    logged: (matches) => eventually(() => log.find(matches), 'a log line'),
-  }
-}
-
 /** What `find` gives once it gives something. */
 export async function eventually<T>(
   find: () => T | undefined | Promise<T | undefined>,
   what: string,
 ): Promise<T> {
-  const deadline = Date.now() + LOG_TIMEOUT_MS
+  const deadline = Date.now() + WAIT_MS
   while (Date.now() < deadline) {
     const found = await find()
     if (found !== undefined) return found
     await sleep(POLL_MS)
   }
-  throw new Error(`${what} did not come within ${LOG_TIMEOUT_MS / 1000} s`)
+  throw new Error(`${what} did not come within ${WAIT_MS / 1000} s`)
 }
 
 interface MintedClaims extends JWTPayload {
