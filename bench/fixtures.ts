@@ -128,7 +128,6 @@ export function accessTokenClaims(issuer: string, org: number, now: number): obj
 export function mintedTokenClaims(issuer: string, org: number, now: number): object {
   return {
     ...accessTokenClaims(issuer, org, now),
-    exp: now + 300,
     feature_flags: expectedFlags(org),
     feature_flags_meta: { env: ENVIRONMENT, ver: '87.12', as_of: now, src: 'fresh' },
   }

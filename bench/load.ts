@@ -23,7 +23,8 @@ export interface Load {
 
 export interface LoadResult {
   readonly requests: number
-  readonly perSecond: number
+  /** From the first request to the last answer. */
+  readonly seconds: number
   readonly samples: readonly string[]
 }
 
@@ -69,7 +70,7 @@ export async function run(load: Load): Promise<LoadResult> {
   }
   const connections = Array.from({ length: load.connections }, () => drive(load.port, next, onAnswer))
   await Promise.all(connections)
-  return { requests, perSecond: requests / ((performance.now() - start) / 1000), samples }
+  return { requests, seconds: (performance.now() - start) / 1000, samples }
 }
 
 /** One connection, from its first request to its last answer. */

@@ -1,6 +1,6 @@
 /**
- * Interleaved rounds: in each round every contender runs once, and the order turns from round to round, so that a
- * noisy neighbour or a clock that throttles meets all of them. Ratios are taken within a round, then their median.
+ * Interleaved rounds: within a round the contenders take turns in short slices, and the order turns too, so that a
+ * noisy neighbour or a clock that throttles meets all of them alike. Ratios are taken within a round, then their median.
  */
 import type { LoadResult } from './load.ts'
 import type { RunningProcess } from './workerd.ts'
@@ -19,7 +19,9 @@ export interface Series {
 }
 
 const WARM_UP_SECONDS = 1
+const SLICE_SECONDS = 0.5
 
+/** @param seconds - for each contender in each round */
 export async function interleave(
   contenders: readonly Contender[],
   rounds: number,
@@ -32,19 +34,34 @@ export async function interleave(
     await contender.run(WARM_UP_SECONDS)
   }
   for (let round = 0; round < rounds; round++) {
-    for (let turn = 0; turn < contenders.length; turn++) {
-      const contender = contenders[(round + turn) % contenders.length]
-      if (contender === undefined) continue
-      const before = contender.process.cpuMicroseconds()
-      const { requests, perSecond } = await contender.run(seconds)
-      const cpu = contender.process.cpuMicroseconds() - before
-      series[contender.name]?.perSecond.push(perSecond)
-      series[contender.name]?.cpuMicroseconds.push(cpu / requests)
+    const totals = await takeTurns(contenders, round, Math.ceil(seconds / SLICE_SECONDS))
+    for (const [name, total] of totals) {
+      series[name]?.perSecond.push(total.requests / total.seconds)
+      series[name]?.cpuMicroseconds.push(total.cpuMicroseconds / total.requests)
     }
     const rates = contenders.map(({ name }) => `${name} ${series[name]?.perSecond.at(-1)?.toFixed(0)}/s`)
     progress(`round ${round + 1}/${rounds}  ${rates.join('  ')}`)
   }
   return series
+}
+
+async function takeTurns(contenders: readonly Contender[], round: number, slices: number) {
+  const totals = new Map(
+    contenders.map(({ name }) => [name, { requests: 0, seconds: 0, cpuMicroseconds: 0 }]),
+  )
+  for (let turn = 0; turn < slices * contenders.length; turn++) {
+    // The order shifts by one after each time that everybody had a turn.
+    const lap = round + Math.floor(turn / contenders.length)
+    const contender = contenders[(turn + lap) % contenders.length]
+    const total = contender && totals.get(contender.name)
+    if (!total) continue
+    const cpuBefore = contender.process.cpuMicroseconds()
+    const { requests, seconds } = await contender.run(SLICE_SECONDS)
+    total.requests += requests
+    total.seconds += seconds
+    total.cpuMicroseconds += contender.process.cpuMicroseconds() - cpuBefore
+  }
+  return totals
 }
 
 export function median(values: readonly number[]): number {

@@ -5,10 +5,11 @@
  * Cold tokens are signed before the clock starts, as many as the last run used and half as many again; a run that
  * exhausts them ends early, and none repeats.
  */
-import { accessTokenClaims, mintedTokenClaims, signJwt } from './fixtures.ts'
+import { mintedTokenClaims, signJwt } from './fixtures.ts'
 import { cycle, httpRequest, type LoadResult, once, run } from './load.ts'
 import { type Contender, interleave, type Series } from './rounds.ts'
 import type { Stage } from './stage.ts'
+import type { RunningWorker } from './workerd.ts'
 
 const ORGANIZATIONS = 1000
 const WARM_TOKENS = 1000
@@ -44,60 +45,56 @@ export async function measureVerify(
   seconds: number,
   progress: (line: string) => void,
 ): Promise<Record<string, Series>> {
-  const gateway = await stage.start('gateway')
+  // Two gateways, so that the cold tokens do not drive the warm ones out of the isolate.
+  const [coldGateway, warmGateway] = [await stage.start('gateway'), await stage.start('gateway')]
   const floor = await stage.start('floor')
   const hono = await stage.start('hono-jwk')
-  const mint = (n: number) =>
-    signJwt(stage.key, 'at+jwt', mintedTokenClaims(gateway.issuer, n % ORGANIZATIONS, now()))
+  const mint = (issuer: string, n: number) =>
+    verifyRequest(signJwt(stage.key, 'at+jwt', mintedTokenClaims(issuer, n % ORGANIZATIONS, now())))
 
-  const cold = (name: string, worker: typeof gateway): Contender => {
+  const cold = (name: string, worker: RunningWorker): Contender => {
     let perSecond = ASSUMED_PER_SECOND
     return {
       name,
       process: worker,
       run: async (length) => {
         const count = Math.ceil(perSecond * length * HEADROOM)
-        const tokens = Array.from({ length: count }, (_, n) => verifyRequest(mint(n)))
-        const result = await run({
-          port: worker.port,
-          connections: CONNECTIONS,
-          seconds: length,
-          next: once(tokens),
-        })
+        const next = once(Array.from({ length: count }, (_, n) => mint(coldGateway.issuer, n)))
+        const result = await run({ port: worker.port, connections: CONNECTIONS, seconds: length, next })
         checkAllowed(result)
-        perSecond = result.perSecond
+        perSecond = result.requests / result.seconds
         return result
       },
     }
   }
 
+  const warmTokens = cycle(Array.from({ length: WARM_TOKENS }, (_, n) => mint(warmGateway.issuer, n)))
   const warm: Contender = {
     name: 'gateway warm',
-    process: gateway,
+    process: warmGateway,
     run: async (length) => {
-      const tokens = Array.from({ length: WARM_TOKENS }, (_, n) => verifyRequest(mint(n)))
-      const load = { port: gateway.port, connections: CONNECTIONS, next: cycle(tokens) }
-      await run({ ...load, seconds: length, next: once(tokens) })
-      const result = await run({ ...load, seconds: length })
+      const load = { port: warmGateway.port, connections: CONNECTIONS, seconds: length, next: warmTokens }
+      const result = await run(load)
       checkAllowed(result)
       return result
     },
   }
 
+  const guardedRequests = cycle(
+    Array.from({ length: WARM_TOKENS }, (_, n) => {
+      const token = signJwt(stage.key, 'JWT', mintedTokenClaims(warmGateway.issuer, n, now()))
+      return httpRequest('GET', '/guarded', { Authorization: `Bearer ${token}` })
+    }),
+  )
   const guarded: Contender = {
     name: 'hono/jwk',
     process: hono,
-    run: (length) => {
-      const requests = Array.from({ length: WARM_TOKENS }, (_, n) => {
-        const token = signJwt(stage.key, 'JWT', accessTokenClaims(gateway.issuer, n, now()))
-        return httpRequest('GET', '/guarded', { Authorization: `Bearer ${token}` })
-      })
-      return run({ port: hono.port, connections: CONNECTIONS, seconds: length, next: cycle(requests) })
-    },
+    run: (length) =>
+      run({ port: hono.port, connections: CONNECTIONS, seconds: length, next: guardedRequests }),
   }
 
-  const contenders = [cold('floor', floor), cold('gateway cold', gateway), warm, guarded]
+  const contenders = [cold('floor', floor), cold('gateway cold', coldGateway), warm, guarded]
   const series = await interleave(contenders, rounds, seconds, progress)
-  for (const worker of [gateway, floor, hono]) await worker.stop()
+  for (const worker of [coldGateway, warmGateway, floor, hono]) await worker.stop()
   return series
 }

@@ -4,7 +4,7 @@
  * Not under Miniflare, whose entry Worker stands in front of every request and would flatter the slower side. The
  * bundle is the one that `wrangler deploy` uploads, unminified. All processes write their log lines to /dev/null.
  */
-import { execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
@@ -71,11 +71,16 @@ export interface RunningWorker extends RunningProcess {
 
 /** Starts a Worker and waits until it accepts connections. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  const config = join(options.bundle.folder, `${options.name}.capnp`)
+  const config = join(options.bundle.folder, `${options.port}.capnp`)
   writeFileSync(config, capnp(options))
   const inspector = options.inspectorPort ? [`--inspector-addr=127.0.0.1:${options.inspectorPort}`] : []
-  const running = start(options.name, workerd.default, ['serve', ...inspector, config, 'config'])
-  await ready(options.port, options.name)
+  const running = start(`${options.name}-${options.port}`, workerd.default, [
+    'serve',
+    ...inspector,
+    config,
+    'config',
+  ])
+  await ready(options.port, `${options.name}-${options.port}`)
   return { ...running, name: options.name, port: options.port }
 }
 
@@ -86,12 +91,17 @@ export async function startNode(file: string, argument: string, ports: number[])
   return running
 }
 
+const children = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
 function start(name: string, command: string, args: readonly string[]): RunningProcess {
   mkdirSync(STATE, { recursive: true })
   const errors = openSync(errorLog(name), 'w')
   const child = spawn(command, args, { stdio: ['ignore', openSync('/dev/null', 'w'), errors] })
   const exited = new Promise<void>((done) => child.once('exit', () => done()))
-  process.once('exit', () => child.kill('SIGKILL'))
+  children.add(child)
   const procfs = (file: string) => readFileSync(`/proc/${child.pid}/${file}`, 'utf8')
   return {
     cpuMicroseconds: () => {
@@ -101,6 +111,7 @@ function start(name: string, command: string, args: readonly string[]): RunningP
     },
     rssBytes: () => Number(/VmRSS:\s+(\d+) kB/.exec(procfs('status'))?.[1]) * 1024,
     stop: () => {
+      children.delete(child)
       child.kill('SIGKILL')
       return exited
     },
