@@ -6,14 +6,9 @@
  */
 import { resolve } from 'node:path'
 import { Argument, Command, Option } from 'commander'
-import {
-  type Catalog,
-  ENVIRONMENT_NAME,
-  type Grant,
-  type OrgDocument,
-  type UserDocument,
-} from '../src/core/documents.ts'
+import type { Catalog, Grant, OrgDocument, UserDocument } from '../src/core/documents.ts'
 import { evaluate, type Subject } from '../src/core/evaluate.ts'
+import { ENVIRONMENT_NAME } from '../src/core/names.ts'
 import { main, paint, UsageError } from './cli.ts'
 import { difference, newOrg, newUser, withGrant, withoutGrants, withRule } from './entitle/changes.ts'
 import { nearNames, parseDuration, parsePercentage } from './entitle/words.ts'

@@ -5,7 +5,7 @@
  * out in an answer of `/healthz`. What is configured is on; there are no `enabled` flags.
  */
 import * as z from 'zod'
-import { ENVIRONMENT_NAME } from '../core/documents.ts'
+import { ENVIRONMENT_NAME } from '../core/names.ts'
 
 /** The asymmetric JWS algorithms that upstream may use. HMAC and `none` cannot be configured. */
 const UPSTREAM_ALGORITHMS = [
@@ -16,9 +16,11 @@ const UPSTREAM_ALGORITHMS = [
 /** The part of a Workers KV namespace that the gateway uses. */
 export interface EntitlementsKV {
   get(keys: string[], options: { type: 'text'; cacheTtl?: number }): Promise<Map<string, string | null>>
+  /** Only for the denylist; every other document is the control plane's to write. */
+  put(key: string, value: string, options: { expirationTtl: number }): Promise<void>
 }
 
-/** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS` is a secret. */
+/** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS` and `VERIFIERS` are secrets. */
 export interface GatewayBindings {
   ENTITLEMENTS: EntitlementsKV
   ENVIRONMENT: string
@@ -35,9 +37,16 @@ export interface GatewayBindings {
   STALE_MAX_SECONDS?: string
   ORG_CLAIM?: string
   SIGNING_KEYS: string
+  VERIFIERS?: string
 }
 
 export type ProfileName = 'oidc' | 'workos'
+
+/** A service that may ask about anyone, known by the SHA-256 of its secret; two while the secret is being changed. */
+export interface Verifier {
+  readonly name: string
+  readonly digests: readonly Uint8Array[]
+}
 
 export interface Config {
   readonly environment: string
@@ -48,6 +57,8 @@ export interface Config {
   readonly tokenMaxSeconds: number
   readonly staleMaxSeconds: number
   readonly orgClaim: string
+  /** Services that may ask about anyone. */
+  readonly verifiers: readonly Verifier[]
   readonly upstream: {
     readonly profile: ProfileName
     readonly origin: string
@@ -94,6 +105,15 @@ const integer = (fallback: number, minimum: number, maximum: number) =>
     )
     .transform(Number)
 
+const digests = z
+  .union([z.string(), z.array(z.string()).min(1).max(4)])
+  .transform((value) => (typeof value === 'string' ? [value] : value))
+  .refine((values) => values.every((value) => /^[0-9a-f]{64}$/i.test(value)))
+  .transform((values) => values.map((value) => Uint8Array.from(value.match(/../g) ?? [], parseHexByte)))
+const parseHexByte = (byte: string): number => Number.parseInt(byte, 16)
+/** A name is also a client id, which HTTP Basic carries in front of a colon. */
+const verifiersSchema = z.record(z.string().regex(/^[\w.-]{1,64}$/), digests)
+
 const varsSchema = z.object({
   ENTITLEMENTS: z.custom<EntitlementsKV>(
     (value) => typeof (value as EntitlementsKV | undefined)?.get === 'function',
@@ -124,8 +144,27 @@ const varsSchema = z.object({
   TOKEN_MAX_SECONDS: integer(300, 30, 86_400),
   STALE_MAX_SECONDS: integer(3600, 0, 604_800),
   ORG_CLAIM: z.string().min(1, 'must not be empty').default('org_id'),
+  VERIFIERS: z
+    .string()
+    .default('{}')
+    .transform((value, context): readonly Verifier[] => {
+      const parsed = verifiersSchema.safeParse(parseJson(value))
+      if (parsed.success) return Object.entries(parsed.data).map(([name, digests]) => ({ name, digests }))
+      context.addIssue(
+        'must be a JSON object of names, each with the hexadecimal SHA-256 of a secret, or a list of them',
+      )
+      return z.NEVER
+    }),
   SIGNING_KEYS: z.string('is required: make one with `npm run keys -- generate`'),
 })
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
 
 /** Reads and checks the environment; `SIGNING_KEYS` is only looked for here and parsed by the keyring. */
 export function parseConfig(bindings: object): ConfigResult {
@@ -153,6 +192,7 @@ export function parseConfig(bindings: object): ConfigResult {
       tokenMaxSeconds: vars.TOKEN_MAX_SECONDS,
       staleMaxSeconds: vars.STALE_MAX_SECONDS,
       orgClaim: vars.ORG_CLAIM,
+      verifiers: vars.VERIFIERS,
       upstream: {
         profile: vars.UPSTREAM_PROFILE,
         origin: vars.UPSTREAM_ORIGIN,

@@ -5,11 +5,14 @@
 import { type Config, type GatewayBindings, parseConfig } from './config.ts'
 import { type Keyring, loadKeyring } from './keys/keyring.ts'
 import { type UpstreamKeys, upstreamKeys } from './keys/upstream_keys.ts'
+import { entitle } from './pipeline/entitle.ts'
 import { DocumentStore } from './pipeline/lookup.ts'
 import { oidcProfile } from './profiles/oidc.ts'
 import type { Profile } from './profiles/profile.ts'
 import { workosProfile } from './profiles/workos.ts'
+import { Denylist } from './sessions/denylist.ts'
 import { Identities } from './verification/identity.ts'
+import type { ReadCurrent } from './verification/verdict.ts'
 
 export interface Gateway {
   readonly config: Config
@@ -18,6 +21,8 @@ export interface Gateway {
   readonly keys: UpstreamKeys
   readonly documents: DocumentStore
   readonly identities: Identities
+  readonly current: ReadCurrent
+  readonly denylist: Denylist
   readonly fetcher: typeof fetch
   readonly clock: () => number
 }
@@ -49,6 +54,12 @@ export async function openGateway(
     const endpoints = await profile.endpoints()
     return endpoints.ok ? endpoints.value.jwks.url : undefined
   }
+  const documents = new DocumentStore({
+    kv: bindings.ENTITLEMENTS,
+    environment: config.environment,
+    staleMaxSeconds: config.staleMaxSeconds,
+    clock,
+  })
   return {
     ok: true,
     gateway: {
@@ -56,15 +67,24 @@ export async function openGateway(
       keyring,
       profile,
       keys: upstreamKeys(jwksUri, config, keyring, fetcher, clock),
-      documents: new DocumentStore({
-        kv: bindings.ENTITLEMENTS,
-        environment: config.environment,
-        staleMaxSeconds: config.staleMaxSeconds,
-        clock,
-      }),
+      documents,
       identities: new Identities(config, keyring),
+      current: readCurrent(documents, config, clock),
+      denylist: new Denylist(bindings.ENTITLEMENTS, documents, config, clock),
       fetcher,
       clock,
     },
   }
 }
+
+/** What `live` verification asks, answered by the documents of the pipeline: one cache, one read for everything. */
+const readCurrent =
+  (documents: DocumentStore, { environment }: Config, clock: () => number): ReadCurrent =>
+  async (ids, session, warn) => {
+    const found = await documents.lookup(ids, (fault, key) => warn(`${fault} ${key}`), session)
+    const { flags, decisions, meta } = entitle(found, ids, environment, clock())
+    const revoked = session ? found.revoked : false
+    if (meta.src === 'degraded' || revoked === undefined) return undefined
+    const notBefore = Math.max(found.org?.document?.not_before ?? 0, found.user?.document?.not_before ?? 0)
+    return { flags, decisions, version: meta.ver, notBefore, revoked }
+  }

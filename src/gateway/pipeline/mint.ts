@@ -21,7 +21,7 @@ export interface MintedToken {
 /** Mints an access token (RFC 9068). @param now - epoch milliseconds */
 export async function mint(
   upstream: VerifiedToken,
-  { flags, until, meta }: Entitlements,
+  { flags, until, meta }: Pick<Entitlements, 'flags' | 'until' | 'meta'>,
   key: SigningKey,
   config: Config,
   now: number,
