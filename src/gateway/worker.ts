@@ -1,4 +1,5 @@
-/** The gateway Worker's entry. */
+/** The gateway Worker's entry: HTTP by default, and RPC for Workers that are bound to it. */
 import { createGateway } from './app.ts'
 
+export { Verifier } from './rpc.ts'
 export default createGateway()
