@@ -35,7 +35,8 @@ export async function route(exchange: Exchange): Promise<Response> {
 
   if (isSamePath(path, token.path)) return serveTokens(exchange, token)
   if (isRead && isSamePath(path, jwks.path)) return servePublishedKeys(exchange)
-  if (isRead && [...ownDiscoveryPaths(gateway.config), gateway.profile.discoveryPath].includes(path)) {
+  const metadata = [...ownDiscoveryPaths(gateway.config), gateway.profile.discoveryPath ?? []].flat()
+  if (isRead && metadata.some((known) => isSamePath(path, known))) {
     return serveMetadata(exchange, endpoints.value)
   }
   const isAt = (endpoint: Endpoint | undefined) => endpoint && isSamePath(path, endpoint.path)
