@@ -45,14 +45,15 @@ async function post(url: URL, body: object, timeoutMs: number, fetcher: typeof f
 }
 
 async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | null = null
+  let stopTimer = () => {}
   const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('timeout')), timeoutMs)
+    const timer = setTimeout(() => reject(new Error('timeout')), timeoutMs)
+    stopTimer = () => clearTimeout(timer)
   })
   try {
     return await Promise.race([work, timeout])
   } finally {
-    clearTimeout(timer)
+    stopTimer()
   }
 }
 
