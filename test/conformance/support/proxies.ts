@@ -93,7 +93,7 @@ export async function startProxy(name: string, { gateway, app }: Addresses): Pro
   const folder = mkdtempSync(join(tmpdir(), `remint-${name}-`))
   const document = readFileSync(join(PROJECT, 'docs', 'proxies.md'), 'utf8')
   const snippet = (language: string) => {
-    const text = new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, 'm').exec(document)?.[1]
+    const text = new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'ms').exec(document)?.[1]
     if (text === undefined) throw new Error(`docs/proxies.md has no ${language} file`)
     return text
       .replaceAll('127.0.0.1:8787', gateway)
