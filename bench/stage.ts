@@ -3,15 +3,24 @@
  * under comparison is in `WORKERS`; the rest is the same for all.
  */
 import type { BackendOptions, Counts } from './backend.ts'
-import { AUDIENCE, ENVIRONMENT, newSigningKey, type SigningKey } from './fixtures.ts'
+import {
+  AUDIENCE,
+  ENVIRONMENT,
+  LARGE_ENVIRONMENT,
+  newSigningKey,
+  type SigningKey,
+  VERIFIERS,
+} from './fixtures.ts'
 import { type Bundle, bundle, freePorts, type RunningWorker, startNode, startWorker } from './workerd.ts'
 
 const WORKERS = {
   gateway: 'src/gateway/worker.ts',
+  'gateway-100': 'src/gateway/worker.ts',
   passthrough: 'bench/workers/passthrough.ts',
   naive: 'bench/workers/naive.ts',
   floor: 'bench/workers/floor.ts',
   'hono-jwk': 'bench/workers/hono-jwk.ts',
+  hello: 'bench/workers/hello.ts',
 } as const
 
 export type WorkerName = keyof typeof WORKERS
@@ -41,19 +50,22 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
     const [port = 0] = await freePorts(1)
     const issuer = `http://127.0.0.1:${port}`
     const token = { ISSUER: issuer, ENVIRONMENT, UPSTREAM_ORIGIN: upstream, UPSTREAM_AUDIENCE: AUDIENCE }
+    const gateway = {
+      ...token,
+      UPSTREAM_PROFILE: 'oidc',
+      UPSTREAM_ISSUER: upstream,
+      SIGNING_KEYS: JSON.stringify({ keys: [key.privateJwk] }),
+    }
     const vars: Record<WorkerName, Record<string, string>> = {
-      gateway: {
-        ...token,
-        UPSTREAM_PROFILE: 'oidc',
-        UPSTREAM_ISSUER: upstream,
-        SIGNING_KEYS: JSON.stringify({ keys: [key.privateJwk] }),
-      },
+      gateway,
+      'gateway-100': { ...gateway, ENVIRONMENT: LARGE_ENVIRONMENT, VERIFIERS },
       passthrough: { UPSTREAM_ORIGIN: upstream },
       naive: { ...token, SIGNING_KEY: JSON.stringify(key.privateJwk) },
       floor: { PUBLIC_KEY: JSON.stringify(key.publicJwk) },
       'hono-jwk': { JWKS_URI: `${upstream}/gateway-jwks` },
+      hello: {},
     }
-    const kv = name === 'gateway' || name === 'naive' ? { kvPort } : {}
+    const kv = name.startsWith('gateway') || name === 'naive' ? { kvPort } : {}
     const inspector = inspectorPort === undefined ? {} : { inspectorPort }
     const worker = await startWorker({ name, bundle: built, port, vars: vars[name], ...kv, ...inspector })
     return { ...worker, issuer }
