@@ -60,5 +60,7 @@ export const subjectOf = (claims: Claims, orgClaim: string): SubjectIds => ({
 export function documentId(claim: unknown): string | undefined {
   const id = Number.isSafeInteger(claim) ? String(claim) : claim
   if (typeof id !== 'string' || id === '') return undefined
+  // A UTF-16 unit is at most three bytes.
+  if (id.length * 3 <= MAX_DOCUMENT_ID_BYTES) return id
   return new TextEncoder().encode(id).byteLength <= MAX_DOCUMENT_ID_BYTES ? id : undefined
 }

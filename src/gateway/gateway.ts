@@ -5,7 +5,7 @@
 import { type Config, type GatewayBindings, parseConfig } from './config.ts'
 import { type Keyring, loadKeyring } from './keys/keyring.ts'
 import { type UpstreamKeys, upstreamKeys } from './keys/upstream_keys.ts'
-import { entitle } from './pipeline/entitle.ts'
+import { EntitlementsNow } from './pipeline/current.ts'
 import { DocumentStore } from './pipeline/lookup.ts'
 import { oidcProfile } from './profiles/oidc.ts'
 import type { Profile } from './profiles/profile.ts'
@@ -78,13 +78,12 @@ export async function openGateway(
 }
 
 /** What `live` verification asks, answered by the documents of the pipeline: one cache, one read for everything. */
-const readCurrent =
-  (documents: DocumentStore, { environment }: Config, clock: () => number): ReadCurrent =>
-  async (ids, session, warn) => {
+function readCurrent(documents: DocumentStore, { environment }: Config, clock: () => number): ReadCurrent {
+  const now = new EntitlementsNow(environment)
+  return async (ids, session, warn) => {
     const found = await documents.lookup(ids, (fault, key) => warn(`${fault} ${key}`), session)
-    const { flags, decisions, meta } = entitle(found, ids, environment, clock())
     const revoked = session ? found.revoked : false
-    if (meta.src === 'degraded' || revoked === undefined) return undefined
-    const notBefore = Math.max(found.org?.document?.not_before ?? 0, found.user?.document?.not_before ?? 0)
-    return { flags, decisions, version: meta.ver, notBefore, revoked }
+    const entitlements = now.of(found, ids, clock())
+    return entitlements && revoked !== undefined ? { ...entitlements, revoked } : undefined
   }
+}

@@ -5,10 +5,17 @@
  * fetch that fails leaves those in hand for as long as it takes, so that a gateway that is down stops no service. Only
  * settled values are kept: on Workers a promise of one request must not be awaited by another.
  */
-import { createLocalJWKSet, type JSONWebKeySet } from 'jose'
+import { type CryptoKey, importJWK, type JSONWebKeySet } from 'jose'
 import { err, ok, type Result } from '../core/result.ts'
 
-type KeySet = ReturnType<typeof createLocalJWKSet>
+/** A key and the one algorithm that it serves. */
+export interface GatewayKey {
+  readonly alg: string
+  readonly key: CryptoKey
+}
+
+/** What the gateway can be configured to sign with. */
+const ALGORITHMS = ['ES256', 'RS256', 'EdDSA']
 
 /** As long as the gateway lets its set be kept. */
 const MAX_AGE_MS = 300_000
@@ -21,7 +28,7 @@ export class GatewayKeys {
   readonly #uri: URL
   readonly #fetch: typeof fetch
   readonly #now: () => number
-  #set: { find: KeySet; kids: ReadonlySet<string> } | undefined
+  #keys: ReadonlyMap<string, GatewayKey> | undefined
   #loadedAt = Number.NEGATIVE_INFINITY
   #attemptedAt = Number.NEGATIVE_INFINITY
 
@@ -31,20 +38,15 @@ export class GatewayKeys {
     this.#now = now
   }
 
-  /** The set that holds a key of that id. */
-  async find(kid: string | undefined): Promise<Result<KeySet, 'keys_unreachable' | 'key_unknown'>> {
+  async find(kid = ''): Promise<Result<GatewayKey, 'keys_unreachable' | 'key_unknown'>> {
     const now = this.#now()
-    const isWanting = !this.#set || now - this.#loadedAt >= MAX_AGE_MS || !this.#has(kid)
+    const isWanting = now - this.#loadedAt >= MAX_AGE_MS || !this.#keys?.has(kid)
     const isRested = now - this.#attemptedAt >= COOL_DOWN_MS
-    if (isWanting && (isRested || !this.#set)) await this.#load(now)
-    if (!this.#set) return err('keys_unreachable')
-    if (this.#has(kid)) return ok(this.#set.find)
-    // Nobody knows the key as long as the gateway could not be asked about it.
+    if (isWanting && (isRested || !this.#keys)) await this.#load(now)
+    const found = this.#keys?.get(kid)
+    if (found) return ok(found)
+    // Nobody can say that the key is none as long as the gateway could not be asked about it.
     return err(this.#loadedAt >= this.#attemptedAt ? 'key_unknown' : 'keys_unreachable')
-  }
-
-  #has(kid: string | undefined): boolean {
-    return kid !== undefined && this.#set?.kids.has(kid) === true
   }
 
   async #load(now: number): Promise<void> {
@@ -59,11 +61,20 @@ export class GatewayKeys {
       const text = response.ok ? await response.text() : ''
       if (text === '' || text.length > MAX_SET_BYTES) return
       const jwks = JSON.parse(text) as JSONWebKeySet
-      const kids = new Set(jwks.keys.map(({ kid }) => kid).filter((kid) => kid !== undefined))
-      this.#set = { find: createLocalJWKSet(jwks), kids }
+      this.#keys = await importKeys(jwks)
       this.#loadedAt = now
     } catch {
       // Unreachable, too slow or no key set: those in hand stay.
     }
   }
+}
+
+/** The keys that can have signed a token of the gateway's; what else is in the set is upstream's, or for something else. */
+async function importKeys({ keys }: JSONWebKeySet): Promise<ReadonlyMap<string, GatewayKey>> {
+  const imported = new Map<string, GatewayKey>()
+  for (const { kid, alg = '', use = 'sig', ...jwk } of keys) {
+    if (kid === undefined || use !== 'sig' || !ALGORITHMS.includes(alg)) continue
+    imported.set(kid, { alg, key: (await importJWK(jwk, alg)) as CryptoKey })
+  }
+  return imported
 }

@@ -63,10 +63,15 @@ export function decide(
   if (current === 'unknown') return { ...inactive('state_unknown'), active: true }
   if (current.revoked) return inactive('session_revoked')
   if (token.iat < current.notBefore) return inactive('token_superseded')
+  if (isSameList(token.flags, current.flags)) return weigh(token.flags, requirement, false)
   const inBoth = token.flags.filter((flag) => current.flags.includes(flag))
   const stale = inBoth.length !== token.flags.length || inBoth.length !== current.flags.length
   return weigh(inBoth, requirement, stale)
 }
+
+/** Both are sorted, so that nothing else needs to be looked at where nothing has changed. */
+const isSameList = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((flag, i) => flag === b[i])
 
 function weigh(flags: readonly string[], requirement: Requirement, stale: boolean): Decision {
   const missing = missingFlags(flags, requirement)
