@@ -155,7 +155,9 @@ const varsSchema = z.object({
       )
       return z.NEVER
     }),
-  SIGNING_KEYS: z.string('is required: make one with `npm run keys -- generate`'),
+  SIGNING_KEYS: z.string(
+    'is required: a private JWK Set as JSON, made by `npm run keys -- generate` in Remint’s repository',
+  ),
 })
 
 function parseJson(text: string): unknown {
