@@ -11,7 +11,7 @@ import {
   answerVerify,
   describeAuthzen,
 } from './dialects.ts'
-import { type Exchange, frame, type GatewayOptions } from './exchange.ts'
+import { type Exchange, frame, type GatewayOptions, type Open, opener } from './exchange.ts'
 import { NO_STORE } from './http.ts'
 import { route, servePublishedKeys } from './routes.ts'
 
@@ -31,7 +31,12 @@ const OFREP_CORS = {
  * environment of the first request; while something is wrong with it, every path but `/healthz` answers 503.
  */
 export function createGateway(options: GatewayOptions = {}): Hono {
-  const serve = frame(options)
+  return createApp(options, opener(options))
+}
+
+/** The same over a gateway that others open too: what an isolate holds, it holds once. */
+export function createApp(options: GatewayOptions, open: Open): Hono {
+  const serve = frame(options, open)
   return new Hono()
     .get('/healthz', serve(answerHealth))
     .get('/.well-known/jwks.json', serve(servePublishedKeys))

@@ -47,10 +47,10 @@ export function opener(options: GatewayOptions): Open {
 }
 
 /** Makes the frame. */
-export function frame(options: GatewayOptions): (handler: Handler) => (c: Context) => Promise<Response> {
-  const { now = Date.now } = options
-  const open = opener(options)
-
+export function frame(
+  { now = Date.now }: GatewayOptions,
+  open: Open,
+): (handler: Handler) => (c: Context) => Promise<Response> {
   async function answer(c: Context, handler: Handler): Promise<Response> {
     const startedAt = now()
     const request = c.req.raw

@@ -8,7 +8,7 @@ import type { EntitlementSource } from '../core/claims.ts'
 
 export type Route =
   | ('config' | 'healthz' | 'jwks' | 'discovery' | 'token' | 'revoke' | 'logout' | 'proxy')
-  | ('verify' | 'guard' | 'introspect' | 'authzen' | 'ofrep')
+  | ('verify' | 'guard' | 'introspect' | 'authzen' | 'ofrep' | 'rpc')
 
 export interface LogLine {
   readonly request_id: string

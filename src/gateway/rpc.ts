@@ -8,8 +8,9 @@ import { WorkerEntrypoint } from 'cloudflare:workers'
 import type { Decision } from '../core/evaluate.ts'
 import type { Freshness } from '../core/requirement.ts'
 import type { GatewayBindings } from './config.ts'
-import { type Open, opener } from './exchange.ts'
+import { opener } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
+import { type LogLine, writeLog } from './log.ts'
 import { parseRequirement } from './verification/json.ts'
 import { reachVerdict, type VerdictAnswer, type Verification, verdictAnswer } from './verification/verdict.ts'
 
@@ -35,23 +36,51 @@ export interface RpcEvaluation {
   readonly version: string
 }
 
-const open: Open = opener({})
+/** Also for HTTP in the same isolate. */
+export const open = opener({})
 
 export class Verifier extends WorkerEntrypoint<GatewayBindings> {
   /** Verifies an access token and decides, as `POST /verify` does. */
   async verify(token: string, requirement: RpcRequirement = {}): Promise<VerdictAnswer> {
     const question = parseRequirement(requirement)
     if (!question || typeof token !== 'string') throw new TypeError('verify(token, { all, any, freshness })')
-    return verdictAnswer(await reachVerdict(token, question, verificationOf(await this.#gateway())))
+    return this.#answer('verify', async (verification, log) => {
+      const verdict = await reachVerdict(token, question, verification)
+      if (!verdict.allowed) log.reason = verdict.reason
+      return verdictAnswer(verdict)
+    })
   }
 
   /** Evaluates all flags for an organization, a user, or a user of an organization. */
   async evaluate({ orgId, userId }: RpcSubject): Promise<RpcEvaluation> {
-    const { current: readCurrent, warn } = verificationOf(await this.#gateway())
-    const current = await readCurrent({ orgId, userId }, undefined, warn)
-    if (!current) throw new Error('state_unknown')
-    const { flags, decisions, version } = current
-    return { flags, decisions, version }
+    return this.#answer('evaluate', async ({ current: readCurrent, warn }, log) => {
+      const current = await readCurrent({ orgId, userId }, undefined, warn)
+      if (!current) {
+        log.reason = 'state_unknown'
+        throw new Error('state_unknown')
+      }
+      const { flags, decisions, version } = current
+      return { flags, decisions, version }
+    })
+  }
+
+  /** One log line a call, as for a request. */
+  async #answer<T>(
+    method: string,
+    ask: (verification: Verification, log: LogLine) => Promise<T>,
+  ): Promise<T> {
+    const { identities, current, clock } = await this.#gateway()
+    const log: LogLine = { request_id: crypto.randomUUID(), method, route: 'rpc' }
+    const startedAt = clock()
+    const warn = (warning: string) => {
+      log.warnings = [...(log.warnings ?? []), warning]
+    }
+    try {
+      return await ask({ identities, current, clock, warn }, log)
+    } finally {
+      log.duration_ms = clock() - startedAt
+      writeLog(log)
+    }
   }
 
   async #gateway(): Promise<Gateway> {
@@ -60,11 +89,3 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
     return opened.gateway
   }
 }
-
-const verificationOf = ({ identities, current, clock }: Gateway): Verification => ({
-  identities,
-  current,
-  clock,
-  // The caller's log is not ours to write; what it gets is an answer or an error with a name.
-  warn: () => {},
-})

@@ -60,6 +60,16 @@ test('a session that is revoked here is refused by the next request', async () =
   expect([...stand.kv.documents.keys()]).toContain('revoked:production:sid:session_3')
 })
 
+test('HTTP and the Verifier binding share what they have read', async () => {
+  const token = await stand.mint({ sub: 'user_of_both', sid: 'session_of_both' })
+  expect(await status(token)).toBe(200)
+  const before = stand.kv.reads
+  const call = ['verify', token, { all: [FLAG], freshness: 'live' }]
+  const { text } = await send(`${stand.caller}/`, { method: 'POST', body: JSON.stringify(call) })
+  expect(JSON.parse(text)).toMatchObject({ allowed: true })
+  expect(stand.kv.reads).toBe(before)
+})
+
 test('what live asks of KV is one read for everything, and none while that is current', async () => {
   const token = await stand.mint({ sub: 'user_of_this_test', sid: 'session_4' })
   const before = stand.kv.reads

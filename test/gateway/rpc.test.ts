@@ -2,8 +2,10 @@ import { createExecutionContext } from 'cloudflare:test'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Verifier } from '../../src/gateway/worker.ts'
 import type { Setup } from './support/gateway.ts'
+import { captureLog } from './support/log.ts'
 import { mintToken, setUpVerification } from './support/tokens.ts'
 
+const log = captureLog()
 let setup: Setup
 let verifier: Verifier
 let token: string
@@ -44,6 +46,14 @@ describe('verify', () => {
       await expect(verifier.verify(token, requirement as never)).rejects.toThrow(TypeError)
     },
   )
+})
+
+test('a call writes one line, without the token', async () => {
+  await verifier.verify(token, { all: ['scim'] })
+  expect(log.lines).toEqual([
+    expect.objectContaining({ route: 'rpc', method: 'verify', reason: 'feature_missing' }),
+  ])
+  expect(log.text).not.toContain(token)
 })
 
 describe('evaluate', () => {
