@@ -147,7 +147,7 @@ export class DocumentStore {
   }
 
   #kept(key: string): Kept | undefined {
-    return this.#revocations.get(key) ?? this.#documents.get(key)
+    return (key.startsWith('revoked:') ? this.#revocations : this.#documents).get(key)
   }
 
   /** A document whose reading failed a moment ago is not asked for again either, as long as a good one stands in. */

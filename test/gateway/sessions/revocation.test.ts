@@ -1,3 +1,4 @@
+import { decodeJwt } from 'jose'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FORM, type Setup, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
@@ -121,6 +122,24 @@ describe('logging out', () => {
     expect(await isLive(token)).toBe(false)
     expect(setup.upstream.requests.at(-1)?.url.pathname).toBe('/logout')
     expect(log.text).not.toContain(hint)
+  })
+
+  test('with an ID token from a refresh ends the session that it came with', async () => {
+    const { sid: _, ...claims } = setup.upstream.claims()
+    const idToken = await setup.upstream.sign({ ...claims, aud: 'app' }, { typ: 'JWT' })
+    setup.upstream.onToken = () => setup.upstream.tokens(undefined, { id_token: idToken })
+    const { access_token, id_token = '' } = await setup.refreshed()
+    expect(decodeJwt(id_token)).toMatchObject({ sub: 'user_1', sid: 'session_1' })
+    expect(await isLive(access_token)).toBe(true)
+    await setup.request(`/logout?id_token_hint=${id_token}`)
+    expect(await isLive(access_token)).toBe(false)
+  })
+
+  test('an ID token of another subject is not given the session', async () => {
+    const { sid: _, ...claims } = setup.upstream.claims()
+    const idToken = await setup.upstream.sign({ ...claims, sub: 'user_2', aud: 'app' }, { typ: 'JWT' })
+    setup.upstream.onToken = () => setup.upstream.tokens(undefined, { id_token: idToken })
+    expect(decodeJwt((await setup.refreshed()).id_token ?? '')).not.toHaveProperty('sid')
   })
 
   test('with a hint that is not ours ends nothing', async () => {
