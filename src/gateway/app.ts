@@ -7,6 +7,7 @@ import {
   answerAuthzen,
   answerGuard,
   answerIntrospection,
+  answerNowhere,
   answerOfrep,
   answerVerify,
   describeAuthzen,
@@ -49,6 +50,8 @@ export function createApp(options: GatewayOptions, open: Open): Hono {
     .use('/ofrep/*', cors(OFREP_CORS))
     .all('/ofrep/v1/evaluate/flags', serve(answerOfrep))
     .all('/ofrep/v1/evaluate/flags/:key', serve(answerOfrep))
+    .all('/access/v1/*', serve(answerNowhere))
+    .all('/ofrep/*', serve(answerNowhere))
     .all('*', serve(route))
 }
 

@@ -34,6 +34,12 @@ export async function answerGuard(exchange: Exchange): Promise<Response> {
   return response
 }
 
+/** What is ours and leads nowhere is not upstream's either: it would be shown the keys of services. */
+export function answerNowhere({ log }: Exchange): Response {
+  log.route = 'verify'
+  return problem(404, 'not_found', 'There is nothing here.', log.request_id)
+}
+
 /** Introspection takes the place of upstream's only where somebody is configured to ask. */
 export async function answerIntrospection(exchange: Exchange): Promise<Response> {
   const { request, gateway, log } = exchange

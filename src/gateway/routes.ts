@@ -19,6 +19,8 @@ import { withoutOwnHint } from './proxy/id_token_hint.ts'
 import { proxy, upstreamUrl } from './proxy/proxy.ts'
 import { revokeOwnToken } from './sessions/revocation.ts'
 import { basicCredentials } from './verification/callers.ts'
+import { refuseGuarded } from './verification/forward_auth.ts'
+import { isMisspeltGuardPath } from './verification/guard_url.ts'
 
 /** Public documents: any origin may read them, and keep them for a while. */
 export const PUBLIC = {
@@ -28,6 +30,8 @@ export const PUBLIC = {
 
 export async function route(exchange: Exchange): Promise<Response> {
   const { request, path, gateway } = exchange
+  if (isMisspeltGuardPath(path))
+    return refuseGuarded('requirement_malformed', exchange.log.request_id).response
   const endpoints = await gateway.profile.endpoints()
   if (!endpoints.ok) return refuse(exchange, endpoints.reason)
   const { token, jwks, authorization, endSession, revocation } = endpoints.value

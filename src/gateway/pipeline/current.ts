@@ -40,7 +40,7 @@ export class EntitlementsNow {
   /** @returns nothing where a document could not be read. @param now - epoch milliseconds */
   of(found: Documents, ids: SubjectIds, now: number): CurrentEntitlements | undefined {
     const documents = [found.catalog?.document, found.org?.document, found.user?.document]
-    const key = `${ids.orgId ?? ''}\n${ids.userId ?? ''}`
+    const key = JSON.stringify([ids.orgId, ids.userId])
     const kept = this.#kept.get(key)
     if (
       kept &&

@@ -20,6 +20,9 @@ const AMBIGUOUS = /\/\.{1,2}(?:\/|$)|%2e|%2f|%5c|\\/i
 
 export const isGuardPath = (path: string): boolean => path === '/guard' || path.startsWith('/guard/')
 
+/** A guard's path as somebody else on the way may have spelled it; upstream's answer to that must not be taken for ours. */
+export const isMisspeltGuardPath = (path: string): boolean => /^[/\\]*guard(?:[/\\;?#.%]|$)/i.test(path)
+
 /** Anything that is not understood is refused: a misspelt requirement must not be taken for none. */
 export function parseGuardUrl(url: string): Result<Question, 'requirement_malformed'> {
   const [, path = '', search = ''] = /^[a-z]+:\/\/[^/?#]*([^?#]*)\??([^#]*)/i.exec(url) ?? []

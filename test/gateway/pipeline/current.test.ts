@@ -45,6 +45,20 @@ test('another subject is another matter, also with the same documents', () => {
   expect(entitlements.of(found, { orgId: 'org_acme', userId: 'user_1' }, NOW)).toBeUndefined()
 })
 
+test('two subjects whose ids run together are two', () => {
+  const rollout = { kind: 'rollout', access: 'some', percentage: 50 }
+  const found: Documents = {
+    catalog: reading(catalog(Object.fromEntries([...'abcdefgh'].map((flag) => [flag, rollout]))) as Catalog),
+    org: reading(null),
+    user: reading(null),
+  }
+  const one = { orgId: 'a\nb', userId: 'c' }
+  const other = { orgId: 'a', userId: 'b\nc' }
+  const alone = new EntitlementsNow('production').of(found, other, NOW)
+  entitlements.of(found, one, NOW)
+  expect(entitlements.of(found, other, NOW)).toEqual(alone)
+})
+
 describe('a window', () => {
   test.each([
     ['that opens', { from: '2026-06-01T00:10:00Z' }, [], ['a']],

@@ -109,6 +109,22 @@ describe('a client behind a proxy that appends', () => {
 })
 
 test.each([
+  '//guard/reports',
+  '/Guard/reports',
+
+  '/guard%2freports',
+  '/guard.json',
+  '/guard;x',
+])('the misspelt path %s is refused here, whatever upstream would say to it', async (path) => {
+  expect((await ask(path)).status).toBe(403)
+  expect(setup.upstream.requests).toEqual([])
+})
+
+test('what only begins like a guard is upstream’s', async () => {
+  expect(await (await setup.request('/guardian')).text()).toBe('upstream page')
+})
+
+test.each([
   ['no token', {}, 401, 'token_missing', 'Bearer realm="remint"'],
   ['another scheme', { authorization: 'DPoP x' }, 401, 'authorization_malformed', 'invalid_request'],
   ['garbage', { authorization: 'Bearer x.y.z' }, 401, 'token_malformed', 'invalid_token'],

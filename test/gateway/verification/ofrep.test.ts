@@ -143,6 +143,14 @@ describe('all flags at once', () => {
   })
 })
 
+test.each(['/ofrep/v1/configuration', '/ofrep/v1/evaluate/flags/a/b', '/access/v1/search/subject'])(
+  'upstream is not shown the key of a service: %s',
+  async (path) => {
+    expect((await setup.request(path, { headers: KEY })).status).toBe(404)
+    expect(setup.upstream.requests).toEqual([])
+  },
+)
+
 test('a page on any origin may ask', async () => {
   const headers = {
     origin: 'https://app.test',
