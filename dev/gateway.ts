@@ -9,7 +9,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { main, Running, signalled, UsageError } from './cli.ts'
 import { requireFreePort } from './network.ts'
 import { seed } from './seed.ts'
-import { developerSecrets, type Secrets, secretsFile } from './signing_keys.ts'
+import { developerSecrets, type Secrets, secretsFiles } from './signing_keys.ts'
 import { runWorker, STATE, type Vars, type WorkerProcess } from './wrangler.ts'
 
 export const GATEWAY_PORT = 8787
@@ -41,7 +41,7 @@ export interface Gateway {
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { port, persistTo = STATE, vars = {} } = options
   await requireFreePort(port, 'the gateway')
-  const secrets = await secretsFile(persistTo, port, options)
+  const secrets = await secretsFiles(persistTo, port, options)
   const worker = await runWorker({
     config: 'wrangler.toml',
     port,

@@ -40,6 +40,7 @@ export function refreshError(reason: RefreshReason | MetadataFault, requestId: s
     case 'upstream_timeout':
     case 'upstream_unreachable':
     case 'upstream_answer_too_large':
+    case 'session_timeout':
     case 'metadata_unreachable':
       return unavailable('The identity provider did not answer. Try again.')
     case 'keys_unreachable':

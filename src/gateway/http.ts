@@ -27,21 +27,39 @@ export async function readBounded(
     if (Number(declared) > maxBytes) return err('body_too_large')
     return ok(isText(message) ? await message.text() : new TextDecoder().decode(await message.arrayBuffer()))
   }
-  if (!message.body) return ok('')
+  const bytes = await readBytes(message, maxBytes)
+  return bytes.ok ? ok(new TextDecoder().decode(bytes.value)) : bytes
+}
+
+/** Reads a body as it is, giving up as soon as it is longer than the limit. */
+export async function readBytes(
+  message: Request | Response,
+  maxBytes: number,
+): Promise<Result<Uint8Array, 'body_too_large'>> {
+  if (!message.body) return ok(new Uint8Array())
   const reader = message.body.getReader() as ReadableStreamDefaultReader<Uint8Array>
-  const decoder = new TextDecoder()
-  let text = ''
+  const chunks: Uint8Array[] = []
   let size = 0
   for (;;) {
     const { done, value } = await reader.read()
-    if (done) return ok(text + decoder.decode())
+    if (done) return ok(concat(chunks))
     size += value.byteLength
     if (size > maxBytes) {
       await reader.cancel()
       return err('body_too_large')
     }
-    text += decoder.decode(value, { stream: true })
+    chunks.push(value)
   }
+}
+
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.byteLength
+  }
+  return whole
 }
 
 /** workerd warns of `text()` on what does not say that it is text, forms included. */

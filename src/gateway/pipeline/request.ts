@@ -13,6 +13,8 @@ import { parseObjectText } from './json_text.ts'
 export interface RefreshRequest {
   readonly grantType: string
   readonly body: string
+  /** What the body says, repeated parameters included. */
+  readonly parameters: readonly (readonly [name: string, value: unknown])[]
   readonly headers: Headers
   /** The query, with its question mark, or nothing. */
   readonly search: string
@@ -66,14 +68,15 @@ export async function parseTokenRequest(
   return ok({
     grantType,
     body: body.value,
+    parameters,
     headers: request.headers,
     search: query === -1 ? '' : request.url.slice(query),
   })
 }
 
-const formParameters = (body: string): Iterable<[string, unknown]> => new URLSearchParams(body)
+const formParameters = (body: string): [string, unknown][] => [...new URLSearchParams(body)]
 
-function jsonParameters(body: string): Iterable<[string, unknown]> | undefined {
+function jsonParameters(body: string): [string, unknown][] | undefined {
   const parsed = parseObjectText(body)
   return parsed?.members.map(({ name }): [string, unknown] => [name, parsed.object[name]])
 }

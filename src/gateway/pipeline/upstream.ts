@@ -6,6 +6,7 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { readBounded } from '../http.ts'
+import type { NoAnswer, SessionPath } from '../session_call.ts'
 import { type JsonObjectText, parseObjectText } from './json_text.ts'
 import type { RefreshRequest } from './request.ts'
 
@@ -21,52 +22,86 @@ export interface UpstreamTokens {
   readonly body: JsonObjectText
   readonly accessToken: string
   readonly idToken: string | undefined
+  /** When upstream gave them; epoch milliseconds. */
+  readonly receivedAt: number
 }
 
-export type UpstreamReason = 'upstream_timeout' | 'upstream_unreachable' | 'upstream_answer_too_large'
+export type UpstreamReason = NoAnswer | 'session_timeout'
+
+export interface UpstreamCall {
+  readonly url: string
+  readonly request: RefreshRequest
+  /** The client's headers, made ready for upstream. */
+  readonly headers: Headers
+}
+
+export interface Asked {
+  readonly response: Response
+  /** When upstream gave it, which may have been a while ago; epoch milliseconds. */
+  readonly receivedAt: number
+  /** How a refresh came by it. */
+  readonly session?: SessionPath
+  readonly warnings?: readonly string[]
+}
+
+/** How a request comes by upstream's answer: directly, or through the object that all requests for one refresh share. */
+export type Ask = (call: UpstreamCall) => Promise<Result<Asked, UpstreamReason>>
+
+/** Asks upstream, once. */
+export const direct =
+  (timeoutMs: number, fetcher: typeof fetch, clock: () => number): Ask =>
+  async ({ url, request, headers }) => {
+    try {
+      const response = await fetcher(url, {
+        method: 'POST',
+        headers,
+        body: request.body,
+        redirect: 'manual',
+        signal: AbortSignal.timeout(timeoutMs),
+      })
+      return ok({ response, receivedAt: clock() })
+    } catch (cause) {
+      return err(reasonOf(cause))
+    }
+  }
 
 /**
- * @param headers - the client's headers, made ready for upstream
+ * Where a request goes. The endpoint's own query (a tenant, a policy) is in its published address too, and so comes back
+ * with the request.
  */
-export async function callUpstream(
-  endpoint: string,
-  request: RefreshRequest,
-  headers: Headers,
-  timeoutMs: number,
-  fetcher: typeof fetch,
-): Promise<Result<UpstreamAnswer, UpstreamReason>> {
-  // The endpoint's own query (a tenant, a policy) is in its published address too, and so comes back with the request.
-  const query = request.search === '' ? -1 : endpoint.indexOf('?')
-  const path = query === -1 ? endpoint : endpoint.slice(0, query)
+export function upstreamUrl(endpoint: string, { search }: RefreshRequest): string {
+  const query = search === '' ? -1 : endpoint.indexOf('?')
+  return (query === -1 ? endpoint : endpoint.slice(0, query)) + search
+}
+
+/** Reads tokens out of an answer that holds some. */
+export async function readAnswer({
+  response,
+  receivedAt,
+}: Asked): Promise<Result<UpstreamAnswer, UpstreamReason>> {
+  if (!response.ok) return ok({ kind: 'other', response })
   try {
-    const response = await fetcher(path + request.search, {
-      method: 'POST',
-      headers,
-      body: request.body,
-      redirect: 'manual',
-      signal: AbortSignal.timeout(timeoutMs),
-    })
-    if (!response.ok) return ok({ kind: 'other', response })
     const body = await readBounded(response, MAX_ANSWER_BYTES)
     if (!body.ok) return err('upstream_answer_too_large')
-    const tokens = readTokens(body.value)
+    const tokens = readTokens(body.value, receivedAt)
     return ok(
       tokens
         ? { kind: 'tokens', response, tokens }
         : { kind: 'other', response: sameAgain(response, body.value) },
     )
   } catch (cause) {
-    return err(
-      cause instanceof Error && cause.name === 'TimeoutError' ? 'upstream_timeout' : 'upstream_unreachable',
-    )
+    return err(reasonOf(cause))
   }
 }
 
-function readTokens(text: string): UpstreamTokens | undefined {
+const reasonOf = (cause: unknown): NoAnswer =>
+  cause instanceof Error && cause.name === 'TimeoutError' ? 'upstream_timeout' : 'upstream_unreachable'
+
+function readTokens(text: string, receivedAt: number): UpstreamTokens | undefined {
   const body = parseObjectText(text)
   const { access_token: accessToken, id_token: idToken } = body?.object ?? {}
   if (!body || typeof accessToken !== 'string') return undefined
-  return { body, accessToken, idToken: typeof idToken === 'string' ? idToken : undefined }
+  return { body, accessToken, idToken: typeof idToken === 'string' ? idToken : undefined, receivedAt }
 }
 
 /** An answer whose body was read, whole again. */
