@@ -16,6 +16,7 @@ export default defineConfig({
           name: 'workerd',
           include: ['test/**/*.test.ts'],
           exclude: ['test/e2e/**', 'test/repository/**'],
+          globalSetup: ['test/gateway/support/real_upstream.ts'],
         },
       },
       {

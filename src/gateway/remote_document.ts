@@ -1,9 +1,9 @@
 /**
  * A JSON document of upstream's (discovery, JWKS) that the isolate keeps in hand.
  *
- * A failed fetch never replaces a good value, a successful one replaces it whole, and there is at most one attempt per
- * cool-down once a value is in hand. Only settled values are kept: on Workers a promise that one request started must
- * not be awaited by another.
+ * A failed fetch never replaces a good value, a successful one replaces it whole. Once a value is in hand, there is at
+ * most one attempt per cool-down because it has grown old, and one because something is missing in it. Only settled
+ * values are kept: on Workers a promise that one request started must not be awaited by another.
  */
 import { err, ok, type Result } from '../core/result.ts'
 import { readBounded } from './http.ts'
@@ -25,6 +25,8 @@ export class RemoteDocument<T, Fault extends string> {
   #fault: Fault | undefined
   #loadedAt = Number.NEGATIVE_INFINITY
   #attemptedAt = Number.NEGATIVE_INFINITY
+  /** When something was last missing. A fetch that was due anyway may have come just before upstream added it. */
+  #missedAt = Number.NEGATIVE_INFINITY
   #loading = false
 
   /** @param load - gives the parsed document, or why it cannot be had; must not throw */
@@ -35,21 +37,30 @@ export class RemoteDocument<T, Fault extends string> {
 
   /** The document: in hand, or fetched now; an old one when upstream does not answer. */
   async current(): Promise<Result<T, Fault>> {
-    if (this.#value !== undefined && this.#clock() - this.#loadedAt < MAX_AGE_MS) return ok(this.#value)
-    await this.refresh()
+    const now = this.#clock()
+    if (this.#value !== undefined && now - this.#loadedAt < MAX_AGE_MS) return ok(this.#value)
+    if (this.#value === undefined || now - this.#attemptedAt >= COOL_DOWN_MS) await this.#attempt(now)
+    else await this.#settled()
     return this.#value === undefined ? err(this.#fault as Fault) : ok(this.#value)
   }
 
   /**
-   * Fetches the document anew, unless that was tried a moment ago; a fetch that is under way is waited for.
+   * Fetches the document anew because something is missing in it, unless that was tried a moment ago; a fetch that is
+   * under way is waited for.
    *
    * @returns whether the document in hand is one that upstream gave since the last attempt began
    */
   async refresh(): Promise<boolean> {
     const now = this.#clock()
-    if (this.#value === undefined || now - this.#attemptedAt >= COOL_DOWN_MS) await this.#attempt(now)
-    else for (let waited = 0; this.#loading && waited < TIMEOUT_MS; waited += POLL_MS) await sleep(POLL_MS)
+    if (now - this.#missedAt >= COOL_DOWN_MS) {
+      this.#missedAt = now
+      await this.#attempt(now)
+    } else await this.#settled()
     return this.#loadedAt >= this.#attemptedAt
+  }
+
+  async #settled(): Promise<void> {
+    for (let waited = 0; this.#loading && waited < TIMEOUT_MS; waited += POLL_MS) await sleep(POLL_MS)
   }
 
   async #attempt(now: number): Promise<void> {

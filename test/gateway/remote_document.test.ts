@@ -55,13 +55,22 @@ describe('a document is fetched anew on demand', () => {
   test('at most once per cool-down', async () => {
     const { state, document } = documentOf('first', 'second', 'third')
     await document.current()
-    expect(await document.refresh(), 'it was fetched a moment ago').toBe(true)
-    expect(state.fetches).toBe(1)
-    state.now += 30_000
     expect(await document.refresh()).toBe(true)
     expect(await document.current()).toEqual({ ok: true, value: 'second' })
-    for (let i = 0; i < 5; i++) await document.refresh()
+    for (let i = 0; i < 5; i++) expect(await document.refresh()).toBe(true)
     expect(state.fetches).toBe(2)
+    state.now += 30_000
+    expect(await document.refresh()).toBe(true)
+    expect(await document.current()).toEqual({ ok: true, value: 'third' })
+  })
+
+  test('at once, also when it was fetched a moment ago because it had grown old', async () => {
+    const { state, document } = documentOf('first', 'second', 'third')
+    await document.current()
+    state.now += 10 * MINUTE
+    expect(await document.current()).toEqual({ ok: true, value: 'second' })
+    expect(await document.refresh()).toBe(true)
+    expect(await document.current()).toEqual({ ok: true, value: 'third' })
   })
 
   test('and says when upstream did not give it, so that nobody takes an old one for the latest', async () => {

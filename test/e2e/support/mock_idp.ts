@@ -18,6 +18,8 @@ export interface MockIdp extends HttpServer {
   bend(change: (body: { access_token: string } & Json) => void): void
   /** Takes the place of the next answer of the token endpoint. */
   once(handle: (response: ServerResponse) => void): void
+  /** Takes the place of the key set until it is taken away. */
+  jwksFault: ((response: ServerResponse) => void) | undefined
   /** A new key signs, and is the only one that is published. */
   rotate(): Promise<void>
   /** Signs a token again, changed. */
@@ -30,7 +32,10 @@ export async function startMockIdp(): Promise<MockIdp> {
   const faults: ((response: ServerResponse) => void)[] = []
   let current: { issuer: OAuth2Issuer; handle: RequestListener }
   const server = await startServer((request, response) => {
-    if (request.url === '/jwks') counts.jwks++
+    if (request.url === '/jwks') {
+      counts.jwks++
+      if (idp.jwksFault) return idp.jwksFault(response)
+    }
     if (request.url === '/token') {
       counts.token++
       const fault = faults.shift()
@@ -66,14 +71,16 @@ export async function startMockIdp(): Promise<MockIdp> {
   }
 
   await rotate()
-  return {
+  const idp: MockIdp = {
     ...server,
     counts,
+    jwksFault: undefined,
     bend: (change) => bends.push(change),
     once: (handle) => faults.push(handle),
     rotate,
     sign: signAgain,
   }
+  return idp
 }
 
 const ACCESS_TOKEN_CLAIMS = {

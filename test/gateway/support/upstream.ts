@@ -42,6 +42,9 @@ export class Upstream {
   onMetadata: () => Answer = () => Response.json(this.metadata())
   onOther: (request: Request) => Answer = () => new Response('upstream page')
 
+  /** In place of all of these, for a request whose body must not be read before it is answered. */
+  onRaw: ((request: Request) => Answer) | undefined
+
   constructor(signer: Signer, clock: () => number) {
     this.signer = signer
     this.clock = clock
@@ -61,6 +64,7 @@ export class Upstream {
   readonly fetch: typeof fetch = async (input, init) => {
     const request = new Request(input as string, init as RequestInit)
     const url = new URL(request.url)
+    if (this.onRaw && url.pathname === '/upload') return this.onRaw(request)
     const body = request.body === null ? '' : new TextDecoder().decode(await request.clone().arrayBuffer())
     this.requests.push({
       url,
