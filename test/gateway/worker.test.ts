@@ -125,6 +125,9 @@ test('the deployed entry answers with the bindings of wrangler.toml, and asks fo
   expect(response.status).toBe(503)
   expect(await response.json()).toEqual({
     status: 'misconfigured',
-    problems: ['SIGNING_KEYS: is required: make one with `npm run keys -- generate`'],
+    problems: [
+      'SIGNING_KEYS: is required: make one with `npm run keys -- generate`',
+      'SESSION_PEPPER: is required with the binding REFRESH_SESSIONS: make one with `openssl rand -hex 32`',
+    ],
   })
 })
