@@ -16,6 +16,8 @@ export default defineConfig({
           name: 'workerd',
           include: ['test/**/*.test.ts'],
           exclude: ['test/e2e/**', 'test/repository/**'],
+          // No module keeps state between tests, and a workerd for each file would take most of the time.
+          isolate: false,
           globalSetup: ['test/gateway/support/real_upstream.ts'],
         },
       },

@@ -32,7 +32,8 @@ export async function route(exchange: Exchange): Promise<Response> {
 
   if (isSamePath(path, token.path)) return serveTokens(exchange, token)
   if (isRead && isSamePath(path, jwks.path)) return servePublishedKeys(exchange)
-  if (isRead && [...ownDiscoveryPaths(gateway.config), gateway.profile.discoveryPath].includes(path)) {
+  const metadata = [...ownDiscoveryPaths(gateway.config), gateway.profile.discoveryPath ?? []].flat()
+  if (isRead && metadata.some((known) => isSamePath(path, known))) {
     return serveMetadata(exchange, endpoints.value)
   }
   const takesHint = [authorization, endSession].some(

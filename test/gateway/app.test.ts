@@ -91,6 +91,15 @@ describe('every request has a name', () => {
   })
 })
 
+test('a cold isolate serves many at once', async () => {
+  const responses = await Promise.all(Array.from({ length: 20 }, () => setup.refresh()))
+  expect(responses.map(({ status }) => status)).toEqual(new Array(20).fill(200))
+  const tokens = await Promise.all(
+    responses.map(async (response) => ((await response.json()) as { access_token: string }).access_token),
+  )
+  for (const token of tokens) expect((await setup.verified(token)).feature_flags).toEqual(['reports'])
+})
+
 test('one structured line a request', async () => {
   await setup.refreshed()
   await setup.request('/login')

@@ -31,10 +31,12 @@ describe('a document is kept in hand', () => {
     expect(state.fetches).toBe(2)
   })
 
-  test('without one, every request tries, and says that it cannot be had', async () => {
+  test('without one, it is tried again soon, and said that it cannot be had', async () => {
     const { state, document } = documentOf(undefined, undefined, 'first')
     expect(await document.current()).toEqual({ ok: false, reason: 'unreachable' })
+    state.now += 1_000
     expect(await document.current()).toEqual({ ok: false, reason: 'unreachable' })
+    state.now += 1_000
     expect(await document.current()).toEqual({ ok: true, value: 'first' })
     expect(state.fetches).toBe(3)
   })

@@ -15,9 +15,18 @@ const upstream = inject('upstream')
 const kv = (env as unknown as { ENTITLEMENTS: KVNamespace }).ENTITLEMENTS
 
 let bindings: GatewayBindings
+let reads: unknown[]
+/** The runtime's own, with a count. */
+const counted: EntitlementsKV = {
+  get(keys, options) {
+    reads.push([keys, options])
+    return kv.get(keys, options)
+  },
+}
 beforeEach(async () => {
+  reads = []
   bindings = {
-    ENTITLEMENTS: kv as unknown as EntitlementsKV,
+    ENTITLEMENTS: counted,
     ENVIRONMENT: 'production',
     ISSUER: GATEWAY,
     UPSTREAM_PROFILE: 'oidc',
@@ -56,6 +65,12 @@ describe('with the KV of the runtime', () => {
       feature_flags: ['sso'],
       feature_flags_meta: { src: 'fresh', ver: '87.12' },
     })
+    expect(reads).toEqual([
+      [
+        ['catalog:production', 'org:production:org_acme', 'user:production:user_1'],
+        { type: 'text', cacheTtl: 30 },
+      ],
+    ])
     expect(log.lines[0]).toMatchObject({ src: 'fresh', flags: 1 })
   })
 

@@ -27,7 +27,9 @@ export async function mint(
   now: number,
 ): Promise<MintedToken> {
   const iat = Math.floor(now / 1000)
-  const exp = Math.min(upstream.claims.exp, iat + config.tokenMaxSeconds, until ?? Number.POSITIVE_INFINITY)
+  const exp = Math.floor(
+    Math.min(upstream.claims.exp, iat + config.tokenMaxSeconds, until ?? Number.POSITIVE_INFINITY),
+  )
   const jti = crypto.randomUUID()
   const claims = {
     ...upstream.claims,

@@ -114,6 +114,10 @@ describe('exp is the earliest of upstream’s, the maximum, and the end of what 
     expect(minted.claims.exp).toBe(minted.exp)
   })
 
+  test('in whole seconds, rounded down, so that expires_in is a whole number', async () => {
+    expect((await mintOf({ exp: SECONDS + 120.9 })).exp).toBe(SECONDS + 120)
+  })
+
   test('for any three', async () => {
     const seconds = fc.integer({ min: 1, max: 90_000 })
     await fc.assert(
