@@ -35,7 +35,7 @@ export async function readBounded(
 export async function readBytes(
   message: Request | Response,
   maxBytes: number,
-): Promise<Result<Uint8Array, 'body_too_large'>> {
+): Promise<Result<Uint8Array<ArrayBuffer>, 'body_too_large'>> {
   if (!message.body) return ok(new Uint8Array())
   const reader = message.body.getReader() as ReadableStreamDefaultReader<Uint8Array>
   const chunks: Uint8Array[] = []
@@ -52,7 +52,7 @@ export async function readBytes(
   }
 }
 
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0))
   let at = 0
   for (const part of parts) {

@@ -30,7 +30,7 @@ export interface RawAnswer {
   readonly status: number
   readonly statusText: string
   readonly headers: HeaderPairs
-  readonly body: Uint8Array
+  readonly body: Uint8Array<ArrayBuffer>
   /** Epoch milliseconds. */
   readonly receivedAt: number
 }

@@ -95,10 +95,8 @@ async function callObject(
   sessions: RefreshSessions,
   call: SessionCall,
 ): Promise<SessionOutcome | 'timeout' | 'unreachable'> {
-  let timer: ReturnType<typeof setTimeout> | null = null
-  const timeout = new Promise<'timeout'>((resolve) => {
-    timer = setTimeout(() => resolve('timeout'), patienceMs(call) + MARGIN_MS)
-  })
+  const { promise: timeout, resolve } = Promise.withResolvers<'timeout'>()
+  const timer = setTimeout(() => resolve('timeout'), patienceMs(call) + MARGIN_MS)
   try {
     return await Promise.race([sessions.getByName(call.name).exchange(call), timeout])
   } catch {

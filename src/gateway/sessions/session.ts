@@ -122,10 +122,8 @@ async function withinMs<T, Reason extends string>(
   milliseconds: number,
   flight: Promise<Result<T, Reason>>,
 ): Promise<Result<T, Reason | 'upstream_timeout'>> {
-  let timer: ReturnType<typeof setTimeout> | null = null
-  const timeout = new Promise<Result<never, 'upstream_timeout'>>((resolve) => {
-    timer = setTimeout(() => resolve(err('upstream_timeout')), milliseconds)
-  })
+  const { promise: timeout, resolve } = Promise.withResolvers<Result<never, 'upstream_timeout'>>()
+  const timer = setTimeout(() => resolve(err('upstream_timeout')), milliseconds)
   try {
     return await Promise.race([flight, timeout])
   } finally {

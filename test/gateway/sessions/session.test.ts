@@ -18,7 +18,7 @@ const ANSWER: RawAnswer = {
   status: 200,
   statusText: 'OK',
   headers: [['content-type', 'application/json']],
-  body: new TextEncoder().encode('{"access_token":"a"}'),
+  body: Uint8Array.from(new TextEncoder().encode('{"access_token":"a"}')),
   receivedAt: 1_000,
 }
 
