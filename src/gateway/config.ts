@@ -215,5 +215,12 @@ function contradictions(bindings: Partial<Record<keyof GatewayBindings, unknown>
   if (bindings.REFRESH_SESSIONS === undefined && bindings.REFRESH_REUSE_SECONDS !== undefined) {
     problems.push('REFRESH_REUSE_SECONDS: has no effect without the binding REFRESH_SESSIONS')
   }
+  if (bindings.ISSUER !== undefined && bindings.ISSUER === bindings.UPSTREAM_ISSUER) {
+    if (bindings.TOKEN_ISSUER !== 'preserve') {
+      problems.push(
+        'TOKEN_ISSUER: must be preserve where upstream itself speaks for ISSUER: both key sets are published',
+      )
+    }
+  }
   return problems
 }

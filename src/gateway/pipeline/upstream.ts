@@ -1,11 +1,11 @@
 /**
  * Stage 3: the request goes to upstream as it came, and the answer comes back whole or not at all.
  *
- * From here on the refresh token may be spent. An answer that holds no access token is upstream's own affair and
- * passes through as it is.
+ * From here on the refresh token may be spent. A refusal, and an answer that holds no access token, is upstream's own
+ * affair and passes through as it is. A yes that cannot be read is withheld, because it may hold one.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { readBounded } from '../http.ts'
+import { NO_STORE, readBounded } from '../http.ts'
 import type { NoAnswer, SessionPath } from '../session_call.ts'
 import { type JsonObjectText, parseObjectText } from './json_text.ts'
 import type { RefreshRequest } from './request.ts'
@@ -26,7 +26,7 @@ export interface UpstreamTokens {
   readonly receivedAt: number
 }
 
-export type UpstreamReason = NoAnswer | 'session_timeout'
+export type UpstreamReason = NoAnswer | 'upstream_answer_unreadable' | 'session_timeout'
 
 export interface UpstreamCall {
   readonly url: string
@@ -65,15 +65,6 @@ export const direct =
     }
   }
 
-/**
- * Where a request goes. The endpoint's own query (a tenant, a policy) is in its published address too, and so comes back
- * with the request.
- */
-export function upstreamUrl(endpoint: string, { search }: RefreshRequest): string {
-  const query = search === '' ? -1 : endpoint.indexOf('?')
-  return (query === -1 ? endpoint : endpoint.slice(0, query)) + search
-}
-
 /** Reads tokens out of an answer that holds some. */
 export async function readAnswer({
   response,
@@ -83,7 +74,9 @@ export async function readAnswer({
   try {
     const body = await readBounded(response, MAX_ANSWER_BYTES)
     if (!body.ok) return err('upstream_answer_too_large')
-    const tokens = readTokens(body.value, receivedAt)
+    const object = parseObjectText(body.value)
+    if (!object && body.value !== '') return err('upstream_answer_unreadable')
+    const tokens = object && readTokens(object, receivedAt)
     return ok(
       tokens
         ? { kind: 'tokens', response, tokens }
@@ -97,10 +90,28 @@ export async function readAnswer({
 const reasonOf = (cause: unknown): NoAnswer =>
   cause instanceof Error && cause.name === 'TimeoutError' ? 'upstream_timeout' : 'upstream_unreachable'
 
-function readTokens(text: string, receivedAt: number): UpstreamTokens | undefined {
-  const body = parseObjectText(text)
-  const { access_token: accessToken, id_token: idToken } = body?.object ?? {}
-  if (!body || typeof accessToken !== 'string') return undefined
+/**
+ * Where a request goes. The endpoint's own query (a tenant, a policy) is in its published address too, and so comes back
+ * with the request; a client cannot change it.
+ */
+export function upstreamUrl(endpoint: string, { search }: RefreshRequest): string {
+  if (search === '' || !endpoint.includes('?')) return endpoint + search
+  const url = new URL(endpoint)
+  const parameters = new URLSearchParams(search)
+  for (const name of url.searchParams.keys()) parameters.delete(name)
+  for (const [name, value] of url.searchParams) parameters.append(name, value)
+  url.search = parameters.toString()
+  return url.href
+}
+
+/** What a token exchange may put into `access_token` that is no access token (RFC 8693 sections 2.2.1 and 3). */
+const OTHER_TOKEN_TYPES = ['id_token', 'refresh_token', 'saml1', 'saml2'].map(
+  (name) => `urn:ietf:params:oauth:token-type:${name}`,
+)
+
+function readTokens(body: JsonObjectText, receivedAt: number): UpstreamTokens | undefined {
+  const { access_token: accessToken, id_token: idToken, issued_token_type: type } = body.object
+  if (typeof accessToken !== 'string' || OTHER_TOKEN_TYPES.includes(type as string)) return undefined
   return { body, accessToken, idToken: typeof idToken === 'string' ? idToken : undefined, receivedAt }
 }
 
@@ -108,5 +119,6 @@ function readTokens(text: string, receivedAt: number): UpstreamTokens | undefine
 function sameAgain(response: Response, body: string): Response {
   const headers = new Headers(response.headers)
   for (const name of ['content-length', 'content-encoding']) headers.delete(name)
+  for (const [name, value] of Object.entries(NO_STORE)) headers.set(name, value)
   return new Response(body || null, { status: response.status, statusText: response.statusText, headers })
 }

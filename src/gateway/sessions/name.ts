@@ -23,7 +23,7 @@ export interface NamedRequest {
 
 /**
  * Headers by which a client may authenticate: `Authorization`, cookies, client attestations (whose names say so), and
- * what API gateways and proxies that end TLS put in their place, such as `X-Api-Key` and `X-Client-Cert`.
+ * what API gateways take, such as `X-Api-Key`. Those that upstream is not sent do not count.
  */
 const CREDENTIAL = /auth|attest|cert|cookie|credential|key|secret|signature|token/
 /** Named like credentials without being any: the one is new for every attempt, the other says what a page may do. */

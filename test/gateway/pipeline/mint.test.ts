@@ -167,6 +167,16 @@ describe('an ID token is minted again where it would no longer be true', () => {
     expect(decodeJwt(jwt)).toEqual({ ...ID, iss: UPSTREAM, exp: SECONDS + 3600, at_hash: left })
   })
 
+  test('what upstream says of flags in it is not repeated under our signature', async () => {
+    const jwt = (await mintId({
+      ...ID,
+      feature_flags: ['sso'],
+      feature_flags_meta: { src: 'fresh' },
+    })) as string
+    expect(decodeJwt(jwt)).not.toHaveProperty('feature_flags')
+    expect(decodeJwt(jwt)).not.toHaveProperty('feature_flags_meta')
+  })
+
   test('an at_hash is never added', async () => {
     expect(decodeJwt((await mintId(ID)) as string)).not.toHaveProperty('at_hash')
   })

@@ -22,7 +22,6 @@ describe('an answer is never given to a request with', () => {
     ['another organization', { organization_id: 'org_globex' }],
     ['a parameter that nobody here has heard of', { tenant: 'globex' }],
     ['an API key', {}, { 'x-api-key': 'k2' }],
-    ['a client certificate that a proxy vouches for', {}, { 'x-client-cert': 'c2' }],
     ['a client attestation', {}, { 'oauth-client-attestation': 'a2' }],
     ['a cookie', {}, { cookie: 'sid=2' }],
   ])('%s', async (_, parameters, headers) => {
