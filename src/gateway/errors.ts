@@ -40,7 +40,6 @@ export function refreshError(reason: RefreshReason | MetadataFault, requestId: s
     case 'upstream_timeout':
     case 'upstream_unreachable':
     case 'upstream_answer_too_large':
-    case 'session_timeout':
     case 'upstream_answer_unreadable':
     case 'metadata_unreachable':
       return unavailable('The identity provider did not answer. Try again.')

@@ -26,7 +26,7 @@ export interface UpstreamTokens {
   readonly receivedAt: number
 }
 
-export type UpstreamReason = NoAnswer | 'upstream_answer_unreadable' | 'session_timeout'
+export type UpstreamReason = NoAnswer | 'upstream_answer_unreadable'
 
 export interface UpstreamCall {
   readonly url: string
@@ -37,6 +37,8 @@ export interface UpstreamCall {
 
 export interface Asked {
   readonly response: Response
+  /** The body, where it was read already. */
+  readonly text?: string
   /** When upstream gave it, which may have been a while ago; epoch milliseconds. */
   readonly receivedAt: number
   /** How a refresh came by it. */
@@ -68,11 +70,12 @@ export const direct =
 /** Reads tokens out of an answer that holds some. */
 export async function readAnswer({
   response,
+  text,
   receivedAt,
 }: Asked): Promise<Result<UpstreamAnswer, UpstreamReason>> {
   if (!response.ok) return ok({ kind: 'other', response })
   try {
-    const body = await readBounded(response, MAX_ANSWER_BYTES)
+    const body = text === undefined ? await readBounded(response, MAX_ANSWER_BYTES) : ok(text)
     if (!body.ok) return err('upstream_answer_too_large')
     const object = parseObjectText(body.value)
     if (!object && body.value !== '') return err('upstream_answer_unreadable')

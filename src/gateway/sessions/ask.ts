@@ -22,10 +22,6 @@ const OF_THE_WIRE = new Set([
   'keep-alive',
 ])
 
-/** How long a client waits for an answer at most. */
-export const patienceMs = ({ timeoutMs, replays }: SessionCall): number =>
-  replays ? 2 * timeoutMs : timeoutMs
-
 export async function ask(
   call: SessionCall,
   fetcher: typeof fetch,

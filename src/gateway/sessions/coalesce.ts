@@ -6,15 +6,12 @@
  */
 import { err, ok } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import type { Ask, UpstreamCall } from '../pipeline/upstream.ts'
+import type { Ask, Asked, UpstreamCall } from '../pipeline/upstream.ts'
 import type { Profile } from '../profiles/profile.ts'
 import type { RawAnswer, RefreshSessions, SessionCall, SessionOutcome } from '../session_call.ts'
-import { patienceMs } from './ask.ts'
 import { verifyProof } from './dpop.ts'
 import { nameOf } from './name.ts'
 
-/** How much longer than upstream the object may take, before the client is told to come back for the answer. */
-const MARGIN_MS = 5_000
 const ATTEMPTS = 2
 
 /** Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5). */
@@ -40,12 +37,11 @@ export function coalesced(options: CoalesceOptions): Ask {
 
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const outcome = await callObject(sessions, session)
-      if (outcome === 'timeout') return err('session_timeout')
       if (outcome === 'unreachable') continue
       if (!outcome.ok) return outcome
       const { answer, origin, unstored } = outcome.value
       const warnings = unstored ? ['answer_not_stored'] : []
-      return ok({ response: responseOf(answer), receivedAt: answer.receivedAt, session: origin, warnings })
+      return ok({ ...read(answer), session: origin, warnings })
     }
     return bypass(direct, call, 'unreachable')
   }
@@ -90,13 +86,17 @@ async function sessionCall(
   }
 }
 
-/** A fault of upstream's is an outcome; what is thrown here is about the object itself. */
+/**
+ * A fault of upstream's is an outcome; what is thrown here is about the object itself. The object goes on without a
+ * client that has waited long enough, and has the answer when it comes back.
+ */
 async function callObject(
   sessions: RefreshSessions,
   call: SessionCall,
-): Promise<SessionOutcome | 'timeout' | 'unreachable'> {
-  const { promise: timeout, resolve } = Promise.withResolvers<'timeout'>()
-  const timer = setTimeout(() => resolve('timeout'), patienceMs(call) + MARGIN_MS)
+): Promise<SessionOutcome | 'unreachable'> {
+  const { promise: timeout, resolve } = Promise.withResolvers<SessionOutcome>()
+  const patienceMs = call.replays ? 2 * call.timeoutMs : call.timeoutMs
+  const timer = setTimeout(() => resolve(err('upstream_timeout')), patienceMs)
   try {
     return await Promise.race([sessions.getByName(call.name).exchange(call), timeout])
   } catch {
@@ -106,11 +106,11 @@ async function callObject(
   }
 }
 
-function responseOf({ status, statusText, headers, body }: RawAnswer): Response {
-  const length: [string, string] = ['content-length', String(body.byteLength)]
-  return new Response(WITHOUT_BODY.includes(status) ? null : body, {
-    status,
-    statusText,
-    headers: [...(headers as [string, string][]), length],
-  })
+/** The answer as the pipeline takes it. A yes goes as text: the pipeline reads it, and would only have to unpack it. */
+function read({ body, headers, receivedAt, ...head }: RawAnswer): Asked {
+  const init = { ...head, headers: headers as [string, string][] }
+  if (head.status >= 200 && head.status < 300) {
+    return { response: new Response(null, init), text: new TextDecoder().decode(body), receivedAt }
+  }
+  return { response: new Response(WITHOUT_BODY.includes(head.status) ? null : body, init), receivedAt }
 }

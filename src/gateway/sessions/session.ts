@@ -5,9 +5,9 @@
  * The answer is stored before anything else is done with it. It is also kept in memory, which is what is left when the
  * store fails. Upstream's answer is never withheld for a fault of ours: what goes wrong here costs a later replay.
  */
-import { err, ok, type Result } from '../../core/result.ts'
+import { ok, type Result } from '../../core/result.ts'
 import type { NoAnswer, RawAnswer, SessionAnswer, SessionCall, SessionOutcome } from '../session_call.ts'
-import { ask, patienceMs } from './ask.ts'
+import { ask } from './ask.ts'
 import { seal, sealingKey, unseal } from './seal.ts'
 
 /** The part of a Durable Object's storage that is used here. */
@@ -51,7 +51,7 @@ export class Session {
     this.#flight ??= this.#fly(call).finally(() => {
       this.#flight = undefined
     })
-    const landed = await withinMs(patienceMs(call), this.#flight)
+    const landed = await this.#flight
     if (!landed.ok) return landed
     const { answer, replayed, unstored } = landed.value
     return ok({ answer, unstored, origin: replayed ? 'replayed' : joined ? 'joined' : 'asked' })
@@ -114,19 +114,5 @@ function isFinal({ status, body }: RawAnswer): boolean {
     return JSON.parse(new TextDecoder().decode(body)).error === 'invalid_grant'
   } catch {
     return false
-  }
-}
-
-/** The flight goes on without whoever has waited long enough, and is there when they come back. */
-async function withinMs<T, Reason extends string>(
-  milliseconds: number,
-  flight: Promise<Result<T, Reason>>,
-): Promise<Result<T, Reason | 'upstream_timeout'>> {
-  const { promise: timeout, resolve } = Promise.withResolvers<Result<never, 'upstream_timeout'>>()
-  const timer = setTimeout(() => resolve(err('upstream_timeout')), milliseconds)
-  try {
-    return await Promise.race([flight, timeout])
-  } finally {
-    clearTimeout(timer)
   }
 }
