@@ -137,7 +137,6 @@ const varsSchema = z.object({
   STALE_MAX_SECONDS: integer(0, 604_800).default(3600),
   ORG_CLAIM: z.string().min(1, 'must not be empty').default('org_id'),
   REFRESH_REUSE_SECONDS: integer(0, 60).optional(),
-  SIGNING_KEYS: z.string('is required: make one with `npm run keys -- generate`'),
   REFRESH_SESSIONS: z
     .custom<RefreshSessions>(
       (value) => typeof (value as RefreshSessions | undefined)?.getByName === 'function',
@@ -151,6 +150,9 @@ const varsSchema = z.object({
       `must have at least ${MIN_PEPPER_LENGTH} characters: make one with \`openssl rand -hex 32\``,
     )
     .optional(),
+  SIGNING_KEYS: z.string(
+    'is required: a private JWK Set as JSON, made by `npm run keys -- generate` in Remint’s repository',
+  ),
 })
 
 /** Reads and checks the environment; `SIGNING_KEYS` is only looked for here and parsed by the keyring. */
