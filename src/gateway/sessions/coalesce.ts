@@ -14,6 +14,8 @@ import { nameOf } from './name.ts'
 
 const ATTEMPTS = 2
 
+const decoder = new TextDecoder()
+
 /** Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5). */
 const WITHOUT_BODY = [204, 205, 304]
 
@@ -110,7 +112,7 @@ async function callObject(
 function read({ body, headers, receivedAt, ...head }: RawAnswer): Asked {
   const init = { ...head, headers: headers as [string, string][] }
   if (head.status >= 200 && head.status < 300) {
-    return { response: new Response(null, init), text: new TextDecoder().decode(body), receivedAt }
+    return { response: new Response(null, init), text: decoder.decode(body), receivedAt }
   }
   return { response: new Response(WITHOUT_BODY.includes(head.status) ? null : body, init), receivedAt }
 }

@@ -29,10 +29,10 @@ const CREDENTIAL = /auth|attest|cert|cookie|credential|key|secret|signature|toke
 /** Named like credentials without being any: the one is new for every attempt, the other says what a page may do. */
 const NO_CREDENTIAL = new Set(['idempotency-key', 'x-csrf-token', 'x-xsrf-token'])
 
+const encoder = new TextEncoder()
+
 export const importPepper = (pepper: string): Promise<CryptoKey> =>
-  crypto.subtle.importKey('raw', new TextEncoder().encode(pepper), { name: 'HMAC', hash: 'SHA-256' }, false, [
-    'sign',
-  ])
+  crypto.subtle.importKey('raw', encoder.encode(pepper), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
 
 export async function nameOf(request: NamedRequest, pepper: CryptoKey): Promise<string> {
   const { issuer, url, proofThumbprint = null } = request
@@ -49,6 +49,6 @@ export async function nameOf(request: NamedRequest, pepper: CryptoKey): Promise<
     credentials,
     proofThumbprint,
   ])
-  const mac = await crypto.subtle.sign('HMAC', pepper, new TextEncoder().encode(text))
+  const mac = await crypto.subtle.sign('HMAC', pepper, encoder.encode(text))
   return base64url.encode(new Uint8Array(mac))
 }

@@ -7,13 +7,14 @@
 import { concat } from '../http.ts'
 import type { RawAnswer } from '../session_call.ts'
 
-const PURPOSE = new TextEncoder().encode('remint refresh answer, format 1')
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+const PURPOSE = encoder.encode('remint refresh answer, format 1')
 const IV_BYTES = 12
 const LENGTH_BYTES = 4
 
 /** The key to a stored answer (RFC 5869). @param salt - not secret: the object's name */
 export async function sealingKey(refreshToken: string, salt: string): Promise<CryptoKey> {
-  const encoder = new TextEncoder()
   const material = await crypto.subtle.importKey('raw', encoder.encode(refreshToken), 'HKDF', false, [
     'deriveKey',
   ])
@@ -45,7 +46,7 @@ export async function unseal(sealed: Uint8Array, key: CryptoKey): Promise<RawAns
 
 /** The length of the head, the head as JSON, the body as it came. */
 function encode({ body, ...head }: RawAnswer): Uint8Array {
-  const json = new TextEncoder().encode(JSON.stringify(head))
+  const json = encoder.encode(JSON.stringify(head))
   const length = new Uint8Array(LENGTH_BYTES)
   new DataView(length.buffer).setUint32(0, json.byteLength)
   return concat([length, json, body])
@@ -53,8 +54,6 @@ function encode({ body, ...head }: RawAnswer): Uint8Array {
 
 function decode(bytes: Uint8Array): RawAnswer {
   const bodyStart = LENGTH_BYTES + new DataView(bytes.buffer).getUint32(0)
-  const head: Omit<RawAnswer, 'body'> = JSON.parse(
-    new TextDecoder().decode(bytes.subarray(LENGTH_BYTES, bodyStart)),
-  )
+  const head: Omit<RawAnswer, 'body'> = JSON.parse(decoder.decode(bytes.subarray(LENGTH_BYTES, bodyStart)))
   return { ...head, body: bytes.slice(bodyStart) }
 }

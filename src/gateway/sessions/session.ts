@@ -104,15 +104,20 @@ export class Session {
 }
 
 /**
- * Whether upstream has decided: yes, or that this refresh token is good no more. Everything else may be another answer
- * the next time: too many requests, a fault, a DPoP nonce to be used, a client that did not authenticate.
+ * Whether upstream has decided: yes, or that this refresh token is good no more (400 by RFC 6749 section 5.2, 403 by
+ * Auth0). Everything else may be another answer the next time: too many requests, a fault, a DPoP nonce to be used, a
+ * client that did not authenticate, an error that calls itself 200.
  */
 function isFinal({ status, body }: RawAnswer): boolean {
-  if (status >= 200 && status < 300) return true
-  if (status !== 400) return false
+  if (status >= 500 || status === 429) return false
+  const error = errorOf(body)
+  return status >= 200 && status < 300 ? error === undefined : error === 'invalid_grant'
+}
+
+function errorOf(body: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(body)).error === 'invalid_grant'
+    return JSON.parse(new TextDecoder().decode(body)).error
   } catch {
-    return false
+    return undefined
   }
 }

@@ -156,20 +156,23 @@ describe('what upstream says when it does not say yes', () => {
     () =>
       Response.json({ error }, { status, headers })
 
-  test('invalid_grant is remembered for the interval: a client in a loop does not reach upstream', async () => {
-    const setup = await setUpSessions()
-    setup.upstream.onToken = error(400, 'invalid_grant')
-    for (let attempt = 0; attempt < 5; attempt++) {
-      const response = await setup.refresh()
-      expect([response.status, await response.json()]).toEqual([400, { error: 'invalid_grant' }])
-    }
-    await evictDurableObject(setup.object())
-    await setup.refresh()
-    expect(setup.asked()).toBe(1)
-    setup.now += 10_000
-    await setup.refresh()
-    expect(setup.asked()).toBe(2)
-  })
+  test.each([400, 403])(
+    'invalid_grant (%i) is remembered for the interval: a client in a loop does not reach upstream',
+    async (status) => {
+      const setup = await setUpSessions()
+      setup.upstream.onToken = error(status, 'invalid_grant')
+      for (let attempt = 0; attempt < 5; attempt++) {
+        const response = await setup.refresh()
+        expect([response.status, await response.json()]).toEqual([status, { error: 'invalid_grant' }])
+      }
+      await evictDurableObject(setup.object())
+      await setup.refresh()
+      expect(setup.asked()).toBe(1)
+      setup.now += 10_000
+      await setup.refresh()
+      expect(setup.asked()).toBe(2)
+    },
+  )
 
   test.each([
     ['too many requests', 429, 'slow_down'],
@@ -177,6 +180,8 @@ describe('what upstream says when it does not say yes', () => {
     ['a nonce to be used', 400, 'use_dpop_nonce'],
     ['a client that is not authenticated', 401, 'invalid_client'],
     ['a parameter that is wrong', 400, 'invalid_scope'],
+    ['an error that calls itself 200', 200, 'slow_down'],
+    ['a fault that says invalid_grant', 500, 'invalid_grant'],
   ])('%s is passed on and never remembered', async (_, status, code) => {
     const setup = await setUpSessions()
     setup.upstream.onToken = error(status, code, { 'retry-after': '7', 'dpop-nonce': 'n1' })
