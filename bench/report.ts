@@ -33,6 +33,12 @@ export const TARGETS = {
   },
   guard_lib_vs_bare_jose: { atLeast: 0.9, what: 'remint/guard, against jwtVerify with a warm key set' },
   ofrep_bulk_100_flags: { what: 'OFREP requests a second for 100 flags, against a Worker that says hello' },
+  refresh_coalesced_vs_direct: {
+    atLeast: 0.6,
+    what: 'refreshes a second with a Durable Object each, against without; objects in memory',
+  },
+  added_ms_p50: { what: 'ms that the object adds to a refresh, one at a time, median' },
+  added_ms_p99: { what: 'ms that the object adds to a refresh, one at a time, 99th percentile' },
   kv_operations_per_refresh: { atMost: 1, what: 'worst of 50, each of a new organization' },
   subrequests_per_refresh: { atMost: 2, what: 'KV included, worst of the same 50' },
   bundle_kib: { atMost: 400, what: 'KiB, unminified, gzip' },

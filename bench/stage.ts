@@ -2,6 +2,7 @@
  * Sets the stage: bundles, keys, ports, the backend, and each Worker's vars. Everything that differs between two Workers
  * under comparison is in `WORKERS`; the rest is the same for all.
  */
+import { randomBytes } from 'node:crypto'
 import type { BackendOptions, Counts } from './backend.ts'
 import {
   AUDIENCE,
@@ -16,6 +17,7 @@ import { type Bundle, bundle, freePorts, type RunningWorker, startNode, startWor
 const WORKERS = {
   gateway: 'src/gateway/worker.ts',
   'gateway-100': 'src/gateway/worker.ts',
+  coalesced: 'src/gateway/worker.ts',
   passthrough: 'bench/workers/passthrough.ts',
   naive: 'bench/workers/naive.ts',
   floor: 'bench/workers/floor.ts',
@@ -59,15 +61,25 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
     const vars: Record<WorkerName, Record<string, string>> = {
       gateway,
       'gateway-100': { ...gateway, ENVIRONMENT: LARGE_ENVIRONMENT, VERIFIERS },
+      coalesced: { ...gateway, SESSION_PEPPER: randomBytes(32).toString('hex') },
       passthrough: { UPSTREAM_ORIGIN: upstream },
       naive: { ...token, SIGNING_KEY: JSON.stringify(key.privateJwk) },
       floor: { PUBLIC_KEY: JSON.stringify(key.publicJwk) },
       'hono-jwk': { JWKS_URI: `${upstream}/gateway-jwks` },
       hello: {},
     }
-    const kv = name.startsWith('gateway') || name === 'naive' ? { kvPort } : {}
+    const kv = ['gateway', 'gateway-100', 'coalesced', 'naive'].includes(name) ? { kvPort } : {}
+    const sessions = name === 'coalesced'
     const inspector = inspectorPort === undefined ? {} : { inspectorPort }
-    const worker = await startWorker({ name, bundle: built, port, vars: vars[name], ...kv, ...inspector })
+    const worker = await startWorker({
+      name,
+      bundle: built,
+      port,
+      vars: vars[name],
+      sessions,
+      ...kv,
+      ...inspector,
+    })
     return { ...worker, issuer }
   }
 

@@ -9,9 +9,11 @@ import { UsageError } from '../cli.ts'
 import { nearNames } from '../entitle/words.ts'
 import type { Vars } from '../wrangler.ts'
 
-/** Not for a command line. */
-const SECRETS = ['SIGNING_KEYS', 'VERIFIERS'] as const
-type Secret = (typeof SECRETS)[number]
+type Binding = 'ENTITLEMENTS' | 'REFRESH_SESSIONS'
+type Secret = 'SIGNING_KEYS' | 'SESSION_PEPPER' | 'VERIFIERS'
+
+/** What belongs into `.dev.vars` or the environment, not on a command line. */
+export const SECRETS: readonly string[] = ['SIGNING_KEYS', 'SESSION_PEPPER', 'VERIFIERS'] satisfies Secret[]
 
 /** The compiler holds this to be what the gateway reads. */
 const NAMES = {
@@ -27,8 +29,9 @@ const NAMES = {
   TOKEN_ISSUER: true,
   TOKEN_MAX_SECONDS: true,
   STALE_MAX_SECONDS: true,
+  REFRESH_REUSE_SECONDS: true,
   ORG_CLAIM: true,
-} satisfies Record<Exclude<keyof GatewayBindings, 'ENTITLEMENTS' | Secret>, true>
+} satisfies Record<Exclude<keyof GatewayBindings, Binding | Secret>, true>
 
 const KNOWN = Object.keys(NAMES)
 const MAX_HINTS = 3
@@ -46,13 +49,11 @@ export function parseVars(pairs: readonly string[]): Record<string, string> {
   return vars
 }
 
-export const isSecret = (name: string): boolean => SECRETS.some((secret) => secret === name)
-
 /** Why there is no such var, or `null`. */
 export function problemOfName(name: string): string | null {
   if (Object.hasOwn(NAMES, name)) return null
-  if (isSecret(name)) {
-    return `${name} is a secret, and every user of this machine can read a command line: put it into .dev.vars.`
+  if (SECRETS.includes(name)) {
+    return `${name} is a secret, and every user of this machine can read a command line: put it into .dev.vars or the environment.`
   }
   const near = nearNames(name, KNOWN).slice(0, MAX_HINTS)
   const hint = near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${KNOWN.join(', ')}.`

@@ -7,10 +7,13 @@ import { type Keyring, loadKeyring } from './keys/keyring.ts'
 import { type UpstreamKeys, upstreamKeys } from './keys/upstream_keys.ts'
 import { EntitlementsNow } from './pipeline/current.ts'
 import { DocumentStore } from './pipeline/lookup.ts'
+import { type Ask, direct } from './pipeline/upstream.ts'
 import { oidcProfile } from './profiles/oidc.ts'
 import type { Profile } from './profiles/profile.ts'
 import { workosProfile } from './profiles/workos.ts'
-import { Denylist } from './sessions/denylist.ts'
+import { Denylist } from './revocation/denylist.ts'
+import { coalesced } from './sessions/coalesce.ts'
+import { importPepper } from './sessions/name.ts'
 import { Identities } from './verification/identity.ts'
 import type { ReadCurrent } from './verification/verdict.ts'
 
@@ -23,6 +26,7 @@ export interface Gateway {
   readonly identities: Identities
   readonly current: ReadCurrent
   readonly denylist: Denylist
+  readonly ask: Ask
   readonly fetcher: typeof fetch
   readonly clock: () => number
 }
@@ -71,6 +75,7 @@ export async function openGateway(
       identities: new Identities(config, keyring),
       current: readCurrent(documents, config, clock),
       denylist: new Denylist(bindings.ENTITLEMENTS, documents, config, clock),
+      ask: await askOf(bindings, config, profile, fetcher, clock),
       fetcher,
       clock,
     },
@@ -86,4 +91,17 @@ function readCurrent(documents: DocumentStore, { environment }: Config, clock: (
     const entitlements = now.of(found, ids, clock())
     return entitlements && revoked !== undefined ? { ...entitlements, revoked } : undefined
   }
+}
+
+async function askOf(
+  { REFRESH_SESSIONS: sessions, SESSION_PEPPER }: GatewayBindings,
+  config: Config,
+  profile: Profile,
+  fetcher: typeof fetch,
+  clock: () => number,
+): Promise<Ask> {
+  const directly = direct(config.upstream.timeoutMs, fetcher, clock)
+  if (!sessions || !SESSION_PEPPER) return directly
+  const pepper = await importPepper(SESSION_PEPPER)
+  return coalesced({ sessions, pepper, config, profile, direct: directly, clock })
 }

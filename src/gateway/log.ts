@@ -5,6 +5,7 @@
  * or a query; a path is named by its route, because paths of password resets and magic links are secrets.
  */
 import type { EntitlementSource } from '../core/claims.ts'
+import type { SessionPath } from './session_call.ts'
 
 export type Route =
   | ('config' | 'healthz' | 'jwks' | 'discovery' | 'token' | 'revoke' | 'logout' | 'proxy')
@@ -20,6 +21,8 @@ export interface LogLine {
   reason?: string
   /** The service that asked, by its configured name. */
   caller?: string
+  /** How a refresh came by upstream's answer. */
+  session?: SessionPath
   /** How the access token in the answer came about. */
   access_token?: 'minted' | 'opaque' | 'withheld'
   /** Why an ID token was left as it was. */

@@ -26,8 +26,15 @@ test('every block of TypeScript compiles', () => {
     for (const [index, code] of blocks.entries()) writeFileSync(join(folder, `block${index}.ts`), code)
     writeFileSync(join(folder, 'next.d.ts'), NEXT)
     const config = {
-      extends: join(ROOT, 'tsconfig.node.json'),
-      compilerOptions: { paths: { 'remint/guard': [join(ROOT, 'src/guard/index.ts')] } },
+      extends: join(ROOT, 'tsconfig.json'),
+      compilerOptions: {
+        paths: {
+          remint: [join(ROOT, 'src/index.ts')],
+          'remint/guard': [join(ROOT, 'src/guard/index.ts')],
+          'remint/sessions': [join(ROOT, 'src/sessions.ts')],
+        },
+      },
+      exclude: [],
       include: ['*.ts'],
     }
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))

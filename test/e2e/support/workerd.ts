@@ -25,12 +25,17 @@ export interface Stage {
   readonly kv: TestKv
 }
 
-/** Bundles the gateway as `wrangler deploy` does, and starts a KV namespace with the demo's documents. */
-export async function openStage(running: Running): Promise<Stage> {
+/**
+ * Bundles the gateway as `wrangler deploy` does, and starts a KV namespace with the demo's documents.
+ *
+ * @param config - of another Worker that takes the gateway's place
+ */
+export async function openStage(running: Running, config = 'wrangler.toml'): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'remint-bundle-'))
   running.add({ close: () => rm(folder, { recursive: true, force: true }) })
   const wrangler = join(PROJECT, 'node_modules', '.bin', 'wrangler')
-  await promisify(execFile)(process.execPath, [wrangler, 'deploy', '--dry-run', '--outdir', folder], {
+  const options = ['--dry-run', '--config', config, '--outdir', folder]
+  await promisify(execFile)(process.execPath, [wrangler, 'deploy', ...options], {
     cwd: PROJECT,
     env: { ...process.env, ...wranglerSettings(folder) },
   })
@@ -84,15 +89,27 @@ export interface GatewayOptions {
   readonly signingKeys?: string
   /** Where a Worker listens that is bound to the gateway's `Verifier` and calls it with what it is sent. */
   readonly callerPort?: number
+  /** A folder in which Durable Objects are kept. Default: there are none, and refreshes are not shared. */
+  readonly sessions?: string
+  /** What answers 200 as soon as the Worker serves. */
+  readonly ready?: string
 }
+
+export interface WorkerdGateway extends TestGateway {
+  /** Ends the process at once, as when a machine stops. */
+  kill(): Promise<void>
+}
+
+const PEPPER = 'pepper-of-the-end-to-end-tests-and-of-nothing-else'
 
 /** Starts a gateway and waits until `/healthz` says 200. */
 export async function openGateway(
   running: Running,
   stage: Stage,
   options: GatewayOptions,
-): Promise<TestGateway> {
-  const { port = await freePort(), signingKeys = await generateSigningKeys() } = options
+): Promise<WorkerdGateway> {
+  const { port = await freePort(), signingKeys = await generateSigningKeys(), sessions } = options
+  const { ready = '/healthz' } = options
   const url = `http://localhost:${port}`
   const config = join(stage.bundle, `${port}.capnp`)
   const vars = {
@@ -101,21 +118,21 @@ export async function openGateway(
     UPSTREAM_PROFILE: 'oidc',
     UPSTREAM_AUDIENCE: API_AUDIENCE,
     SIGNING_KEYS: signingKeys,
+    ...(sessions && { SESSION_PEPPER: PEPPER }),
     ...options.vars,
   }
-  await writeFile(config, await capnp(stage, port, vars, options.callerPort))
+  await writeFile(config, await capnp(stage, port, vars, sessions, options.callerPort))
   const require = createRequire(createRequire(import.meta.url).resolve('miniflare'))
   const { default: workerd } = require('workerd') as { default: string }
   const child = spawn(workerd, ['serve', config, 'config'], { stdio: ['ignore', 'pipe', 'pipe'] })
   children.add(child)
   const exited = new Promise<void>((ended) => child.once('exit', () => ended()))
-  running.add({
-    close: async () => {
-      child.kill('SIGKILL')
-      await exited
-      children.delete(child)
-    },
-  })
+  const kill = async () => {
+    child.kill('SIGKILL')
+    await exited
+    children.delete(child)
+  }
+  running.add({ close: kill })
   const lines: string[] = []
   const { log, read, logged } = readLog()
   for (const stream of [child.stdout, child.stderr]) {
@@ -124,11 +141,11 @@ export async function openGateway(
       read(text)
     })
   }
-  const healthy = async () => (await fetch(`${url}/healthz`).catch(() => undefined))?.ok || undefined
+  const healthy = async () => (await fetch(url + ready).catch(() => undefined))?.ok || undefined
   await eventually(healthy, 'the gateway').catch(() => {
     throw new Error(`workerd does not serve:\n${lines.join('\n')}`)
   })
-  return { url, log, logged }
+  return { url, log, logged, kill }
 }
 
 /** A Worker with a service binding: it calls the method that it is sent, with the arguments that it is sent. */
@@ -143,6 +160,7 @@ async function capnp(
   stage: Stage,
   port: number,
   vars: Record<string, string>,
+  sessions: string | undefined,
   callerPort: number | undefined,
 ): Promise<string> {
   const text = JSON.stringify
@@ -159,12 +177,21 @@ async function capnp(
     services.push('(name = "caller", worker = .caller)')
     sockets.push(`(name = "rpc", address = "127.0.0.1:${callerPort}", http = (), service = "caller")`)
   }
+  bindings.push('(name = "ENTITLEMENTS", kvNamespace = "kv")')
+  if (sessions) bindings.push('(name = "REFRESH_SESSIONS", durableObjectNamespace = "RefreshSession")')
+  const disk = sessions ? `(name = "sessions", disk = (path = ${text(sessions)}, writable = true)),` : ''
+  const objects = sessions
+    ? `
+  durableObjectNamespaces = [(className = "RefreshSession", uniqueKey = "sessions", enableSql = true)],
+  durableObjectStorage = (localDisk = "sessions"),`
+    : ''
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     ${services.join(', ')},
     (name = "internet", network = (allow = ["public", "private"])),
     (name = "kv", external = (address = ${text(new URL(stage.kv.url).host)}, http = ())),
+    ${disk}
   ],
   sockets = [${sockets.join(', ')}],
 );
@@ -176,7 +203,7 @@ const caller :Workerd.Worker = (
 const worker :Workerd.Worker = (
   modules = [(name = "worker", esModule = embed ${text(basename(main))})],
   compatibilityDate = ${text(date)},
-  bindings = [${bindings.join(', ')}, (name = "ENTITLEMENTS", kvNamespace = "kv")],
+  bindings = [${bindings.join(', ')}],${objects}
 );
 `
 }
