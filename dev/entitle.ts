@@ -6,7 +6,8 @@
  */
 import { resolve } from 'node:path'
 import { Argument, Command, Option } from 'commander'
-import { type Catalog, ENVIRONMENT_NAME, type Grant } from '../src/core/documents.ts'
+import type { Catalog, Grant } from '../src/core/documents.ts'
+import { ENVIRONMENT_NAME } from '../src/core/names.ts'
 import { main, UsageError } from './cli.ts'
 import { ENVIRONMENT, parseCommandLine } from './commands.ts'
 import { changeRule, changeSubject, type Target } from './entitle/apply.ts'
