@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { parseEnv } from 'node:util'
 import { UsageError } from './cli.ts'
 import { makeKey } from './keys/file.ts'
 import { PROJECT } from './wrangler.ts'
@@ -27,6 +28,13 @@ export async function developerSecrets(): Promise<Secrets> {
     envFiles: (await exists(devVars)) ? [devVars] : [],
     ...(signingKeys && { signingKeys }),
   }
+}
+
+/** What `.dev.vars` sets, secrets included. */
+export async function developerVars(): Promise<NodeJS.Dict<string>> {
+  const { envFiles = [] } = await developerSecrets()
+  const texts = await Promise.all(envFiles.map((file) => readFile(file, 'utf8')))
+  return parseEnv(texts.join('\n'))
 }
 
 /** A private JWK Set with one ES256 key, as JSON: what `SIGNING_KEYS` holds. */

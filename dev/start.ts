@@ -8,7 +8,8 @@ import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { startApp } from './app/server.ts'
 import { main, paint, Running, signalled, UsageError } from './cli.ts'
-import { GATEWAY_PORT, type Gateway, parsePort, startGateway } from './gateway.ts'
+import { entitleCommand, parseCommandLine, story } from './commands.ts'
+import { GATEWAY_PORT, type Gateway, isLogLine, parsePort, startGateway } from './gateway.ts'
 import { API_AUDIENCE, startIdp } from './idp.ts'
 import { requireFreePort } from './network.ts'
 import { seed } from './seed.ts'
@@ -27,14 +28,14 @@ async function start(options: StartOptions): Promise<void> {
   const running = new Running()
   const stop = signalled()
   try {
-    await requireFreePort(options.idpPort, 'the identity provider', '--idp-port')
-    await requireFreePort(options.gatewayPort, 'the gateway', '--gateway-port')
-    await requireFreePort(options.appPort, 'the demo app', '--app-port')
+    await requireFreePort(options.idpPort, 'the identity provider', 'npm start -- --idp-port')
+    await requireFreePort(options.gatewayPort, 'the gateway', 'npm start -- --gateway-port')
+    await requireFreePort(options.appPort, 'the demo app', 'npm start -- --app-port')
     console.log('Starting …')
     const ended = startAll(running, options).then(async (gateway) => {
       printAddresses(options)
       await gateway.exited
-      throw new UsageError('The gateway has stopped by itself. "npm start -- --logs" shows what it prints.')
+      throw new UsageError(`The gateway has stopped by itself:\n${gateway.output()}`)
     })
     await Promise.race([stop, ended])
     console.log('\nStopping …')
@@ -60,14 +61,15 @@ async function startAll(running: Running, options: StartOptions): Promise<Gatewa
       vars: { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer },
       persistTo,
       ...(await developerSecrets()),
-      ...(options.logs && { onLine: (line: string) => console.log(line) }),
+      ...(options.logs && { onLine: (line: string) => isLogLine(line) && console.log(line) }),
     }),
   )
-  running.add(await startApp({ port: options.appPort, issuer: gateway.url, audience: API_AUDIENCE }))
+  const entitle = entitleCommand({ state: options.state })
+  running.add(await startApp({ port: options.appPort, issuer: gateway.url, audience: API_AUDIENCE, entitle }))
   return gateway
 }
 
-function printAddresses({ appPort, gatewayPort, idpPort }: StartOptions): void {
+function printAddresses({ appPort, gatewayPort, idpPort, state }: StartOptions): void {
   const rows = [
     ['Demo app', appPort, 'log in here'],
     ['Gateway', gatewayPort, 'what the app trusts'],
@@ -78,12 +80,18 @@ function printAddresses({ appPort, gatewayPort, idpPort }: StartOptions): void {
     const url = `http://localhost:${port}`
     console.log(`  ${paint('bold', name.padEnd(18))} ${paint('cyan', url.padEnd(23))} ${paint('dim', note)}`)
   }
+  const { grant, kill, revive } = story(entitleCommand({ state }))
   console.log(`
-  Log in as Grace of Globex, then change what Globex has in a second terminal:
+  Log in to the demo app as Grace of Globex. In a second terminal, give Globex the reports:
 
-    ${paint('cyan', 'npm run entitle -- grant org_globex advanced-analytics --source beta --for 30d')}
+    ${paint('cyan', grant)}
 
-  and press "Refresh session". Ctrl-C stops everything.
+  wait five seconds and press "Refresh session". An incident, and back again:
+
+    ${paint('cyan', kill)}
+    ${paint('cyan', revive)}
+
+  Ctrl-C stops everything.
 `)
 }
 
@@ -92,7 +100,7 @@ Nothing leaves this machine. Delete .wrangler/state to begin anew.
 "npm run gateway -- --help" starts the gateway alone, in front of your own IdP.`
 
 if (import.meta.main) {
-  await new Command('npm start --')
+  const command = new Command('npm start --')
     .description(
       'Starts an identity provider, the gateway, seeded entitlements and a demo app. Ctrl-C stops all.',
     )
@@ -103,5 +111,5 @@ if (import.meta.main) {
     .option('--logs', 'print what the gateway logs, one JSON line a request')
     .addHelpText('after', HELP)
     .action((options: StartOptions) => main(() => start(options)))
-    .parseAsync()
+  await parseCommandLine(command)
 }
