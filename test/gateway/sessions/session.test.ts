@@ -26,7 +26,7 @@ const memoryStore = (): SessionStore & { values: Map<string, unknown> } => {
   const values = new Map<string, unknown>()
   return {
     values,
-    get: async (key) => values.get(key),
+    get: (key) => values.get(key),
     put: async (key, value) => void values.set(key, value),
     setAlarm: async () => {},
     deleteAll: async () => values.clear(),
@@ -45,12 +45,17 @@ const upstream = () => {
 }
 
 describe('a store that fails costs nothing but a later replay', () => {
-  const fail = () => Promise.reject(new Error('the disk is full'))
+  const fail = async () => {
+    throw new Error('the disk is full')
+  }
+  const get = () => {
+    throw new Error('the disk is full')
+  }
   test.each<[string, Partial<SessionStore>]>([
-    ['on reading', { get: fail }],
+    ['on reading', { get }],
     ['on writing', { put: fail }],
     ['on setting the alarm', { setAlarm: fail }],
-    ['on everything', { get: fail, put: fail, setAlarm: fail }],
+    ['on everything', { get, put: fail, setAlarm: fail }],
   ])('%s', async (_, faults) => {
     const { fetch, count } = upstream()
     const session = new Session({ ...memoryStore(), ...faults }, fetch, () => 1_000)
