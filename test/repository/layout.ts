@@ -24,6 +24,14 @@ const WORKERS: Record<string, readonly string[]> = {
   control: ['worker.ts', 'app.ts'],
 }
 
+/**
+ * The folders of a Worker that its features stand on, each of which may use those before it: here, the tables, what a
+ * row means, the one way of a mutation, who is asking, and how a route is made.
+ */
+const FOUNDATIONS: Record<string, readonly string[]> = {
+  control: ['db', 'model', 'changes', 'access', 'api'],
+}
+
 /** The types, never values, that one feature may take from another: `feature: [from, …]`. */
 const SHARED_TYPES: Record<string, readonly string[]> = {
   'gateway/pipeline': ['keys', 'profiles'],
@@ -125,6 +133,9 @@ function importProblem(
   if (!meetingPlaces || meetingPlaces.includes(from.rest)) return undefined
   if (meetingPlaces.includes(to.rest)) return `imports ${target}, where features meet`
   if (to.feature === undefined || to.feature === from.feature) return undefined
+  const foundations = FOUNDATIONS[from.part] ?? []
+  const level = (feature: string) => (foundations.includes(feature) ? foundations.indexOf(feature) : Infinity)
+  if (from.feature !== undefined && level(to.feature) < level(from.feature)) return undefined
   const shared = typeOnly && SHARED_TYPES[`${from.part}/${from.feature}`]?.includes(to.feature)
   return shared
     ? undefined
