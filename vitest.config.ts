@@ -1,16 +1,30 @@
-import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
     projects: [
       {
-        // Unit and integration tests run inside workerd, as the Workers do.
+        // Unit and integration tests run inside workerd, as the Workers do: first the gateway and what is shared.
         plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
         test: {
           name: 'workerd',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/repository/**'],
+          exclude: ['test/e2e/**', 'test/repository/**', 'test/control/**'],
+        },
+      },
+      {
+        // The control plane, with real D1, KV and Durable Objects.
+        plugins: [
+          cloudflareTest(async () => ({
+            wrangler: { configPath: './wrangler.control.toml' },
+            miniflare: { bindings: { MIGRATIONS: await readD1Migrations('./migrations') } },
+          })),
+        ],
+        test: {
+          name: 'control',
+          include: ['test/control/**/*.test.ts'],
+          testTimeout: 30_000,
         },
       },
       {
