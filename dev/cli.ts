@@ -25,23 +25,31 @@ type Style = Parameters<typeof styleText>[0]
 export const paint = (style: Style, text: string): string =>
   styleText(style, text, { stream: process.stdout, validateStream: true })
 
-/** What a signal stops, in the order in which it was started; stopped in the reverse order. */
+/** What has been started, to be stopped in the reverse order. What starts too late is stopped at once. */
 export class Running {
   readonly #closers: (() => Promise<void>)[] = []
+  #closed = false
 
   add<T extends { close(): Promise<void> }>(started: T): T {
+    if (this.#closed) {
+      void started.close()
+      throw new UsageError('Stopped while starting.')
+    }
     this.#closers.push(() => started.close())
     return started
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     for (let close = this.#closers.pop(); close; close = this.#closers.pop()) await close()
   }
 }
 
+export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
 /** Settles on Ctrl-C or SIGTERM. Calling it early keeps a signal during start-up from leaving children behind. */
 export function signalled(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(signal))
+    for (const signal of STOP_SIGNALS) process.once(signal, () => resolve(signal))
   })
 }

@@ -41,7 +41,7 @@ export interface Gateway {
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { port, persistTo = STATE, vars = {} } = options
   await requireFreePort(port, 'the gateway')
-  const secrets = await secretsFile(persistTo, options)
+  const secrets = await secretsFile(persistTo, port, options)
   const worker = await runWorker({
     config: 'wrangler.toml',
     port,

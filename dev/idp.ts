@@ -85,7 +85,7 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     responseTypes: ['code'],
     scopes: ['openid', 'profile', 'email', 'offline_access'],
-    claims: { openid: ['sub', 'org_id'], profile: ['name'], email: ['email'] },
+    claims: { openid: ['sub', 'org_id', 'org_name'], profile: ['name'], email: ['email'] },
     conformIdTokenClaims: false,
     clientBasedCORS: (_ctx, origin, client) =>
       (client.redirectUris ?? []).some((uri) => new URL(uri).origin === origin),
@@ -93,7 +93,10 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
       const account = findAccount(id)
       if (!account) return undefined
       const { name, email, organization } = account
-      return { accountId: id, claims: () => ({ sub: id, name, email, org_id: organization.id }) }
+      return {
+        accountId: id,
+        claims: () => ({ sub: id, name, email, org_id: organization.id, org_name: organization.name }),
+      }
     },
     extraTokenClaims: (_ctx, token) => {
       const account = token.kind === 'AccessToken' ? findAccount(token.accountId) : undefined
@@ -152,11 +155,11 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
 function clients(options: IdpOptions): ClientMetadata[] {
   const common: Omit<ClientMetadata, 'client_id'> = {
     grant_types: ['authorization_code', 'refresh_token'],
-    redirect_uris: ['http://localhost:8789/callback', ...(options.redirectUris ?? [])],
-    post_logout_redirect_uris: ['http://localhost:8789/', ...(options.postLogoutRedirectUris ?? [])],
+    redirect_uris: unique('http://localhost:8789/callback', options.redirectUris),
+    post_logout_redirect_uris: unique('http://localhost:8789/', options.postLogoutRedirectUris),
   }
   return [
-    { ...common, client_id: DEMO_APP, client_name: 'Northwind Reports', token_endpoint_auth_method: 'none' },
+    { ...common, client_id: DEMO_APP, client_name: 'the Remint demo', token_endpoint_auth_method: 'none' },
     {
       ...common,
       client_id: DEMO_SERVICE.id,
@@ -167,6 +170,8 @@ function clients(options: IdpOptions): ClientMetadata[] {
     ...(options.clients ?? []),
   ]
 }
+
+const unique = (first: string, more: readonly string[] = []): string[] => [...new Set([first, ...more])]
 
 async function signingKey(alg: string) {
   const { privateKey } = await generateKeyPair(alg, { extractable: true })

@@ -5,7 +5,6 @@
  * document is checked against the schema on its way in and out. Opening starts a workerd: about a second.
  */
 import { join } from 'node:path'
-import { getPlatformProxy } from 'wrangler'
 import type * as z from 'zod'
 import {
   type Catalog,
@@ -18,7 +17,7 @@ import {
   userDocumentSchema,
   userKey,
 } from '../src/core/documents.ts'
-import { UsageError } from './cli.ts'
+import { STOP_SIGNALS, UsageError } from './cli.ts'
 import { PROJECT, STATE, wranglerSettings } from './wrangler.ts'
 
 /** The part of a KV namespace that is used here; wrangler's proxy has no types of its own for it. */
@@ -45,12 +44,15 @@ export interface LocalDocuments {
 /** @param persistTo - the folder given to `wrangler dev --persist-to` */
 export async function openDocuments(environment = 'production', persistTo = STATE): Promise<LocalDocuments> {
   Object.assign(process.env, wranglerSettings(persistTo))
-  const platform = await getPlatformProxy<{ ENTITLEMENTS: Namespace }>({
-    configPath: join(PROJECT, 'wrangler.toml'),
-    persist: { path: join(persistTo, 'v3') },
-    envFiles: [],
-    remoteBindings: false,
-  })
+  const { getPlatformProxy } = await import('wrangler')
+  const platform = await leavingSignalsAlone(() =>
+    getPlatformProxy<{ ENTITLEMENTS: Namespace }>({
+      configPath: join(PROJECT, 'wrangler.toml'),
+      persist: { path: join(persistTo, 'v3') },
+      envFiles: [],
+      remoteBindings: false,
+    }),
+  )
   const kv = platform.env.ENTITLEMENTS
 
   async function read<T>(schema: z.ZodType<T>, key: string): Promise<T | null> {
@@ -83,4 +85,19 @@ export async function openDocuments(environment = 'production', persistTo = STAT
     saveUser: (document) => save(userDocumentSchema, userKey(environment, document.user_id), document),
     close: () => platform.dispose(),
   }
+}
+
+/**
+ * Takes away the signal handlers that miniflare installs: they end the process at once, and the rest of what it started
+ * would be left behind. Its workerd still ends with the process.
+ */
+async function leavingSignalsAlone<T>(start: () => Promise<T>): Promise<T> {
+  const known = new Set<unknown>(STOP_SIGNALS.flatMap((signal) => process.listeners(signal)))
+  const started = await start()
+  for (const signal of STOP_SIGNALS) {
+    for (const listener of process.listeners(signal)) {
+      if (!known.has(listener)) process.removeListener(signal, listener)
+    }
+  }
+  return started
 }

@@ -22,8 +22,8 @@ export async function listen(server: Server, port: number): Promise<number> {
   return address.port
 }
 
-/** @param owner - what wants the port and how to give it another one, for the message */
-export async function requireFreePort(port: number, owner: string): Promise<void> {
+/** @param option - how to give `owner` another port, for the message */
+export async function requireFreePort(port: number, owner: string, option = '--port'): Promise<void> {
   const probe = createServer()
   try {
     await listen(probe, port)
@@ -31,7 +31,7 @@ export async function requireFreePort(port: number, owner: string): Promise<void
     const code = (error as NodeJS.ErrnoException).code
     if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error
     const why = code === 'EADDRINUSE' ? 'is in use by another process' : 'needs privileges you do not have'
-    throw new UsageError(`Port ${port} ${why}. It is meant for ${owner}.`)
+    throw new UsageError(`Port ${port} ${why}. Free it, or give ${owner} another one with ${option}.`)
   } finally {
     probe.close()
   }

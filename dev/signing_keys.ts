@@ -4,8 +4,7 @@
  * A key that is made is kept, mode 0600, beside the local state that git ignores. Keys reach the Worker in a file, never
  * in a command line, where every user of the machine could read them, and are never printed.
  */
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { UsageError } from './cli.ts'
 import { makeKey } from './keys/file.ts'
@@ -32,15 +31,22 @@ export async function developerSecrets(): Promise<Secrets> {
 export const generateSigningKeys = async (): Promise<string> =>
   JSON.stringify({ keys: [await makeKey('ES256', new Date())] })
 
-/** The file that takes the signing keys to the Worker; none when another file has them already. */
-export async function secretsFile(stateFolder: string, { signingKeys, envFiles = [] }: Secrets) {
-  const remove = async () => {}
+/**
+ * The file that takes the signing keys to the Worker on `port`; none when another file has them already.
+ *
+ * @returns also what removes the file again, if it was for this run only
+ */
+export async function secretsFile(
+  stateFolder: string,
+  port: number,
+  { signingKeys, envFiles = [] }: Secrets,
+) {
   if (signingKeys !== undefined) {
-    const folder = await mkdtemp(join(tmpdir(), 'remint-'))
-    const file = join(folder, 'signing-keys.env')
+    const file = join(stateFolder, `signing-keys.${port}.env`)
     await write(file, signingKeys)
-    return { files: [file], remove: () => rm(folder, { recursive: true, force: true }) }
+    return { files: [file], remove: () => rm(file, { force: true }) }
   }
+  const remove = async () => {}
   const declared = await Promise.all(envFiles.map((file) => readFile(file, 'utf8')))
   if (declared.some((text) => /^\s*SIGNING_KEYS\s*=/m.test(text))) return { files: [], remove }
   const file = join(stateFolder, 'signing-keys.env')
@@ -49,8 +55,9 @@ export async function secretsFile(stateFolder: string, { signingKeys, envFiles =
 }
 
 async function write(file: string, signingKeys: string): Promise<void> {
+  const line = `SIGNING_KEYS='${oneLine(signingKeys)}'\n`
   await mkdir(dirname(file), { recursive: true })
-  await writeFile(file, `SIGNING_KEYS='${oneLine(signingKeys)}'\n`, { mode: 0o600 })
+  await writeFile(file, line, { mode: 0o600 })
   await chmod(file, 0o600)
 }
 

@@ -3,13 +3,14 @@
  *
  * The child leads a process group of its own, because wrangler starts workerd and esbuild and a signal to the first
  * alone can leave the others behind. Nothing is sent anywhere: no telemetry, no update check, no request for `cf.json`.
+ * The `wrangler` package takes half a second to import, so that is done when it is needed.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { experimental_readRawConfig } from 'wrangler'
+import type { Readable } from 'node:stream'
 
 /** The repository's root: where the wrangler configurations are. */
 export const PROJECT = dirname(import.meta.dirname)
@@ -59,10 +60,9 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
     dirname(createRequire(import.meta.url).resolve('wrangler/package.json')),
     'bin/wrangler.js',
   )
-  const child = spawn(
-    process.execPath,
+  const child = fork(
+    wrangler,
     [
-      wrangler,
       'dev',
       ...['--config', await localConfig(options)],
       ...['--ip', '127.0.0.1', '--port', String(port), '--inspector-port', '0'],
@@ -75,14 +75,17 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
     {
       cwd: PROJECT,
       env: { ...process.env, ...wranglerSettings(persistTo) },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      execArgv: ['--import', new URL('./end_with_parent.ts', import.meta.url).href],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
     },
   )
+  const killGroup = () => signalGroup(child, 'SIGKILL')
+  process.once('exit', killGroup)
   const exited = new Promise<void>((ended) => child.once('exit', () => ended()))
   const lines: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => {
+    createInterface({ input: stream as Readable }).on('line', (line) => {
       lines.push(line)
       if (lines.length > KEPT_LINES) lines.shift()
       options.onLine?.(line)
@@ -94,16 +97,18 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
     exited,
     close: async () => {
       if (isRunning(child)) signalGroup(child, 'SIGTERM')
-      const timer = setTimeout(() => signalGroup(child, 'SIGKILL'), STOP_GRACE_MS)
+      const timer = setTimeout(killGroup, STOP_GRACE_MS)
       await exited
       clearTimeout(timer)
-      signalGroup(child, 'SIGKILL')
+      killGroup()
+      process.off('exit', killGroup)
     },
   }
 }
 
 /** The project's configuration without the vars that are not wanted here, for which wrangler has no option. */
 async function localConfig({ config, port, persistTo, vars = {} }: WorkerOptions): Promise<string> {
+  const { experimental_readRawConfig } = await import('wrangler')
   const { rawConfig } = experimental_readRawConfig({ config: join(PROJECT, config) })
   const kept = Object.entries(rawConfig.vars ?? {}).filter(([name]) => !(name in vars))
   const local = {

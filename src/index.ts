@@ -1,5 +1,6 @@
 /**
  * Remint as a library: the gateway as a Hono app, for a Worker that has routes of its own.
  */
-export { createGateway, type GatewayOptions } from './gateway/app.ts'
+export { createGateway } from './gateway/app.ts'
 export type { EntitlementsKV, GatewayBindings } from './gateway/config.ts'
+export type { GatewayOptions } from './gateway/exchange.ts'

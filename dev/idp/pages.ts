@@ -21,7 +21,7 @@ main { width: min(26rem, 100%); background: var(--card); border: 1px solid var(-
   padding: 2rem; box-shadow: 0 1px 2px #0000000d, 0 12px 32px #00000014 }
 .badge { margin: 0 0 1rem; color: var(--muted); font-size: .8125rem; letter-spacing: .02em }
 h1 { margin: 0 0 .25rem; font-size: 1.375rem; line-height: 1.25; letter-spacing: -.01em }
-p { margin: 0 0 1.25rem; color: var(--muted) }
+p { margin: 0 0 1.25rem; color: var(--muted); text-wrap: balance }
 form { display: grid; gap: .75rem }
 button { font: inherit; color: inherit; cursor: pointer; border-radius: .75rem; border: 1px solid var(--line) }
 button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
@@ -76,7 +76,7 @@ export const loginPage = (client: string, accounts: readonly Account[]): string 
   page(
     'Log in',
     html`<h1>Log in to ${client}</h1>
-<p>Choose who you are. No password is needed.</p>
+<p>Choose who you are. No password needed.</p>
 <form method="post">
 ${accounts.map(
   (account) => html`<button class="account" name="account" value="${account.id}">

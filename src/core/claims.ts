@@ -3,8 +3,6 @@
  *
  * `feature_flags` is an array of keys, sorted and unique, because clients compare it in order.
  */
-import * as z from 'zod'
-
 /** How the entitlements of a token came about: the fall-backs of the gateway in their order. */
 export type EntitlementSource = 'fresh' | 'stale' | 'degraded'
 
@@ -18,13 +16,6 @@ export interface FeatureFlagsMeta {
   readonly as_of: number
   readonly src: EntitlementSource
 }
-
-export const featureFlagsMetaSchema = z.object({
-  env: z.string(),
-  ver: z.string(),
-  as_of: z.int(),
-  src: z.enum(['fresh', 'stale', 'degraded']),
-})
 
 export type Claims = Readonly<Record<string, unknown>>
 

@@ -60,7 +60,7 @@ export function evaluate(catalog: Catalog, subject: Subject, at: number): Evalua
   const decisions: Decision[] = []
   const flags: string[] = []
   let until: number | null = null
-  for (const flag of Object.keys(catalog.flags).sort()) {
+  for (const flag of flagKeys(catalog)) {
     const decision = decide(flag, catalog.flags[flag] as Rule)
     decisions.push(decision)
     if (decision.on) flags.push(flag)
@@ -93,12 +93,24 @@ export function evaluate(catalog: Catalog, subject: Subject, at: number): Evalua
   }
 }
 
+const sortedKeys = new WeakMap<Catalog, readonly string[]>()
+
+/** The keys of the catalog, sorted once for all evaluations of it. */
+function flagKeys(catalog: Catalog): readonly string[] {
+  let keys = sortedKeys.get(catalog)
+  if (!keys) {
+    keys = Object.keys(catalog.flags).sort()
+    sortedKeys.set(catalog, keys)
+  }
+  return keys
+}
+
 /** Least privilege when the subject's documents cannot be read: only what the rule gives to everybody. */
 export function evaluateRulesOnly(catalog: Catalog): readonly string[] {
-  return Object.entries(catalog.flags)
-    .filter(([, rule]) => rule.access === 'all' && !rule.killed)
-    .map(([flag]) => flag)
-    .sort()
+  return flagKeys(catalog).filter((flag) => {
+    const rule = catalog.flags[flag] as Rule
+    return rule.access === 'all' && !rule.killed
+  })
 }
 
 /** The flags that active contracts pay for, each with the earliest end of the contracts that do (epoch ms). */

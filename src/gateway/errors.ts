@@ -7,6 +7,7 @@
 import { oauthError, problem, RETRY_AFTER_SECONDS } from './http.ts'
 import type { RefreshReason } from './pipeline/refresh.ts'
 import type { RequestReason } from './pipeline/request.ts'
+import type { MetadataFault } from './profiles/profile.ts'
 import type { HintReason } from './proxy/id_token_hint.ts'
 import type { QuestionReason } from './verification/json.ts'
 
@@ -32,16 +33,21 @@ export function tokenRequestError(reason: RequestReason, requestId: string): Res
   }
 }
 
-export function refreshError(reason: RefreshReason | 'upstream_unreachable', requestId: string): Response {
+export function refreshError(reason: RefreshReason | MetadataFault, requestId: string): Response {
   const unavailable = (description: string) =>
     oauthError(503, 'temporarily_unavailable', description, requestId, RETRY)
   switch (reason) {
     case 'upstream_timeout':
     case 'upstream_unreachable':
     case 'upstream_answer_too_large':
+    case 'metadata_unreachable':
       return unavailable('The identity provider did not answer. Try again.')
     case 'keys_unreachable':
       return unavailable('The identity provider’s keys cannot be had right now. Try again.')
+    case 'metadata_issuer_mismatch':
+    case 'metadata_incomplete':
+    case 'keys_unusable':
+      return unavailable('The gateway’s configuration does not fit the identity provider.')
     case 'token_too_large':
     case 'token_malformed':
     case 'token_header_refused':

@@ -47,7 +47,7 @@ export async function openGateway(
   const profile = PROFILES[config.upstream.profile](config, fetcher, clock)
   const jwksUri = async () => {
     const endpoints = await profile.endpoints()
-    return endpoints.ok ? endpoints.value.jwks.href : undefined
+    return endpoints.ok ? endpoints.value.jwks.url : undefined
   }
   return {
     ok: true,

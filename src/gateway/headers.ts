@@ -7,7 +7,7 @@
 import { type Config, preservesIssuer } from './config.ts'
 
 /** RFC 9110 section 7.6.1, and the fields that name a proxy rather than the resource. */
-const HOP_BY_HOP = [
+const HOP_BY_HOP = new Set([
   'connection',
   'keep-alive',
   'proxy-authenticate',
@@ -17,24 +17,24 @@ const HOP_BY_HOP = [
   'trailer',
   'transfer-encoding',
   'upgrade',
-]
+])
+
+/** What a request says of where it came from and of its own length; said anew, or by the runtime. */
+const OF_THE_CONNECTION = new Set(['content-length', 'forwarded', 'host', 'true-client-ip', 'x-real-ip'])
 
 /** The client's headers, made ready for upstream. */
 export function requestHeaders(headers: Headers, config: Config): Headers {
-  const forwarded = new Headers(headers)
-  const { host, protocol } = new URL(config.issuer)
-  dropHopByHop(forwarded)
-  for (const name of [...forwarded.keys()]) {
-    if (name.startsWith('x-forwarded-') || name.startsWith('cf-')) forwarded.delete(name)
-  }
-  for (const name of ['host', 'forwarded', 'x-real-ip', 'true-client-ip', 'content-length'])
-    forwarded.delete(name)
+  const forwarded = endToEnd(headers, isOfTheConnection)
   const clientIp = headers.get('cf-connecting-ip')
   if (clientIp !== null) forwarded.set('x-forwarded-for', clientIp)
+  const [protocol, host] = config.issuer.split('://') as [string, string]
   forwarded.set('x-forwarded-host', host)
-  forwarded.set('x-forwarded-proto', protocol.slice(0, -1))
+  forwarded.set('x-forwarded-proto', protocol)
   return forwarded
 }
+
+const isOfTheConnection = (name: string): boolean =>
+  OF_THE_CONNECTION.has(name) || name.startsWith('x-forwarded-') || name.startsWith('cf-')
 
 /** Upstream's answer for the client: same status, same stream. */
 export const passThrough = (response: Response, config: Config): Response =>
@@ -46,19 +46,20 @@ export const passThrough = (response: Response, config: Config): Response =>
 
 /** Upstream's headers, made ready for the client. */
 export function responseHeaders(headers: Headers, config: Config): Headers {
-  const returned = new Headers(headers)
-  dropHopByHop(returned)
+  const returned = endToEnd(headers, () => false)
   const location = returned.get('location')
   if (location !== null) returned.set('location', rewriteLocation(location, config))
   return returned
 }
 
-/** The connection's own fields, and those that it names. */
-function dropHopByHop(headers: Headers): void {
-  const named = headers.get('connection')?.split(',') ?? []
-  for (const name of [...HOP_BY_HOP, ...named.map((token) => token.trim())]) {
-    if (/^[\w!#$%&'*+.^`|~-]+$/.test(name)) headers.delete(name)
+/** Without the connection's own fields, those that it names, and what else is to be dropped. */
+function endToEnd(headers: Headers, isDropped: (name: string) => boolean): Headers {
+  const kept = new Headers(headers)
+  const named = headers.get('connection')?.toLowerCase().split(/[ ,]+/) ?? []
+  for (const name of headers.keys()) {
+    if (HOP_BY_HOP.has(name) || named.includes(name) || isDropped(name)) kept.delete(name)
   }
+  return kept
 }
 
 /**

@@ -25,7 +25,7 @@ export async function readBounded(
   const declared = message.headers.get('content-length')
   if (declared !== null && !message.headers.has('content-encoding')) {
     if (Number(declared) > maxBytes) return err('body_too_large')
-    return ok(new TextDecoder().decode(await message.arrayBuffer()))
+    return ok(isText(message) ? await message.text() : new TextDecoder().decode(await message.arrayBuffer()))
   }
   if (!message.body) return ok('')
   const reader = message.body.getReader() as ReadableStreamDefaultReader<Uint8Array>
@@ -43,6 +43,10 @@ export async function readBounded(
     text += decoder.decode(value, { stream: true })
   }
 }
+
+/** workerd warns of `text()` on what does not say that it is text, forms included. */
+const isText = (message: Request | Response): boolean =>
+  /^text\/|json/.test(message.headers.get('content-type') ?? '')
 
 /** An OAuth error answer (RFC 6749 section 5.2). */
 export function oauthError(

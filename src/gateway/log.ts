@@ -27,6 +27,8 @@ export interface LogLine {
   upstream_ms?: number
   lookup_ms?: number
   mint_ms?: number
+  /** Where a bug is. */
+  stack?: string[]
   /** What somebody should look at, though the request was served. */
   warnings?: string[]
 }

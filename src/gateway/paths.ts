@@ -4,8 +4,8 @@
 import type { Config } from './config.ts'
 
 /**
- * Whether upstream might take one path for the other. Servers differ in what they make of case, escapes, doubled and
- * trailing slashes; a token request in such a spelling must not slip past the pipeline.
+ * Whether upstream might take one path for the other. Servers differ in what they make of case, escapes, backslashes,
+ * parameters, dots, doubled and trailing slashes; a token request in such a spelling must not slip past the pipeline.
  */
 export const isSamePath = (path: string, endpoint: string): boolean =>
   path === endpoint || canonical(path) === canonical(endpoint)
@@ -17,11 +17,13 @@ function canonical(path: string): string {
   } catch {
     // Not an escape after all.
   }
-  return decoded
-    .toLowerCase()
-    .replace(/;[^/]*/g, '')
-    .replace(/\/{2,}/g, '/')
-    .replace(/(?<=.)\/$/, '')
+  const segments: string[] = []
+  for (const segment of decoded.toLowerCase().split(/[/\\]/)) {
+    const name = segment.replace(/;.*/s, '')
+    if (name === '..') segments.pop()
+    else if (name !== '' && name !== '.') segments.push(name)
+  }
+  return segments.join('/')
 }
 
 /**

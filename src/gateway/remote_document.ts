@@ -1,9 +1,9 @@
 /**
  * A JSON document of upstream's (discovery, JWKS) that the isolate keeps in hand.
  *
- * A failed fetch never replaces a good value, a successful one replaces it whole, and there is at most one attempt per
- * cool-down once a value is in hand. Only settled values are kept: on Workers a promise that one request started must
- * not be awaited by another.
+ * A failed fetch never replaces a good value, a successful one replaces it whole. Once a value is in hand, there is at
+ * most one attempt per cool-down because it has grown old, and one because something is missing in it. Only settled
+ * values are kept: on Workers a promise that one request started must not be awaited by another.
  */
 import { err, ok, type Result } from '../core/result.ts'
 import { readBounded } from './http.ts'
@@ -13,70 +13,92 @@ const MAX_AGE_MS = 10 * 60_000
 /** An unknown `kid`, or an upstream that is down, causes at most one fetch in this time. */
 const COOL_DOWN_MS = 30_000
 const TIMEOUT_MS = 5_000
+/** How often a request looks whether another one's fetch has come back. */
+const POLL_MS = 20
 /** A JWKS or a discovery document is a few KiB. */
 const MAX_DOCUMENT_BYTES = 256 * 1024
 
-export class RemoteDocument<T> {
-  readonly #load: () => Promise<T | undefined>
+export class RemoteDocument<T, Fault extends string> {
+  readonly #load: () => Promise<Result<T, Fault>>
   readonly #clock: () => number
   #value: T | undefined
+  #fault: Fault | undefined
   #loadedAt = Number.NEGATIVE_INFINITY
   #attemptedAt = Number.NEGATIVE_INFINITY
+  /** When something was last missing. A fetch that was due anyway may have come just before upstream added it. */
+  #missedAt = Number.NEGATIVE_INFINITY
+  #loading = false
 
-  /** @param load - gives the parsed document, or `undefined` when it cannot be had; must not throw */
-  constructor(load: () => Promise<T | undefined>, clock: () => number) {
+  /** @param load - gives the parsed document, or why it cannot be had; must not throw */
+  constructor(load: () => Promise<Result<T, Fault>>, clock: () => number) {
     this.#load = load
     this.#clock = clock
   }
 
   /** The document: in hand, or fetched now; an old one when upstream does not answer. */
-  async current(): Promise<Result<T, 'unreachable'>> {
-    if (this.#value !== undefined && this.#clock() - this.#loadedAt < MAX_AGE_MS) return ok(this.#value)
-    await this.refresh()
-    return this.#value === undefined ? err('unreachable') : ok(this.#value)
+  async current(): Promise<Result<T, Fault>> {
+    const now = this.#clock()
+    if (this.#value !== undefined && now - this.#loadedAt < MAX_AGE_MS) return ok(this.#value)
+    if (this.#value === undefined || now - this.#attemptedAt >= COOL_DOWN_MS) await this.#attempt(now)
+    else await this.#settled()
+    return this.#value === undefined ? err(this.#fault as Fault) : ok(this.#value)
   }
 
   /**
-   * Fetches the document anew, unless that was tried a moment ago.
+   * Fetches the document anew because something is missing in it, unless that was tried a moment ago; a fetch that is
+   * under way is waited for.
    *
    * @returns whether the document in hand is one that upstream gave since the last attempt began
    */
   async refresh(): Promise<boolean> {
-    const startedAt = this.#clock()
-    if (this.#value === undefined || startedAt - this.#attemptedAt >= COOL_DOWN_MS) {
-      this.#attemptedAt = startedAt
-      const loaded = await this.#load()
-      if (loaded !== undefined) {
-        this.#value = loaded
-        this.#loadedAt = this.#clock()
-      }
-    }
+    const now = this.#clock()
+    if (now - this.#missedAt >= COOL_DOWN_MS) {
+      this.#missedAt = now
+      await this.#attempt(now)
+    } else await this.#settled()
     return this.#loadedAt >= this.#attemptedAt
+  }
+
+  async #settled(): Promise<void> {
+    for (let waited = 0; this.#loading && waited < TIMEOUT_MS; waited += POLL_MS) await sleep(POLL_MS)
+  }
+
+  async #attempt(now: number): Promise<void> {
+    this.#attemptedAt = now
+    this.#loading = true
+    const loaded = await this.#load()
+    this.#loading = false
+    if (!loaded.ok) {
+      this.#fault = loaded.reason
+      return
+    }
+    this.#value = loaded.value
+    this.#loadedAt = this.#clock()
   }
 }
 
-/** Fetches a JSON object: no redirects, bounded in time and size. `undefined` on any failure. */
+const sleep = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
+
+/** Fetches a JSON object: no redirects, bounded in time and size. */
 export async function fetchJson(
   url: string,
   fetcher: typeof fetch,
-): Promise<{ json: Record<string, unknown> } | { status: number | undefined }> {
-  let status: number | undefined
+): Promise<Result<Record<string, unknown>, 'unreachable'>> {
   try {
     const response = await fetcher(url, {
       headers: { accept: 'application/json' },
       redirect: 'manual',
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
-    status = response.status
-    if (!response.ok) {
+    if (response.ok) {
+      const body = await readBounded(response, MAX_DOCUMENT_BYTES)
+      const json: unknown = body.ok ? JSON.parse(body.value) : undefined
+      if (typeof json === 'object' && json !== null) return ok(json as Record<string, unknown>)
+    } else {
       await response.body?.cancel()
-      return { status }
     }
-    const body = await readBounded(response, MAX_DOCUMENT_BYTES)
-    const json: unknown = body.ok ? JSON.parse(body.value) : undefined
-    if (typeof json === 'object' && json !== null) return { json: json as Record<string, unknown> }
   } catch {
-    // Unreachable, cut off, too slow, or not JSON: all the same to the caller.
+    // Cut off, too slow, or not JSON: there is no document either way.
   }
-  return { status }
+  return err('unreachable')
 }

@@ -4,15 +4,15 @@
  *
  * While upstream cannot be described, nothing is proxied: a path that may be the token endpoint must not slip by.
  */
-import type { GatewayContext } from './app.ts'
 import { hintError, refreshError, tokenRequestError } from './errors.ts'
+import type { Exchange } from './exchange.ts'
 import { requestHeaders } from './headers.ts'
 import { oauthError } from './http.ts'
 import { JWKS_MAX_AGE_SECONDS, publishedKeys } from './keys/jwks.ts'
 import { isSamePath, ownDiscoveryPaths } from './paths.ts'
 import { refresh } from './pipeline/refresh.ts'
 import { parseTokenRequest } from './pipeline/request.ts'
-import type { Endpoints } from './profiles/profile.ts'
+import type { Endpoint, Endpoints } from './profiles/profile.ts'
 import { rewriteMetadata } from './proxy/discovery.ts'
 import { withoutOwnHint } from './proxy/id_token_hint.ts'
 import { proxy, upstreamUrl } from './proxy/proxy.ts'
@@ -23,46 +23,46 @@ const PUBLIC = {
   'access-control-allow-origin': '*',
 }
 
-export async function route(c: GatewayContext): Promise<Response> {
-  const { config, profile } = c.var.gateway
-  const endpoints = await profile.endpoints()
-  if (!endpoints.ok) return refuse(c, endpoints.reason)
+export async function route(exchange: Exchange): Promise<Response> {
+  const { request, path, gateway } = exchange
+  const endpoints = await gateway.profile.endpoints()
+  if (!endpoints.ok) return refuse(exchange, endpoints.reason)
   const { token, jwks, authorization, endSession } = endpoints.value
-  const { pathname } = new URL(c.req.url)
-  const isRead = c.req.method === 'GET' || c.req.method === 'HEAD'
+  const isRead = request.method === 'GET' || request.method === 'HEAD'
 
-  if (isSamePath(pathname, token.pathname)) return serveTokens(c, token)
-  if (isRead && isSamePath(pathname, jwks.pathname)) return servePublishedKeys(c)
-  if (isRead && [...ownDiscoveryPaths(config), profile.discoveryPath].includes(pathname)) {
-    return serveMetadata(c, endpoints.value)
+  if (isSamePath(path, token.path)) return serveTokens(exchange, token)
+  if (isRead && isSamePath(path, jwks.path)) return servePublishedKeys(exchange)
+  if (isRead && [...ownDiscoveryPaths(gateway.config), gateway.profile.discoveryPath].includes(path)) {
+    return serveMetadata(exchange, endpoints.value)
   }
   const takesHint = [authorization, endSession].some(
-    (endpoint) => endpoint && isSamePath(pathname, endpoint.pathname),
+    (endpoint) => endpoint && isSamePath(path, endpoint.path),
   )
-  return takesHint ? proxyWithoutHint(c) : proxyAsIs(c)
+  return takesHint ? proxyWithoutHint(exchange) : proxyAsIs(exchange)
 }
 
-export async function servePublishedKeys(c: GatewayContext): Promise<Response> {
-  const { config, keyring, keys } = c.var.gateway
-  c.var.log.route = 'jwks'
+export async function servePublishedKeys(exchange: Exchange): Promise<Response> {
+  const { config, keyring, keys } = exchange.gateway
+  exchange.log.route = 'jwks'
   const published = await publishedKeys(config, keyring, keys)
-  return published.ok ? c.json(published.value, 200, PUBLIC) : refuse(c, published.reason)
+  return published.ok
+    ? Response.json(published.value, { headers: PUBLIC })
+    : refuse(exchange, published.reason)
 }
 
-async function serveMetadata(c: GatewayContext, endpoints: Endpoints): Promise<Response> {
-  const { config, keyring, profile } = c.var.gateway
-  c.var.log.route = 'discovery'
+async function serveMetadata(exchange: Exchange, endpoints: Endpoints): Promise<Response> {
+  const { config, keyring, profile } = exchange.gateway
+  exchange.log.route = 'discovery'
   const metadata = await profile.metadata()
-  if (!metadata.ok) return refuse(c, metadata.reason)
-  return c.json(rewriteMetadata(metadata.value, endpoints, config, keyring), 200, PUBLIC)
+  if (!metadata.ok) return refuse(exchange, metadata.reason)
+  return Response.json(rewriteMetadata(metadata.value, endpoints, config, keyring), { headers: PUBLIC })
 }
 
-async function serveTokens(c: GatewayContext, endpoint: URL): Promise<Response> {
-  const { gateway, log } = c.var
-  const request = c.req.raw
+async function serveTokens(exchange: Exchange, endpoint: Endpoint): Promise<Response> {
+  const { request, gateway, log } = exchange
   log.route = 'token'
   // A browser asks upstream whether it may send the request; the request itself is ours.
-  if (request.method === 'OPTIONS') return proxyAsIs(c)
+  if (request.method === 'OPTIONS') return proxyAsIs(exchange)
   if (request.method !== 'POST') {
     return oauthError(405, 'invalid_request', 'Use POST.', log.request_id, { allow: 'POST' })
   }
@@ -72,35 +72,35 @@ async function serveTokens(c: GatewayContext, endpoint: URL): Promise<Response> 
     return readableBy(request, tokenRequestError(parsed.reason, log.request_id))
   }
   const headers = requestHeaders(request.headers, gateway.config)
-  const refreshing = refresh(gateway, endpoint, parsed.value, headers, log)
+  const refreshing = refresh(gateway, endpoint.url, parsed.value, headers, log)
   // A closed tab must not lose a refresh token that upstream has rotated.
-  keepAlive(c, refreshing)
+  exchange.waitUntil(refreshing)
   const answer = await refreshing
-  return answer.ok ? answer.value : refuse(c, answer.reason)
+  return answer.ok ? answer.value : refuse(exchange, answer.reason)
 }
 
-async function proxyWithoutHint(c: GatewayContext): Promise<Response> {
-  const { config, keyring, fetcher } = c.var.gateway
-  const request = c.req.raw
+async function proxyWithoutHint(exchange: Exchange): Promise<Response> {
+  const { request, log } = exchange
+  const { config, keyring, fetcher } = exchange.gateway
   const hintless = await withoutOwnHint(request, upstreamUrl(request, config), config, keyring)
   if (!hintless.ok) {
-    c.var.log.reason = hintless.reason
-    return hintError(hintless.reason, c.var.log.request_id)
+    log.reason = hintless.reason
+    return hintError(hintless.reason, log.request_id)
   }
   const proxied = await proxy(request, hintless.value.target, hintless.value.body, config, fetcher)
-  return proxied.ok ? proxied.value : refuse(c, proxied.reason)
+  return proxied.ok ? proxied.value : refuse(exchange, proxied.reason)
 }
 
-async function proxyAsIs(c: GatewayContext): Promise<Response> {
-  const { config, fetcher } = c.var.gateway
-  const request = c.req.raw
+async function proxyAsIs(exchange: Exchange): Promise<Response> {
+  const { request, gateway } = exchange
+  const { config, fetcher } = gateway
   const proxied = await proxy(request, upstreamUrl(request, config), request.body, config, fetcher)
-  return proxied.ok ? proxied.value : refuse(c, proxied.reason)
+  return proxied.ok ? proxied.value : refuse(exchange, proxied.reason)
 }
 
-function refuse(c: GatewayContext, reason: Parameters<typeof refreshError>[0]): Response {
-  c.var.log.reason = reason
-  return readableBy(c.req.raw, refreshError(reason, c.var.log.request_id))
+function refuse({ request, log }: Exchange, reason: Parameters<typeof refreshError>[0]): Response {
+  log.reason = reason
+  return readableBy(request, refreshError(reason, log.request_id))
 }
 
 /**
@@ -116,12 +116,4 @@ function readableBy(request: Request, response: Response): Response {
     response.headers.append('vary', 'origin')
   }
   return response
-}
-
-function keepAlive(c: GatewayContext, work: Promise<unknown>): void {
-  try {
-    c.executionCtx.waitUntil(work)
-  } catch {
-    // Not on Workers: nothing ends the work early there.
-  }
 }

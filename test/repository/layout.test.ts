@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
 import { check } from './layout.ts'
 
-const packages = Object.keys(manifest.dependencies)
+const packages = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
 const checkOne = (file: string, source: string) =>
   check({ [file]: source }, ['jose', 'hono', 'zod', '@scope/a'])
 

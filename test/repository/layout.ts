@@ -20,7 +20,7 @@ const PARTS: Record<string, readonly string[]> = {
 
 /** The parts that are Workers, each with the modules in which its features (its folders) meet. */
 const WORKERS: Record<string, readonly string[]> = {
-  gateway: ['worker.ts', 'app.ts', 'routes.ts', 'gateway.ts', 'errors.ts'],
+  gateway: ['worker.ts', 'app.ts', 'routes.ts', 'exchange.ts', 'gateway.ts', 'errors.ts'],
   control: ['worker.ts', 'app.ts'],
 }
 
@@ -42,12 +42,17 @@ const SHARED_TYPES: Record<string, readonly string[]> = {
 /** Packages that `core` may use; the others may use what package.json lists as `dependencies`. */
 const CORE_PACKAGES = ['zod', 'jose']
 
+/** What a Worker that is no part of the published package bundles besides. */
+const WORKER_PACKAGES: Record<string, readonly string[]> = {
+  control: ['@hono/zod-openapi', 'canonicalize', 'drizzle-orm'],
+}
+
 type Edge = 'clock' | 'fetch' | 'binding' | 'console'
 
 /** The only files that touch the outside world; everything else is handed a clock, a fetcher, a store. */
 const EDGES: Record<Edge, RegExp> = {
-  clock: /^src\/(gateway|control)\/(app|worker)\.ts$/,
-  fetch: /^src\/(gateway|control)\/(app|worker)\.ts$/,
+  clock: /^src\/(gateway|control)\/(app|exchange|worker)\.ts$/,
+  fetch: /^src\/(gateway|control)\/(app|exchange|worker)\.ts$/,
   binding: /^src\/((gateway|control)\/(config|app|worker)\.ts|control\/db\/.+\.ts)$/,
   console: /^src\/(gateway|control)\/log\.ts$/,
 }
@@ -120,7 +125,8 @@ function importProblem(
   if (source === undefined) return 'imports a path that is computed'
   if (!source.startsWith('.')) {
     const name = source.split('/', source.startsWith('@') ? 2 : 1).join('/')
-    const allowed = from.part === 'core' ? CORE_PACKAGES : [...packages, 'cloudflare:workers']
+    const bundled = [...packages, ...(WORKER_PACKAGES[from.part] ?? []), 'cloudflare:workers']
+    const allowed = from.part === 'core' ? CORE_PACKAGES : bundled
     return allowed.includes(name) ? undefined : `imports the package ${source}`
   }
   const target = posix.join(posix.dirname(file), source)

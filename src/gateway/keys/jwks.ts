@@ -2,10 +2,10 @@
  * The published key set: our own keys, and upstream's beside them where both speak for one issuer.
  */
 import type { JWK } from 'jose'
-import { err, ok, type Result } from '../../core/result.ts'
+import { ok, type Result } from '../../core/result.ts'
 import { type Config, preservesIssuer } from '../config.ts'
 import type { Keyring } from './keyring.ts'
-import type { UpstreamKeys } from './upstream_keys.ts'
+import type { KeysFault, UpstreamKeys } from './upstream_keys.ts'
 
 /** How long verifiers may keep the set. The key tool waits at least this long between publishing and signing. */
 export const JWKS_MAX_AGE_SECONDS = 300
@@ -15,9 +15,9 @@ export async function publishedKeys(
   config: Config,
   keyring: Keyring,
   keys: UpstreamKeys,
-): Promise<Result<{ keys: readonly JWK[] }, 'keys_unreachable'>> {
+): Promise<Result<{ keys: readonly JWK[] }, KeysFault>> {
   if (!preservesIssuer(config)) return ok({ keys: keyring.published })
   const upstream = await keys.current()
-  if (!upstream.ok) return err('keys_unreachable')
+  if (!upstream.ok) return upstream
   return ok({ keys: [...keyring.published, ...upstream.value.published] })
 }

@@ -4,7 +4,7 @@
  * The order of the secret is the state: the first key is active, the others are next (private) or retired (public half
  * only). A problem names a key by its place and never quotes it.
  */
-import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
+import { CompactSign, type CryptoKey, calculateJwkThumbprint, compactVerify, importJWK, type JWK } from 'jose'
 import * as z from 'zod'
 import { algorithmOf, publicHalf } from './algorithms.ts'
 
@@ -63,15 +63,17 @@ export async function loadKeyring(signingKeys: string): Promise<KeyringResult> {
       const kid = await calculateJwkThumbprint(jwk)
       if (jwk.kid !== kid) problems.push(`${name}: kid must be the RFC 7638 thumbprint of the key`)
       if (verifying.has(kid)) problems.push(`${name}: is in the set twice`)
-      verifying.set(kid, { kid, alg, key: await importKey(publicHalf(jwk), alg) })
+      const publicKey = await importKey(publicHalf(jwk), alg)
+      verifying.set(kid, { kid, alg, key: publicKey })
       if (jwk.d !== undefined) {
         const key = await importKey(jwk, alg)
+        await probe(key, publicKey, alg)
         if (index === 0) active = { kid, alg, key }
       } else if (index === 0) {
         problems.push(`${name}: signs, and so needs its private half`)
       }
     } catch {
-      problems.push(`${name}: cannot be imported`)
+      problems.push(`${name}: cannot be imported, or is too short, or its two halves do not belong together`)
     }
   }
   if (problems.length > 0 || !active) return { ok: false, problems }
@@ -103,4 +105,10 @@ function parseJwkSet(text: string): JWK[] | undefined {
 async function importKey(jwk: JWK, alg: string): Promise<CryptoKey> {
   const { key_ops: _, ...key } = jwk
   return (await importJWK({ ...key, ext: false }, alg)) as CryptoKey
+}
+
+/** Throws where a key would only fail once a refresh token is spent. */
+async function probe(privateKey: CryptoKey, publicKey: CryptoKey, alg: string): Promise<void> {
+  const jws = await new CompactSign(new Uint8Array(1)).setProtectedHeader({ alg }).sign(privateKey)
+  await compactVerify(jws, publicKey)
 }

@@ -4,8 +4,9 @@
  * Every key is given its one algorithm when the set arrives, so that a token's header can choose among keys but never
  * among rules. The set is bounded, and our own keys never count as upstream's, even if upstream publishes them.
  */
-import { type CryptoKey, importJWK, type JWK } from 'jose'
+import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
 import type { Claims } from '../../core/claims.ts'
+import { err, ok } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import { fetchJson, RemoteDocument } from '../remote_document.ts'
 import { algorithmOf, publicHalf } from './algorithms.ts'
@@ -31,7 +32,10 @@ export class UpstreamKeySet {
   }
 }
 
-export type UpstreamKeys = RemoteDocument<UpstreamKeySet>
+/** Unusable: no key in the set is for signatures of a configured algorithm. */
+export type KeysFault = 'keys_unreachable' | 'keys_unusable'
+
+export type UpstreamKeys = RemoteDocument<UpstreamKeySet, KeysFault>
 
 /** @param url - where the key set is, or nothing while that cannot be told */
 export function upstreamKeys(
@@ -44,8 +48,9 @@ export function upstreamKeys(
   return new RemoteDocument(async () => {
     const jwksUri = await url()
     const fetched = jwksUri === undefined ? undefined : await fetchJson(jwksUri, fetcher)
-    if (!fetched || !('json' in fetched)) return undefined
-    return importKeySet(fetched.json, config.upstream.algorithms, keyring)
+    if (!fetched?.ok) return err('keys_unreachable')
+    const keys = await importKeySet(fetched.value, config.upstream.algorithms, keyring)
+    return keys ? ok(keys) : err('keys_unusable')
   }, clock)
 }
 
@@ -61,6 +66,7 @@ async function importKeySet(
     const alg = typeof jwk?.kty === 'string' ? algorithmOf(jwk, algorithms) : undefined
     if (alg === undefined || keyring.has(jwk.kid)) continue
     try {
+      if (keyring.has(await calculateJwkThumbprint(jwk))) continue
       usable.push({ jwk, alg, key: (await importJWK(publicHalf(jwk), alg)) as CryptoKey })
     } catch {
       // A key that this runtime cannot import does not spoil the others.

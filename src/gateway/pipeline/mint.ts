@@ -44,16 +44,20 @@ export async function mint(
 /**
  * Mints an ID token again where it would no longer be true: its `iss` changes, or it carries the hash of an access
  * token that was replaced. Otherwise there is nothing to mint.
+ *
+ * @param accessToken - the one that goes into the same answer
+ * @param replaced - whether that is another one than upstream's
  */
 export async function mintIdToken(
   upstream: VerifiedToken,
   accessToken: string,
+  replaced: boolean,
   key: SigningKey,
   config: Config,
 ): Promise<string | undefined> {
   const { claims } = upstream
   const hasHash = Object.hasOwn(claims, 'at_hash')
-  if (claims.iss === config.tokenIssuer && !hasHash) return undefined
+  if (claims.iss === config.tokenIssuer && !(hasHash && replaced)) return undefined
   const atHash = hasHash ? { at_hash: await accessTokenHash(accessToken, key.alg) } : {}
   return sign({ ...claims, iss: config.tokenIssuer, ...atHash }, 'JWT', key)
 }

@@ -7,11 +7,11 @@
  */
 import { subjectOf } from '../../core/claims.ts'
 import { looksLikeJws } from '../../core/jws.ts'
-import { err, ok, type Result } from '../../core/result.ts'
+import { ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import { passThrough } from '../headers.ts'
 import type { Keyring } from '../keys/keyring.ts'
-import type { UpstreamKeys } from '../keys/upstream_keys.ts'
+import type { KeysFault, UpstreamKeys } from '../keys/upstream_keys.ts'
 import type { LogLine } from '../log.ts'
 import { entitle } from './entitle.ts'
 import type { DocumentStore } from './lookup.ts'
@@ -30,7 +30,7 @@ export interface RefreshContext {
   readonly clock: () => number
 }
 
-export type RefreshReason = 'keys_unreachable' | UpstreamReason | VerifyReason
+export type RefreshReason = KeysFault | UpstreamReason | VerifyReason
 
 /** A JWT above this no longer fits beside others into a header or a cookie. */
 const LARGE_JWT_BYTES = 2048
@@ -44,14 +44,14 @@ const LARGE_JWT_BYTES = 2048
  */
 export async function refresh(
   context: RefreshContext,
-  endpoint: URL,
+  endpoint: string,
   request: RefreshRequest,
   headers: Headers,
   log: LogLine,
 ): Promise<Result<Response, RefreshReason>> {
   const { config, keys, clock, fetcher } = context
   const inHand = await keys.current()
-  if (!inHand.ok) return err('keys_unreachable')
+  if (!inHand.ok) return inHand
 
   const askedAt = clock()
   const answer = await callUpstream(endpoint, request, headers, config.upstream.timeoutMs, fetcher)
@@ -63,9 +63,7 @@ export async function refresh(
   const { response, tokens } = answer.value
   const replacements = await replaceTokens(context, tokens, log)
   if (!replacements.ok) return replacements
-  const answered = respond(response, tokens, replacements.value, config)
-  answered.headers.append('server-timing', serverTiming(log))
-  return ok(answered)
+  return ok(respond(response, tokens, replacements.value, serverTiming(log), config))
 }
 
 async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, log: LogLine) {
@@ -104,7 +102,7 @@ async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, lo
 /** An ID token that cannot be verified is left as it is: it is the client's to refuse, and nothing of ours is in it. */
 async function replaceIdToken(
   context: RefreshContext,
-  { idToken }: UpstreamTokens,
+  { idToken, accessToken: upstreamAccessToken }: UpstreamTokens,
   accessToken: string,
   log: LogLine,
 ): Promise<string | undefined> {
@@ -114,7 +112,8 @@ async function replaceIdToken(
     log.id_token = verified.reason
     return undefined
   }
-  return mintIdToken(verified.value, accessToken, context.keyring.active, context.config)
+  const replaced = accessToken !== upstreamAccessToken
+  return mintIdToken(verified.value, accessToken, replaced, context.keyring.active, context.config)
 }
 
 function warn(log: LogLine, warning: string): void {

@@ -20,10 +20,12 @@ export interface Replacements {
 /** Fields that speak of the body as it was on the wire. */
 const OF_THE_OLD_BODY = ['content-length', 'content-encoding', 'etag']
 
+/** @param serverTiming - how long our stages took */
 export function respond(
   upstream: Response,
   { body }: UpstreamTokens,
   { accessToken, idToken, expiresIn }: Replacements,
+  serverTiming: string,
   config: Config,
 ): Response {
   const values = new Map<string, string | number>()
@@ -34,6 +36,7 @@ export function respond(
   const headers = responseHeaders(upstream.headers, config)
   for (const name of OF_THE_OLD_BODY) headers.delete(name)
   for (const [name, value] of Object.entries(NO_STORE)) headers.set(name, value)
+  headers.append('server-timing', serverTiming)
   const { status, statusText } = upstream
   return new Response(replaceMembers(body, values), { status, statusText, headers })
 }

@@ -29,14 +29,17 @@ export type UpstreamReason = 'upstream_timeout' | 'upstream_unreachable' | 'upst
  * @param headers - the client's headers, made ready for upstream
  */
 export async function callUpstream(
-  endpoint: URL,
+  endpoint: string,
   request: RefreshRequest,
   headers: Headers,
   timeoutMs: number,
   fetcher: typeof fetch,
 ): Promise<Result<UpstreamAnswer, UpstreamReason>> {
+  // The endpoint's own query (a tenant, a policy) is in its published address too, and so comes back with the request.
+  const query = request.search === '' ? -1 : endpoint.indexOf('?')
+  const path = query === -1 ? endpoint : endpoint.slice(0, query)
   try {
-    const response = await fetcher(endpoint.href + request.search, {
+    const response = await fetcher(path + request.search, {
       method: 'POST',
       headers,
       body: request.body,
@@ -70,5 +73,5 @@ function readTokens(text: string): UpstreamTokens | undefined {
 function sameAgain(response: Response, body: string): Response {
   const headers = new Headers(response.headers)
   for (const name of ['content-length', 'content-encoding']) headers.delete(name)
-  return new Response(body, { status: response.status, statusText: response.statusText, headers })
+  return new Response(body || null, { status: response.status, statusText: response.statusText, headers })
 }

@@ -10,7 +10,7 @@ import { type JwsFormReason, readJwsHeader } from '../../core/jws.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import type { Keyring } from '../keys/keyring.ts'
-import type { UpstreamKeys } from '../keys/upstream_keys.ts'
+import type { KeysFault, UpstreamKeys } from '../keys/upstream_keys.ts'
 
 declare const verified: unique symbol
 
@@ -26,7 +26,7 @@ export type VerifyReason =
   | 'algorithm_refused'
   | 'type_refused'
   | 'key_unknown'
-  | 'keys_unreachable'
+  | KeysFault
   | 'signature_invalid'
   | 'payload_malformed'
   | 'issuer_mismatch'
@@ -121,9 +121,9 @@ async function findKey(
   keys: UpstreamKeys,
   kid: string | undefined,
   alg: string,
-): Promise<Result<CryptoKey, 'key_unknown' | 'keys_unreachable'>> {
+): Promise<Result<CryptoKey, 'key_unknown' | KeysFault>> {
   const inHand = await keys.current()
-  if (!inHand.ok) return err('keys_unreachable')
+  if (!inHand.ok) return inHand
   const known = inHand.value.find(kid, alg)
   if (known) return ok(known)
   if (!(await keys.refresh())) return err('keys_unreachable')

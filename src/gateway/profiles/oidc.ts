@@ -4,11 +4,11 @@
  * The document is asked for at the origin that requests are sent to. An upstream that knows itself by the gateway's
  * public address names endpoints there; they are reached at the same origin all the same, never through ourselves.
  */
-import { err, ok } from '../../core/result.ts'
+import { err, ok, type Result } from '../../core/result.ts'
 import { type Config, isSecureUrl } from '../config.ts'
 import { discoveryPaths } from '../paths.ts'
 import { fetchJson, RemoteDocument } from '../remote_document.ts'
-import type { Endpoints, Profile } from './profile.ts'
+import type { Endpoint, Endpoints, MetadataFault, Profile } from './profile.ts'
 
 interface Discovered {
   readonly metadata: Readonly<Record<string, unknown>>
@@ -17,12 +17,12 @@ interface Discovered {
 
 export function oidcProfile(config: Config, fetcher: typeof fetch, clock: () => number): Profile {
   const locations = discoveryPaths(config.upstream.issuer).map((path) => config.upstream.origin + path)
-  const discovered = new RemoteDocument<Discovered>(async () => {
+  const discovered = new RemoteDocument<Discovered, MetadataFault>(async () => {
     for (const location of locations) {
       const fetched = await fetchJson(location, fetcher)
-      if ('json' in fetched) return readMetadata(fetched.json, config)
+      if (fetched.ok) return readMetadata(fetched.value, config)
     }
-    return undefined
+    return err('metadata_unreachable')
   }, clock)
 
   return {
@@ -30,40 +30,31 @@ export function oidcProfile(config: Config, fetcher: typeof fetch, clock: () => 
     discoveryPath: undefined,
     async endpoints() {
       const current = await discovered.current()
-      return current.ok ? ok(current.value.endpoints) : err('upstream_unreachable')
+      return current.ok ? ok(current.value.endpoints) : current
     },
     async metadata() {
       const current = await discovered.current()
-      return current.ok ? ok(current.value.metadata) : err('upstream_unreachable')
+      return current.ok ? ok(current.value.metadata) : current
     },
   }
 }
 
 /** The endpoints of a discovery document that speaks for the configured issuer (RFC 8414 section 3.3). */
-function readMetadata(metadata: Record<string, unknown>, config: Config): Discovered | undefined {
-  if (metadata.issuer !== config.upstream.issuer) return undefined
-  const endpoint = (name: string): URL | undefined => {
+function readMetadata(metadata: Record<string, unknown>, config: Config): Result<Discovered, MetadataFault> {
+  if (metadata.issuer !== config.upstream.issuer) return err('metadata_issuer_mismatch')
+  const endpoint = (name: string): Endpoint | undefined => {
     const value = metadata[name]
     return typeof value === 'string' && isSecureUrl(value) ? reachable(new URL(value), config) : undefined
   }
   const token = endpoint('token_endpoint')
   const jwks = endpoint('jwks_uri')
-  if (!token || !jwks) return undefined
-  return {
-    metadata,
-    endpoints: {
-      token,
-      jwks,
-      authorization: endpoint('authorization_endpoint'),
-      endSession: endpoint('end_session_endpoint'),
-    },
-  }
+  if (!token || !jwks) return err('metadata_incomplete')
+  const [authorization, endSession] = [endpoint('authorization_endpoint'), endpoint('end_session_endpoint')]
+  return ok({ metadata, endpoints: { token, jwks, authorization, endSession } })
 }
 
 /** Where an endpoint is called: upstream's public names and our own all mean the origin that requests are sent to. */
-function reachable(endpoint: URL, config: Config): URL {
+function reachable({ origin, pathname, search, href }: URL, config: Config): Endpoint {
   const names = [config.issuer, new URL(config.upstream.issuer).origin]
-  return names.includes(endpoint.origin)
-    ? new URL(`${config.upstream.origin}${endpoint.pathname}${endpoint.search}`)
-    : endpoint
+  return { url: names.includes(origin) ? config.upstream.origin + pathname + search : href, path: pathname }
 }

@@ -5,13 +5,22 @@ import type { Result } from '../../core/result.ts'
 
 export type BodyFormat = 'form' | 'json'
 
-/** Upstream's endpoints as the gateway must call them; their paths are the gateway's own paths for them. */
-export interface Endpoints {
-  readonly token: URL
-  readonly jwks: URL
-  readonly authorization?: URL | undefined
-  readonly endSession?: URL | undefined
+export interface Endpoint {
+  /** Where the gateway calls it. */
+  readonly url: string
+  /** The gateway's own path for it. */
+  readonly path: string
 }
+
+export interface Endpoints {
+  readonly token: Endpoint
+  readonly jwks: Endpoint
+  readonly authorization?: Endpoint | undefined
+  readonly endSession?: Endpoint | undefined
+}
+
+/** Why upstream cannot be described. */
+export type MetadataFault = 'metadata_unreachable' | 'metadata_issuer_mismatch' | 'metadata_incomplete'
 
 export interface Profile {
   /** How a token request may be written; the first is the usual one. */
@@ -19,7 +28,7 @@ export interface Profile {
   /** Where upstream keeps its discovery document, if that does not follow from its issuer. */
   readonly discoveryPath: string | undefined
   /** The endpoints, once they are known. */
-  endpoints(): Promise<Result<Endpoints, 'upstream_unreachable'>>
+  endpoints(): Promise<Result<Endpoints, MetadataFault>>
   /** Upstream's discovery document, as upstream wrote it. */
-  metadata(): Promise<Result<Readonly<Record<string, unknown>>, 'upstream_unreachable'>>
+  metadata(): Promise<Result<Readonly<Record<string, unknown>>, MetadataFault>>
 }

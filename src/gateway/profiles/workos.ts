@@ -6,27 +6,25 @@
 import { err, ok } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import { fetchJson, RemoteDocument } from '../remote_document.ts'
-import type { Endpoints, Profile } from './profile.ts'
+import type { Endpoint, Endpoints, MetadataFault, Profile } from './profile.ts'
 
 export function workosProfile(config: Config, fetcher: typeof fetch, clock: () => number): Profile {
   const { origin, clientId } = config.upstream
   const discoveryPath = `/user_management/${clientId}/.well-known/openid-configuration`
+  const endpoint = (path: string): Endpoint => ({ url: origin + path, path })
   const endpoints: Endpoints = {
-    token: new URL('/user_management/authenticate', origin),
-    jwks: new URL(`/sso/jwks/${clientId}`, origin),
+    token: endpoint('/user_management/authenticate'),
+    jwks: endpoint(`/sso/jwks/${clientId}`),
   }
-  const discovery = new RemoteDocument<Record<string, unknown>>(async () => {
+  const discovery = new RemoteDocument<Record<string, unknown>, MetadataFault>(async () => {
     const fetched = await fetchJson(`${origin}${discoveryPath}`, fetcher)
-    return 'json' in fetched ? fetched.json : undefined
+    return fetched.ok ? fetched : err('metadata_unreachable')
   }, clock)
 
   return {
     bodyFormats: ['json', 'form'],
     discoveryPath,
     endpoints: async () => ok(endpoints),
-    async metadata() {
-      const current = await discovery.current()
-      return current.ok ? current : err('upstream_unreachable')
-    },
+    metadata: () => discovery.current(),
   }
 }

@@ -40,7 +40,7 @@ export function rewriteMetadata(
   }
 
   rewritten.issuer = config.tokenIssuer
-  rewritten.token_endpoint = config.issuer + endpoints.token.pathname + endpoints.token.search
+  rewritten.token_endpoint = config.issuer + endpoints.token.path + new URL(endpoints.token.url).search
   rewritten.jwks_uri = `${config.issuer}/.well-known/jwks.json`
   rewritten.id_token_signing_alg_values_supported = preserved
     ? [...new Set([...keyring.algorithms, ...strings(metadata.id_token_signing_alg_values_supported)])]

@@ -1,0 +1,129 @@
+/**
+ * The targets, the table and `bench/results.json`. Pure but for the file that `save` writes.
+ *
+ * A short of a target is a finding, not a failure of the bench: the table says so and the exit status stays 0.
+ */
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join, resolve } from 'node:path'
+import { median } from './rounds.ts'
+import { workerdVersion } from './workerd.ts'
+
+export interface Target {
+  readonly atLeast?: number
+  readonly atMost?: number
+  readonly what: string
+}
+
+/** Every metric by its name in the results. Those without a bound are there to explain the others. */
+export const TARGETS = {
+  refresh_vs_passthrough: { atLeast: 0.8, what: 'refreshes a second, against a Worker that only proxies' },
+  refresh_vs_naive: { atLeast: 1.8, what: 'refreshes a second, against the forty lines of workers/naive.ts' },
+  cpu_us_per_refresh: { what: 'µs of CPU per refresh, gateway' },
+  cpu_us_per_refresh_passthrough: { what: 'µs of CPU per refresh, only proxying' },
+  cpu_us_per_refresh_naive: { what: 'µs of CPU per refresh, naive' },
+  verify_cold_vs_floor: { atLeast: 0.85, what: 'new tokens a second, against one bare signature check' },
+  verify_warm_vs_floor: { atLeast: 1.3, what: 'the same 1,000 tokens, against one bare signature check' },
+  verify_vs_hono_jwk: { atLeast: 3, what: 'the same 1,000 tokens, against a route behind hono/jwk' },
+  kv_operations_per_refresh: { atMost: 1, what: 'worst of 50, each of a new organization' },
+  subrequests_per_refresh: { atMost: 2, what: 'KV included, worst of the same 50' },
+  bundle_kib: { atMost: 400, what: 'KiB, unminified, gzip' },
+  memory_heap_growth: { atMost: 1.1, what: 'live heap after 100,000 refreshes against after 10,000' },
+  memory_resident_growth: { atMost: 1.1, what: 'resident memory after 100,000 against after 10,000' },
+} as const satisfies Record<string, Target>
+
+export type MetricName = keyof typeof TARGETS
+
+/** A metric's rounds; a metric that is measured once has one. */
+export type Metrics = Partial<Record<MetricName, readonly number[]>>
+
+const isRatio = (name: string): boolean => name.includes('_vs_')
+const rounded = (value: number): number => Number(value.toPrecision(4))
+
+function outcome(target: Target, value: number): 'pass' | 'short' | '' {
+  if (target.atLeast !== undefined) return value >= target.atLeast ? 'pass' : 'short'
+  if (target.atMost !== undefined) return value <= target.atMost ? 'pass' : 'short'
+  return ''
+}
+
+function bound({ atLeast, atMost }: Target): string {
+  if (atLeast !== undefined) return `≥ ${atLeast}`
+  return atMost === undefined ? '' : `≤ ${atMost}`
+}
+
+export function table(metrics: Metrics): string {
+  const rows = entries(metrics).map(([name, rounds]) => {
+    const target: Target = TARGETS[name]
+    const value = median(rounds)
+    const spread = rounds.length > 1 ? `${show(Math.min(...rounds))}–${show(Math.max(...rounds))}` : ''
+    return [name, show(value), spread, bound(target), outcome(target, value), target.what]
+  })
+  const all = [['metric', 'median', 'rounds', 'target', '', 'what'], ...rows]
+  const widths = all[0]?.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0))) ?? []
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
+
+const show = (value: number): string =>
+  Number.isInteger(value) ? String(value) : value.toFixed(value < 100 ? 2 : 0)
+
+const entries = (metrics: Metrics): [MetricName, readonly number[]][] =>
+  (Object.keys(TARGETS) as MetricName[]).flatMap((name) => {
+    const rounds = metrics[name]
+    return rounds === undefined ? [] : [[name, rounds]]
+  })
+
+export interface Settings {
+  readonly rounds: number
+  readonly seconds: number
+}
+
+/** Writes `bench/results.json` and returns its path. */
+export function save(
+  metrics: Metrics,
+  perSecond: Record<string, readonly number[]>,
+  settings: Settings,
+): string {
+  const path = resolve(import.meta.dirname, 'results.json')
+  const results = {
+    at: new Date().toISOString(),
+    machine: {
+      cpu: cpus()[0]?.model,
+      cores: cpus().length,
+      node: process.versions.node,
+      workerd: workerdVersion,
+    },
+    settings,
+    ratios: Object.fromEntries(
+      entries(metrics)
+        .filter(([name]) => isRatio(name))
+        .map(([name, rounds]) => [name, rounded(median(rounds))]),
+    ),
+    metrics: Object.fromEntries(
+      entries(metrics).map(([name, rounds]) => {
+        const { what, ...target }: Target = TARGETS[name]
+        const value = median(rounds)
+        const result = outcome(target as Target, value)
+        const judged = result === '' ? {} : { target, result }
+        return [name, { median: rounded(value), ...judged, rounds: rounds.map(rounded), what }]
+      }),
+    ),
+    per_second: Object.fromEntries(
+      Object.entries(perSecond).map(([name, rounds]) => [
+        name,
+        { median: rounded(median(rounds)), rounds: rounds.map(rounded) },
+      ]),
+    ),
+  }
+  writeFileSync(path, JSON.stringify(results, null, 2))
+  const biome = join(import.meta.dirname, '..', 'node_modules', '.bin', 'biome')
+  execFileSync(process.execPath, [biome, 'format', '--write', path], { stdio: 'ignore' })
+  return path
+}

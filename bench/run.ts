@@ -1,0 +1,164 @@
+/**
+ * `npm run bench`: how fast and how small the gateway is, in one run. `--help` tells the options.
+ *
+ * Each group below yields some metrics; `--only` picks the groups that hold the named metrics. A Worker that answers
+ * anything wrong ends the run: a fast wrong answer is not a result.
+ */
+import { parseArgs } from 'node:util'
+import { measureMemory, measureOperations, measureRefresh } from './refresh.ts'
+import { type MetricName, type Metrics, type Settings, save, TARGETS, table } from './report.ts'
+import { ratios, type Series } from './rounds.ts'
+import { type Stage, setStage, type WorkerName } from './stage.ts'
+import { measureVerify } from './verify.ts'
+
+interface Context extends Settings {
+  readonly stage: Stage
+  readonly progress: (line: string) => void
+}
+
+interface Group {
+  readonly name: string
+  readonly workers: readonly WorkerName[]
+  readonly metrics: readonly MetricName[]
+  measure(context: Context): Promise<{ metrics: Metrics; series?: Record<string, Series> }>
+}
+
+const GROUPS: readonly Group[] = [
+  {
+    name: 'refresh',
+    workers: ['gateway', 'passthrough', 'naive'],
+    metrics: [
+      'refresh_vs_passthrough',
+      'refresh_vs_naive',
+      'cpu_us_per_refresh',
+      'cpu_us_per_refresh_passthrough',
+      'cpu_us_per_refresh_naive',
+    ],
+    async measure({ stage, rounds, seconds, progress }) {
+      const series = await measureRefresh(stage, rounds, seconds, progress)
+      return {
+        series,
+        metrics: {
+          refresh_vs_passthrough: ratios(series, 'gateway', 'passthrough'),
+          refresh_vs_naive: ratios(series, 'gateway', 'naive'),
+          cpu_us_per_refresh: series.gateway?.cpuMicroseconds ?? [],
+          cpu_us_per_refresh_passthrough: series.passthrough?.cpuMicroseconds ?? [],
+          cpu_us_per_refresh_naive: series.naive?.cpuMicroseconds ?? [],
+        },
+      }
+    },
+  },
+  {
+    name: 'verify',
+    workers: ['gateway', 'floor', 'hono-jwk'],
+    metrics: ['verify_cold_vs_floor', 'verify_warm_vs_floor', 'verify_vs_hono_jwk'],
+    async measure({ stage, rounds, seconds, progress }) {
+      const series = await measureVerify(stage, rounds, seconds, progress)
+      return {
+        series,
+        metrics: {
+          verify_cold_vs_floor: ratios(series, 'gateway cold', 'floor'),
+          verify_warm_vs_floor: ratios(series, 'gateway warm', 'floor'),
+          verify_vs_hono_jwk: ratios(series, 'gateway warm', 'hono/jwk'),
+        },
+      }
+    },
+  },
+  {
+    name: 'operations',
+    workers: ['gateway'],
+    metrics: ['kv_operations_per_refresh', 'subrequests_per_refresh'],
+    async measure({ stage }) {
+      const { kvOperations, subrequests } = await measureOperations(stage)
+      return {
+        metrics: { kv_operations_per_refresh: [kvOperations], subrequests_per_refresh: [subrequests] },
+      }
+    },
+  },
+  {
+    name: 'bundle',
+    workers: ['gateway'],
+    metrics: ['bundle_kib'],
+    async measure({ stage }) {
+      return { metrics: { bundle_kib: [(stage.bundles.get('gateway')?.gzipBytes ?? Number.NaN) / 1024] } }
+    },
+  },
+  {
+    name: 'memory',
+    workers: ['gateway'],
+    metrics: ['memory_heap_growth', 'memory_resident_growth'],
+    async measure({ stage, progress }) {
+      const { first, last } = await measureMemory(stage, progress)
+      return {
+        metrics: {
+          memory_heap_growth: [last.heapBytes / first.heapBytes],
+          memory_resident_growth: [last.rssBytes / first.rssBytes],
+        },
+      }
+    },
+  },
+]
+
+const HELP = `Usage: npm run bench -- [options]
+
+  --only NAME,…   measure only these metrics or groups; results.json is left alone
+  --rounds N      interleaved rounds (default 7)
+  --seconds S     seconds per Worker and round (default 3)
+  --help          this text
+
+Groups and metrics:
+${GROUPS.map(({ name, metrics }) => `  ${name.padEnd(12)}${metrics.join('\n'.padEnd(15))}`).join('\n')}
+`
+
+function choose(only: string | undefined): readonly Group[] {
+  if (only === undefined) return GROUPS
+  const wanted = only.split(',').map((name) => name.trim())
+  const known = new Set<string>([...GROUPS.map(({ name }) => name), ...Object.keys(TARGETS)])
+  const unknown = wanted.filter((name) => !known.has(name))
+  if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; see --help`)
+  return GROUPS.filter(({ name, metrics }) => [name, ...metrics].some((it) => wanted.includes(it)))
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text)
+  if (!(value > 0)) throw new Error(`--${name} must be a positive number`)
+  return value
+}
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    rounds: { type: 'string', default: '7' },
+    seconds: { type: 'string', default: '3' },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+if (values.help) {
+  console.log(HELP)
+  process.exit(0)
+}
+
+const groups = choose(values.only)
+const settings: Settings = {
+  rounds: Math.ceil(positive('rounds', values.rounds)),
+  seconds: positive('seconds', values.seconds),
+}
+const started = performance.now()
+const progress = (line: string) =>
+  console.log(`${`${((performance.now() - started) / 1000).toFixed(0)} s`.padStart(6)}  ${line}`)
+
+progress('bundling')
+const stage = await setStage([...new Set(groups.flatMap(({ workers }) => workers))])
+const metrics: Metrics = {}
+const perSecond: Record<string, readonly number[]> = {}
+for (const group of groups) {
+  progress(group.name)
+  const measured = await group.measure({ stage, progress, ...settings })
+  Object.assign(metrics, measured.metrics)
+  for (const [name, series] of Object.entries(measured.series ?? {}))
+    perSecond[`${group.name} ${name}`] = series.perSecond
+}
+console.log(`\n${table(metrics)}\n`)
+if (values.only === undefined) console.log(`Written to ${save(metrics, perSecond, settings)}`)
+process.exit(0)

@@ -1,0 +1,68 @@
+/**
+ * Sets the stage: bundles, keys, ports, the backend, and each Worker's vars. Everything that differs between two Workers
+ * under comparison is in `WORKERS`; the rest is the same for all.
+ */
+import type { BackendOptions, Counts } from './backend.ts'
+import { AUDIENCE, ENVIRONMENT, newSigningKey, type SigningKey } from './fixtures.ts'
+import { type Bundle, bundle, freePorts, type RunningWorker, startNode, startWorker } from './workerd.ts'
+
+const WORKERS = {
+  gateway: 'src/gateway/worker.ts',
+  passthrough: 'bench/workers/passthrough.ts',
+  naive: 'bench/workers/naive.ts',
+  floor: 'bench/workers/floor.ts',
+  'hono-jwk': 'bench/workers/hono-jwk.ts',
+} as const
+
+export type WorkerName = keyof typeof WORKERS
+
+export interface Stage {
+  readonly key: SigningKey
+  readonly bundles: ReadonlyMap<WorkerName, Bundle>
+  /** Starts a Worker in a process of its own. A token of the gateway carries `issuer` as its `iss`. */
+  start(name: WorkerName, inspectorPort?: number): Promise<RunningWorker & { readonly issuer: string }>
+  counts(): Promise<Counts>
+}
+
+export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
+  const bundles = new Map<WorkerName, Bundle>()
+  for (const name of names) bundles.set(name, await bundle(WORKERS[name]))
+
+  const key = await newSigningKey()
+  const { privateKey: _, ...upstreamKey } = await newSigningKey()
+  const [idpPort = 0, kvPort = 0] = await freePorts(2)
+  const options: BackendOptions = { idpPort, kvPort, upstreamKey, gatewayPublicJwk: key.publicJwk }
+  await startNode('backend.ts', JSON.stringify(options), [idpPort, kvPort])
+  const upstream = `http://127.0.0.1:${idpPort}`
+
+  const start: Stage['start'] = async (name, inspectorPort) => {
+    const built = bundles.get(name)
+    if (built === undefined) throw new Error(`${name} was not bundled`)
+    const [port = 0] = await freePorts(1)
+    const issuer = `http://127.0.0.1:${port}`
+    const token = { ISSUER: issuer, ENVIRONMENT, UPSTREAM_ORIGIN: upstream, UPSTREAM_AUDIENCE: AUDIENCE }
+    const vars: Record<WorkerName, Record<string, string>> = {
+      gateway: {
+        ...token,
+        UPSTREAM_PROFILE: 'oidc',
+        UPSTREAM_ISSUER: upstream,
+        SIGNING_KEYS: JSON.stringify({ keys: [key.privateJwk] }),
+      },
+      passthrough: { UPSTREAM_ORIGIN: upstream },
+      naive: { ...token, SIGNING_KEY: JSON.stringify(key.privateJwk) },
+      floor: { PUBLIC_KEY: JSON.stringify(key.publicJwk) },
+      'hono-jwk': { JWKS_URI: `${upstream}/gateway-jwks` },
+    }
+    const kv = name === 'gateway' || name === 'naive' ? { kvPort } : {}
+    const inspector = inspectorPort === undefined ? {} : { inspectorPort }
+    const worker = await startWorker({ name, bundle: built, port, vars: vars[name], ...kv, ...inspector })
+    return { ...worker, issuer }
+  }
+
+  return {
+    key,
+    bundles,
+    start,
+    counts: async () => (await (await fetch(`${upstream}/counts`)).json()) as Counts,
+  }
+}

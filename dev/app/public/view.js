@@ -1,0 +1,138 @@
+/**
+ * What the page shows. No session and no network here: data in, DOM out.
+ *
+ * Text goes in as text nodes, never as markup, because flag names and API answers are not the page's own.
+ */
+
+const MAX_ACTIVITY = 6
+
+/** @param {string} id */
+export const byId = (id) => document.getElementById(id)
+
+/** Makes an element; `props` are properties, children are nodes or text. */
+function el(tag, props = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), props)
+  element.append(...children)
+  return element
+}
+
+export function showSignedOut(notice) {
+  byId('signed-out').hidden = false
+  byId('signed-in').hidden = true
+  byId('who').hidden = true
+  byId('notice').hidden = !notice
+  byId('notice').textContent = notice ?? ''
+}
+
+export function showSession({ name, organization, claims, change }) {
+  byId('signed-out').hidden = true
+  byId('signed-in').hidden = false
+  byId('who').hidden = false
+  byId('person').textContent = name
+  byId('organization').textContent = organization
+  byId('flags-owner').textContent = organization
+  showFlags(claims.feature_flags ?? [], change)
+  const meta = claims.feature_flags_meta ?? {}
+  byId('meta-src').textContent = meta.src ?? 'unknown'
+  byId('meta-ver').textContent = meta.ver ?? 'unknown'
+  byId('meta-env').textContent = meta.env ?? 'unknown'
+  byId('meta-as-of').textContent = meta.as_of ? clock(new Date(meta.as_of * 1000)) : 'unknown'
+  byId('token').textContent = JSON.stringify(claims, null, 2)
+}
+
+function showFlags(flags, { added, removed }) {
+  const chip = (flag, className, tag) =>
+    el('li', { className }, el('span', {}, flag), ...(tag ? [el('span', { className: 'tag' }, tag)] : []))
+  byId('flags').replaceChildren(
+    ...flags.map((flag) => (added.includes(flag) ? chip(flag, 'added', 'new') : chip(flag, ''))),
+    ...removed.map((flag) => chip(flag, 'removed', 'gone')),
+  )
+  byId('no-flags').hidden = flags.length > 0
+}
+
+export function showStatus(text) {
+  byId('status').textContent = text
+}
+
+/** A line of the activity list, newest first. */
+export function addActivity(text, { added, removed }) {
+  const delta = [
+    ...added.map((flag) => el('span', { className: 'plus' }, `+${flag} `)),
+    ...removed.map((flag) => el('span', { className: 'minus' }, `-${flag} `)),
+  ]
+  const list = byId('activity')
+  list.prepend(
+    el(
+      'li',
+      {},
+      el('time', {}, clock(new Date())),
+      el('div', {}, text, ...(delta.length > 0 ? [el('div', { className: 'delta' }, ...delta)] : [])),
+    ),
+  )
+  while (list.children.length > MAX_ACTIVITY) list.lastElementChild.remove()
+}
+
+export function showCountdown(secondsLeft, lifetimeSeconds) {
+  const left = Math.max(0, Math.floor(secondsLeft))
+  byId('countdown').textContent =
+    left === 0 ? 'expired' : `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`
+  byId('lifetime').value = lifetimeSeconds > 0 ? left / lifetimeSeconds : 0
+}
+
+export function showReports({ reports }) {
+  const rows = reports.map(({ name, value, change }) =>
+    el('tr', {}, el('th', { scope: 'row' }, name), el('td', {}, value), el('td', {}, change)),
+  )
+  byId('result').replaceChildren(
+    outcome('allowed', '200', 'Your token holds the flag.'),
+    el('table', {}, ...rows),
+  )
+}
+
+export function showDenial({ status, detail }, command) {
+  byId('result').replaceChildren(
+    outcome('denied', String(status), detail),
+    ...(command
+      ? [
+          el(
+            'div',
+            { className: 'next' },
+            el('p', { className: 'command-label' }, 'Grant it, refresh, try again:'),
+            copyable(command),
+          ),
+        ]
+      : []),
+  )
+}
+
+export function clearResult(text) {
+  byId('result').replaceChildren(el('p', { className: 'placeholder' }, text))
+}
+
+const outcome = (className, status, text) =>
+  el('p', { className: `outcome ${className}` }, el('b', {}, status), el('span', {}, text))
+
+/** @param {{label: string, command: string}[]} commands */
+export function showCommands(commands) {
+  byId('commands').replaceChildren(
+    ...commands.map(({ label, command }) =>
+      el('li', {}, el('p', { className: 'command-label' }, label), copyable(command)),
+    ),
+  )
+}
+
+function copyable(command) {
+  const button = el('button', { type: 'button', ariaLabel: `Copy: ${command}` }, 'Copy')
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(command)
+    button.textContent = 'Copied'
+    setTimeout(() => {
+      button.textContent = 'Copy'
+    }, 1500)
+  })
+  // A line breaks between words only, never inside one: `--for` is one word.
+  const words = command.split(' ').flatMap((word) => [el('span', {}, word), ' '])
+  return el('div', { className: 'command' }, el('code', {}, ...words), button)
+}
+
+const clock = (date) => date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' })

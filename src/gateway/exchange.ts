@@ -1,0 +1,98 @@
+/**
+ * One request on its way through the gateway: what every handler is given, and the frame around all of them, which opens
+ * the gateway, writes one log line, and turns a bug into an answer that a client can live with.
+ */
+import type { Context } from 'hono'
+import type { GatewayBindings } from './config.ts'
+import { type Gateway, type GatewayResult, openGateway } from './gateway.ts'
+import { NO_STORE, problem, RETRY_AFTER_SECONDS } from './http.ts'
+import { type LogLine, writeLog } from './log.ts'
+
+export interface Exchange {
+  readonly request: Request
+  readonly path: string
+  readonly gateway: Gateway
+  /** Filled in on the way, and written when the answer is known. */
+  readonly log: LogLine
+  /** Lets work go on after the client has left. */
+  waitUntil(work: Promise<unknown>): void
+}
+
+export type Handler = (exchange: Exchange) => Response | Promise<Response>
+
+export interface GatewayOptions {
+  /** Where the bindings are in the Worker's environment; by default the environment itself. */
+  readonly bindings?: (env: never) => GatewayBindings
+  /** How upstream is reached, for an identity provider behind a service binding. */
+  readonly fetch?: typeof fetch
+  /** Epoch milliseconds. */
+  readonly now?: () => number
+}
+
+/** Makes the frame: what it opens is kept per environment object, which on Workers means per isolate. */
+export function frame(options: GatewayOptions): (handler: Handler) => (c: Context) => Promise<Response> {
+  const { bindings = (env: GatewayBindings) => env, now = Date.now } = options
+  const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
+  const opened = new WeakMap<object, GatewayResult>()
+
+  async function open(env: object): Promise<GatewayResult> {
+    const known = opened.get(env)
+    if (known) return known
+    const result = await openGateway(bindings(env as never), fetcher, now)
+    opened.set(env, result)
+    return result
+  }
+
+  return (handler) => async (c) => {
+    const startedAt = now()
+    const request = c.req.raw
+    const { path } = c.req
+    const log: LogLine = { request_id: requestId(request.headers), method: request.method, route: 'proxy' }
+    let response: Response
+    try {
+      const result = await open(c.env ?? {})
+      response = result.ok
+        ? await handler({ request, path, gateway: result.gateway, log, waitUntil: waitUntil(c) })
+        : misconfigured(path, result.problems, log)
+    } catch (bug) {
+      response = failed(bug, log)
+    }
+    log.status = response.status
+    log.duration_ms = now() - startedAt
+    writeLog(log)
+    return response
+  }
+}
+
+/** The edge's name of the request, or the caller's if it can be trusted to be a name, or a new one. */
+function requestId(headers: Headers): string {
+  const given = headers.get('cf-ray') ?? headers.get('x-request-id')
+  return given !== null && /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID()
+}
+
+const waitUntil = (c: Context) => (work: Promise<unknown>) => {
+  try {
+    c.executionCtx.waitUntil(work)
+  } catch {
+    // Not on Workers: nothing ends the work early there.
+  }
+}
+
+function misconfigured(path: string, problems: readonly string[], log: LogLine): Response {
+  log.route = 'config'
+  log.reason = 'misconfigured'
+  if (path === '/healthz') {
+    return Response.json({ status: 'misconfigured', problems }, { status: 503, headers: NO_STORE })
+  }
+  return problem(503, 'misconfigured', 'The gateway is not configured; see /healthz.', log.request_id)
+}
+
+/** Where it happened, without the message, which may quote what it was given. */
+function failed(bug: unknown, log: LogLine): Response {
+  const frames =
+    bug instanceof Error ? (bug.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)) : []
+  log.reason = 'internal_error'
+  log.stack = frames.slice(0, 8).map((line) => line.trim())
+  const retry = { 'retry-after': String(RETRY_AFTER_SECONDS) }
+  return problem(503, 'internal_error', 'Something went wrong. Try again.', log.request_id, retry)
+}

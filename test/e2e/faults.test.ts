@@ -1,0 +1,233 @@
+/**
+ * An identity provider that goes wrong in every way: what cannot be trusted is withheld and never signed, what is
+ * upstream's own affair passes through byte for byte, and the next refresh works as if nothing had happened.
+ */
+import { createHmac } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import { base64url, decodeProtectedHeader } from 'jose'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Running } from '../../dev/cli.ts'
+import { API_AUDIENCE } from '../../dev/idp.ts'
+import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
+import { ACME_FLAGS, claimsOf, type TestGateway } from './support/stage.ts'
+import { openGateway, openStage } from './support/workerd.ts'
+
+const running = new Running()
+const TIMEOUT_MS = 1_000
+let upstream: MockIdp
+let gateway: TestGateway
+
+beforeAll(async () => {
+  const stage = await openStage(running)
+  upstream = running.add(await startMockIdp())
+  gateway = await openGateway(running, stage, {
+    vars: {
+      UPSTREAM_ORIGIN: upstream.url,
+      UPSTREAM_ISSUER: upstream.url,
+      UPSTREAM_TIMEOUT_MS: String(TIMEOUT_MS),
+    },
+  })
+})
+afterAll(() => running.close())
+
+const refresh = (origin = gateway.url) => fetch(`${origin}/token`, refreshRequest())
+
+/** The gateway's line about the last token request. */
+const lineOf = async (response: Response, body: { request_id?: string }) => {
+  const id = body.request_id ?? response.headers.get('x-request-id')
+  return gateway.logged(({ request_id }) => request_id === id)
+}
+
+async function expectRecovery(): Promise<void> {
+  const response = await refresh()
+  const { access_token: token } = (await response.json()) as { access_token: string }
+  expect([response.status, claimsOf(token).feature_flags]).toEqual([200, ACME_FLAGS])
+}
+
+describe('an access token that does not verify is withheld, whatever is wrong with it:', () => {
+  const now = () => Math.floor(Date.now() / 1000)
+  const payload = (claims: Record<string, unknown>) => (token: string) => upstream.sign(token, claims)
+  const header = (parameters: Record<string, unknown>) => (token: string) =>
+    upstream.sign(token, {}, parameters)
+  const part = (token: string, index: number): string => token.split('.')[index] as string
+  const json = (value: object): string => base64url.encode(JSON.stringify(value))
+
+  const cases: [name: string, spoil: (token: string) => string | Promise<string>, reason: string][] = [
+    ['unsigned', (token) => `${json({ alg: 'none' })}.${part(token, 1)}.`, 'token_malformed'],
+    [
+      'unsigned, with a signature',
+      (token) => `${json({ alg: 'none' })}.${part(token, 1)}.AAAA`,
+      'algorithm_refused',
+    ],
+    ['HS256 with the public key as its secret', hmacWithPublicKey, 'algorithm_refused'],
+    ['another algorithm than is configured', header({ alg: 'PS256' }), 'algorithm_refused'],
+    [
+      'a payload that was changed after signing',
+      (token) => `${part(token, 0)}.${json({ ...claimsOf(token), org_id: 'org_globex' })}.${part(token, 2)}`,
+      'signature_invalid',
+    ],
+    ['another issuer', payload({ iss: 'https://evil.example' }), 'issuer_mismatch'],
+    ['no issuer', payload({ iss: undefined }), 'issuer_mismatch'],
+    ['another audience', payload({ aud: 'https://other-api.example' }), 'audience_mismatch'],
+    ['an audience that only begins like ours', payload({ aud: `${API_AUDIENCE}/x` }), 'audience_mismatch'],
+    ['no audience', payload({ aud: undefined }), 'audience_mismatch'],
+    ['expired', payload({ exp: now() - 1 }), 'token_expired'],
+    ['never expiring', payload({ exp: undefined }), 'payload_malformed'],
+    ['not valid yet', payload({ nbf: now() + 60 }), 'token_not_yet_valid'],
+    ['an ID token', payload({ nonce: 'n' }), 'id_token_as_access_token'],
+    ['a type that is no access token', header({ typ: 'logout+jwt' }), 'type_refused'],
+    ['a key that upstream does not publish', header({ kid: 'unknown' }), 'key_unknown'],
+    ['a key set of the token’s own', header({ jku: 'https://evil.example/jwks' }), 'token_header_refused'],
+    [
+      'a key of the token’s own',
+      header({ jwk: { kty: 'RSA', n: 'AQAB', e: 'AQAB' } }),
+      'token_header_refused',
+    ],
+    ['a certificate of the token’s own', header({ x5u: 'https://evil.example/x5u' }), 'token_header_refused'],
+    ['an extension that must be understood', header({ crit: ['b64'], b64: true }), 'token_header_refused'],
+    ['a padded signature', (token) => `${token}==`, 'token_malformed'],
+    ['a line break in it', (token) => token.replace('.', '.\n'), 'token_malformed'],
+    ['longer than 16 KiB', payload({ padding: 'x'.repeat(16 * 1024) }), 'token_too_large'],
+    ['one that the gateway itself has minted', ownToken, 'token_is_ours'],
+  ]
+
+  async function hmacWithPublicKey(token: string): Promise<string> {
+    const keys = await (await fetch(`${upstream.url}/jwks`)).text()
+    const signed = `${json({ ...decodeProtectedHeader(token), alg: 'HS256' })}.${part(token, 1)}`
+    return `${signed}.${createHmac('sha256', keys).update(signed).digest('base64url')}`
+  }
+
+  async function ownToken(): Promise<string> {
+    return ((await (await refresh()).json()) as { access_token: string }).access_token
+  }
+
+  test.each(cases)('%s', async (_, spoil, reason) => {
+    const direct = (await (await refresh(upstream.url)).json()) as { access_token: string }
+    const spoilt = await spoil(direct.access_token)
+    upstream.bend((body) => {
+      body.access_token = spoilt
+    })
+    const response = await refresh()
+    const body = (await response.json()) as { request_id: string }
+    expect(response.status).toBe(503)
+    expect(body).toEqual({
+      error: 'temporarily_unavailable',
+      error_description: expect.stringContaining('does not verify'),
+      request_id: expect.any(String),
+    })
+    expect(response.headers.get('retry-after')).toMatch(/^\d+$/)
+    const line = await lineOf(response, body)
+    expect(line).toMatchObject({ route: 'token', status: 503, reason, access_token: 'withheld' })
+    expect(line.jti).toBeUndefined()
+    await expectRecovery()
+  })
+
+  test('none of them, and no part of them, is in the log', () => {
+    const text = JSON.stringify(gateway.log)
+    for (const canary of ['eyJ', 'evil.example', 'org_globex', 'upstream-jti', 'user_ada'])
+      expect(text).not.toContain(canary)
+  })
+})
+
+describe('tokens of untidy providers are taken all the same:', () => {
+  const cases: [name: string, payload: Record<string, unknown>, header?: Record<string, unknown>][] = [
+    ['several audiences in one string', { aud: `https://a.example ${API_AUDIENCE}` }],
+    ['several audiences in an array', { aud: ['https://a.example', API_AUDIENCE] }],
+    ['RFC 9068’s type with its prefix', {}, { typ: 'application/at+jwt' }],
+    ['no type', {}, { typ: undefined }],
+    ['claims that nobody knows', { 'https://example.com/tier': { level: 3 }, custom: [1, null] }],
+  ]
+  test.each(cases)('%s', async (_, payload, header) => {
+    upstream.bend((body) => {
+      body.access_token = upstream.sign(body.access_token, payload, header)
+    })
+    const { access_token: token } = (await (await refresh()).json()) as { access_token: string }
+    expect(claimsOf(token)).toMatchObject({ ...payload, iss: gateway.url, feature_flags: ACME_FLAGS })
+    expect(decodeProtectedHeader(token).typ).toBe('at+jwt')
+  })
+})
+
+test('fields around the tokens stay byte for byte what upstream wrote', async () => {
+  const direct = (await (await refresh(upstream.url)).json()) as { access_token: string }
+  const text = (token: string, expiresIn: number) =>
+    `{ "scope" : "a  b",\n\t"access_token":"${token}", "big": 12345678901234567890, "money": 1.50,` +
+    ` "twice": 1, "twice": 2, "nested": {"access_token": "not this one", "list": [ 1 , {} ]},` +
+    ` "escaped": "\\u00e9\\/\\"", "refresh_token":"r2" , "expires_in": ${expiresIn} }\n`
+  upstream.once((response) =>
+    response
+      .writeHead(200, { 'content-type': 'application/json;charset=UTF-8', 'x-upstream': 'kept' })
+      .end(text(direct.access_token, 3600)),
+  )
+  const response = await refresh()
+  const body = await response.text()
+  const { access_token: minted } = JSON.parse(body)
+  expect(minted).not.toBe(direct.access_token)
+  expect(body).toBe(text(minted, 300))
+  expect(response.headers.get('x-upstream')).toBe('kept')
+  expect(response.headers.get('content-type')).toBe('application/json;charset=UTF-8')
+})
+
+test('an opaque access token passes through untouched', async () => {
+  const text = '{"access_token":"9mTz.opaque","token_type":"Bearer","expires_in":3600,"refresh_token":"r2"}'
+  upstream.once((response) => response.writeHead(200, { 'content-type': 'application/json' }).end(text))
+  const response = await refresh()
+  expect([response.status, await response.text()]).toEqual([200, text])
+})
+
+describe('an answer without tokens passes through as it is:', () => {
+  const cases: [name: string, status: number, headers: Record<string, string>, body: string][] = [
+    ['an OAuth error', 400, { 'content-type': 'application/json' }, '{ "error":"invalid_grant", "x": 1.0 }'],
+    [
+      'a client that is refused',
+      401,
+      { 'content-type': 'application/json', 'www-authenticate': 'Basic realm="x", charset="UTF-8"' },
+      '{"error":"invalid_client"}',
+    ],
+    ['a rate limit', 429, { 'retry-after': '17', 'content-type': 'text/plain' }, 'slow down'],
+    ['a page', 500, { 'content-type': 'text/html' }, '<h1>Oops</h1>'],
+    ['a gateway error of its own', 502, { 'content-type': 'text/html' }, '<html>502 Bad Gateway</html>'],
+    ['an outage', 503, { 'retry-after': 'Wed, 21 Oct 2026 07:28:00 GMT' }, ''],
+    ['a redirect', 302, { location: 'https://elsewhere.example/token' }, ''],
+    ['success without JSON', 200, { 'content-type': 'text/plain' }, 'access_token=abc&token_type=bearer'],
+    ['success with JSON that is cut off', 200, { 'content-type': 'application/json' }, '{"access_token":"a'],
+  ]
+  test.each(cases)('%s', async (_, status, headers, body) => {
+    upstream.once((response) => response.writeHead(status, headers).end(body))
+    const before = upstream.counts.token
+    const response = await fetch(`${gateway.url}/token`, refreshRequest({ redirect: 'manual' }))
+    expect([response.status, await response.text()]).toEqual([status, body])
+    for (const [name, value] of Object.entries(headers)) expect(response.headers.get(name)).toBe(value)
+    expect(upstream.counts.token).toBe(before + 1)
+  })
+})
+
+describe('an upstream that does not answer is 503, and worth another try:', () => {
+  const START = '{"access_token":"'
+  const cases: [name: string, fault: (response: ServerResponse) => unknown, reason: string][] = [
+    ['silence', () => {}, 'upstream_timeout'],
+    [
+      'silence after half an answer',
+      (response) => response.writeHead(200, { 'content-length': 999 }).write(START),
+      'upstream_timeout',
+    ],
+    ['a connection that is reset', (response) => response.socket?.resetAndDestroy(), 'upstream_unreachable'],
+    [
+      'an answer that is cut off',
+      (response) => {
+        response.writeHead(200, { 'content-length': 999 }).write(START, () => response.socket?.destroy())
+      },
+      'upstream_unreachable',
+    ],
+  ]
+  test.each(cases)('%s', async (_, fault, reason) => {
+    upstream.once((response) => void fault(response))
+    const startedAt = Date.now()
+    const response = await refresh()
+    const body = (await response.json()) as { error: string; request_id: string }
+    expect(Date.now() - startedAt).toBeLessThan(TIMEOUT_MS + 2_000)
+    expect([response.status, body.error]).toEqual([503, 'temporarily_unavailable'])
+    expect(response.headers.get('retry-after')).toMatch(/^\d+$/)
+    expect(await lineOf(response, body)).toMatchObject({ status: 503, reason })
+    await expectRecovery()
+  })
+})

@@ -1,0 +1,81 @@
+/**
+ * What end-to-end tests share whichever way the gateway is run: what a running gateway offers, and what the seeded
+ * documents say.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { decodeJwt, type JWTPayload } from 'jose'
+import { freePorts } from '../../../dev/network.ts'
+import type { LogLine } from '../../../src/gateway/log.ts'
+
+/** What Ada's organization is entitled to by the seeded documents, and what is on for everybody. */
+export const ACME_FLAGS = ['advanced-analytics', 'audit-log', 'csv-export', 'priority-support', 'sso']
+export const EVERYBODY_FLAGS = ['csv-export']
+
+const WAIT_MS = 15_000
+const POLL_MS = 20
+
+export interface TestGateway {
+  readonly url: string
+  /** The structured lines that the gateway has written so far. */
+  readonly log: readonly LogLine[]
+  /** Waits for a line, which is written after the answer. */
+  logged(matches: (line: LogLine) => boolean): Promise<LogLine>
+}
+
+/** Reads a gateway's output line by line. */
+export function readLog(): { log: LogLine[]; read(output: string): void; logged: TestGateway['logged'] } {
+  const log: LogLine[] = []
+  return {
+    log,
+    read(output) {
+      // wrangler decorates what goes to the error stream.
+      const json = /\{"level".*\}/.exec(output)?.[0]
+      if (json !== undefined) log.push(JSON.parse(json))
+    },
+    logged: (matches) => eventually(() => log.find(matches), 'a log line'),
+  }
+}
+
+/** A port for a gateway whose address must be known before it is started. */
+export async function freePort(): Promise<number> {
+  const [port] = await freePorts(1)
+  if (port === undefined) throw new Error('no port is free')
+  return port
+}
+
+/** What `find` gives once it gives something. */
+export async function eventually<T>(
+  find: () => T | undefined | Promise<T | undefined>,
+  what: string,
+): Promise<T> {
+  const deadline = Date.now() + WAIT_MS
+  while (Date.now() < deadline) {
+    const found = await find()
+    if (found !== undefined) return found
+    await sleep(POLL_MS)
+  }
+  throw new Error(`${what} did not come within ${WAIT_MS / 1000} s`)
+}
+
+interface MintedClaims extends JWTPayload {
+  readonly feature_flags: string[]
+  readonly feature_flags_meta: { env: string; ver: string; as_of: number; src: string }
+}
+
+/** The claims of an access token, unverified: for what is claimed, not for who says so. */
+export const claimsOf = (token: string): MintedClaims => decodeJwt<MintedClaims>(token)
+
+/** Asks the gateway about a token. */
+export async function verify(
+  gateway: string,
+  token: string,
+  features: { all?: string[]; any?: string[] } = {},
+): Promise<Record<string, unknown>> {
+  const response = await fetch(`${gateway}/verify`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ token, features }),
+  })
+  if (response.status !== 200) throw new Error(`/verify answered ${response.status}`)
+  return (await response.json()) as Record<string, unknown>
+}

@@ -1,0 +1,146 @@
+/**
+ * The gateway as it is deployed, in a workerd of its own: the bundle that wrangler uploads, a socket straight to the
+ * Worker, and a KV namespace that can fail. What `wrangler dev` puts in front of a Worker hides when a client leaves,
+ * and its KV never goes wrong.
+ */
+import { execFile, spawn } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import type { Running } from '../../../dev/cli.ts'
+import { API_AUDIENCE } from '../../../dev/idp.ts'
+import { seedCatalog, seedOrganizations } from '../../../dev/seed.ts'
+import { generateSigningKeys } from '../../../dev/signing_keys.ts'
+import { PROJECT, wranglerSettings } from '../../../dev/wrangler.ts'
+import { readText, sendJson, startServer } from './http.ts'
+import { eventually, freePort, readLog, type TestGateway } from './stage.ts'
+
+/** The bundle, in a folder of its own, and the KV that its gateways read. */
+export interface Stage {
+  readonly bundle: string
+  readonly kv: TestKv
+}
+
+/** Bundles the gateway as `wrangler deploy` does, and starts a KV namespace with the demo's documents. */
+export async function openStage(running: Running): Promise<Stage> {
+  const folder = await mkdtemp(join(tmpdir(), 'remint-bundle-'))
+  running.add({ close: () => rm(folder, { recursive: true, force: true }) })
+  const wrangler = join(PROJECT, 'node_modules', '.bin', 'wrangler')
+  await promisify(execFile)(process.execPath, [wrangler, 'deploy', '--dry-run', '--outdir', folder], {
+    cwd: PROJECT,
+    env: { ...process.env, ...wranglerSettings(folder) },
+  })
+  return { bundle: folder, kv: await startKv(running) }
+}
+
+/** A KV namespace in a `Map`, as workerd's binding reads it. */
+export interface TestKv {
+  readonly url: string
+  readonly documents: Map<string, string>
+  /** Answers in place of every read, until it is taken away. */
+  fault: ((response: ServerResponse) => void) | undefined
+  reads: number
+}
+
+async function startKv(running: Running): Promise<TestKv> {
+  const now = new Date().toISOString()
+  const published = (document: object) => JSON.stringify({ ...document, version: 1, published_at: now })
+  const documents = new Map([['catalog:production', published(seedCatalog('production'))]])
+  for (const org of seedOrganizations(Date.now()))
+    documents.set(`org:production:${org.org_id}`, published(org))
+  const server = running.add(
+    await startServer(async (request, response) => {
+      kv.reads++
+      const { keys = [] } = JSON.parse((await readText(request)) || '{}') as { keys?: string[] }
+      if (kv.fault) return kv.fault(response)
+      if (!request.url?.startsWith('/bulk/get')) throw new Error('the gateway reads in bulk')
+      sendJson(response, 200, Object.fromEntries(keys.map((key) => [key, documents.get(key) ?? null])))
+    }),
+  )
+  const kv: TestKv = { url: server.url, documents, fault: undefined, reads: 0 }
+  return kv
+}
+
+export interface GatewayOptions {
+  readonly vars: Readonly<Record<string, string>>
+  /** Default: any that is free. */
+  readonly port?: number
+  /** A private JWK Set as JSON. Default: one that is made for this gateway. */
+  readonly signingKeys?: string
+}
+
+/** Starts a gateway and waits until `/healthz` says 200. */
+export async function openGateway(
+  running: Running,
+  stage: Stage,
+  options: GatewayOptions,
+): Promise<TestGateway> {
+  const { port = await freePort(), signingKeys = await generateSigningKeys() } = options
+  const url = `http://localhost:${port}`
+  const config = join(stage.bundle, `${port}.capnp`)
+  const vars = {
+    ENVIRONMENT: 'production',
+    ISSUER: url,
+    UPSTREAM_PROFILE: 'oidc',
+    UPSTREAM_AUDIENCE: API_AUDIENCE,
+    SIGNING_KEYS: signingKeys,
+    ...options.vars,
+  }
+  await writeFile(config, await capnp(stage, port, vars))
+  const require = createRequire(createRequire(import.meta.url).resolve('miniflare'))
+  const { default: workerd } = require('workerd') as { default: string }
+  const child = spawn(workerd, ['serve', config, 'config'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  const exited = new Promise<void>((ended) => child.once('exit', () => ended()))
+  running.add({
+    close: async () => {
+      kill()
+      await exited
+      process.off('exit', kill)
+    },
+  })
+  const lines: string[] = []
+  const { log, read, logged } = readLog()
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (text) => {
+      lines.push(text)
+      read(text)
+    })
+  }
+  const healthy = async () => (await fetch(`${url}/healthz`).catch(() => undefined))?.ok || undefined
+  await eventually(healthy, 'the gateway').catch(() => {
+    throw new Error(`workerd does not serve:\n${lines.join('\n')}`)
+  })
+  return { url, log, logged }
+}
+
+async function capnp(stage: Stage, port: number, vars: Record<string, string>): Promise<string> {
+  const text = JSON.stringify
+  const main = (await readdir(stage.bundle)).find((file) => file.endsWith('.js'))
+  const toml = await readFile(join(PROJECT, 'wrangler.toml'), 'utf8')
+  const date = /^compatibility_date = "([^"]+)"/m.exec(toml)?.[1]
+  if (main === undefined || date === undefined) throw new Error('there is no bundle or no compatibility date')
+  const bindings = Object.entries(vars).map(
+    ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
+  )
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .worker),
+    (name = "internet", network = (allow = ["public", "private"])),
+    (name = "kv", external = (address = ${text(new URL(stage.kv.url).host)}, http = ())),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+);
+const worker :Workerd.Worker = (
+  modules = [(name = "worker", esModule = embed ${text(basename(main))})],
+  compatibilityDate = ${text(date)},
+  bindings = [${bindings.join(', ')}, (name = "ENTITLEMENTS", kvNamespace = "kv")],
+);
+`
+}

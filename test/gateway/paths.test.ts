@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest'
+import { discoveryPaths, isSamePath, ownDiscoveryPaths } from '../../src/gateway/paths.ts'
+import { configOf } from './support/gateway.ts'
+
+describe('what some upstream might take for its token endpoint is its token endpoint', () => {
+  test.each([
+    '/oauth/token',
+    '/OAuth/Token',
+    '/oauth/token/',
+    '//oauth/token',
+    '/oauth//token',
+    '/oauth/%74oken',
+    '/oauth%2Ftoken',
+    '/oauth%2ftoken',
+    '/oauth/token;v=1',
+    '/oauth;v=1/token',
+    '/x/..%2foauth/token',
+    '/x/..;/oauth/token',
+    '/oauth/x%2f..%2ftoken',
+    '/oauth/.%2ftoken',
+    '/oauth%5ctoken',
+  ])('%s', (path) => {
+    expect(isSamePath(path, '/oauth/token')).toBe(true)
+  })
+
+  test.each([
+    '/',
+    '/oauth',
+    '/token',
+    '/oauth/token/revoke',
+    '/oauth/tokens',
+    '/oauth-token',
+    '/oauth/%zz',
+    '/x/oauth/token',
+  ])('and %s is another path', (path) => {
+    expect(isSamePath(path, '/oauth/token')).toBe(false)
+  })
+
+  test('the root is a path like any other', () => {
+    expect(isSamePath('//', '/')).toBe(true)
+    expect(isSamePath('/x', '/')).toBe(false)
+  })
+})
+
+test.each([
+  ['https://idp.test', ['/.well-known/openid-configuration', '/.well-known/oauth-authorization-server']],
+  ['https://idp.test/', ['/.well-known/openid-configuration', '/.well-known/oauth-authorization-server']],
+  [
+    'https://idp.test/tenant/1',
+    ['/tenant/1/.well-known/openid-configuration', '/.well-known/oauth-authorization-server/tenant/1'],
+  ],
+])('the discovery documents of %s', (issuer, paths) => {
+  expect(discoveryPaths(issuer)).toEqual(paths)
+})
+
+test('a client finds the document under the issuer of the gateway, of its tokens and of upstream', () => {
+  const config = configOf({
+    UPSTREAM_ISSUER: 'https://idp.test/realm',
+    TOKEN_ISSUER: 'https://tokens.test/t',
+  })
+  expect(ownDiscoveryPaths(config)).toEqual(
+    expect.arrayContaining([
+      '/.well-known/openid-configuration',
+      '/t/.well-known/openid-configuration',
+      '/realm/.well-known/openid-configuration',
+      '/.well-known/oauth-authorization-server/realm',
+    ]),
+  )
+})
