@@ -63,12 +63,11 @@ export function internalError(c: ControlContext, error: unknown): Response {
 
 /** Which kind of error, where; its message only where D1 wrote it, as others may quote what a client sent. */
 function faultOf(error: unknown): string {
-  let cause = error
-  while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause
-  if (!(cause instanceof Error)) return 'not an Error'
-  const where = cause.stack?.split('\n').find((line) => line.trimStart().startsWith('at '))
-  const message = cause.message.startsWith('D1_ERROR') ? cause.message : cause.name
-  return `${message}${where === undefined ? '' : ` ${where.trim()}`}`
+  if (!(error instanceof Error)) return 'not an Error'
+  if (error.message.startsWith('D1_ERROR')) return error.message
+  if (error.cause instanceof Error) return faultOf(error.cause)
+  const where = error.stack?.split('\n').find((line) => line.trimStart().startsWith('at '))
+  return `${error.name} ${where?.trim() ?? ''}`
 }
 
 function answer(c: ControlContext, status: number, members: { code: string; detail: string }): Response {

@@ -4,7 +4,7 @@
  * The past is the present with every row that was touched since then put back to what the first of those audit rows says
  * was before. That needs no second copy of history, and no replay from the beginning.
  */
-import { and, eq, or, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, min, or } from 'drizzle-orm'
 import type {
   ContractRow,
   Database,
@@ -14,7 +14,7 @@ import type {
   PlanRow,
   RuleRow,
 } from '../db/client.ts'
-import { contracts, flags, grants, organizations, plans, rules } from '../db/schema.ts'
+import { audit, contracts, flags, grants, organizations, plans, rules } from '../db/schema.ts'
 
 export interface SubjectRows {
   readonly organization: OrganizationRow | undefined
@@ -32,6 +32,9 @@ export interface SubjectQuery {
   /** RFC 3339; `undefined`: as the rows are now. */
   readonly asOf: string | undefined
 }
+
+/** Later than any instant that is written with four digits for the year. */
+const END_OF_TIME = '9999-12-31T23:59:59.999Z'
 
 export async function readSubject(db: Database, query: SubjectQuery): Promise<SubjectRows> {
   const { org, user, environment, asOf } = query
@@ -55,13 +58,22 @@ export async function readSubject(db: Database, query: SubjectQuery): Promise<Su
           ),
         ),
       ),
-    db.all<{ entity: string; before: string | null }>(
+    db
       // SQLite takes the other columns of a group from the row that has the minimum.
-      sql`SELECT entity, before, min(seq) FROM audit
-          WHERE at > ${asOf ?? '9999'} AND (environment IS NULL OR environment = ${environment})
-            AND (org = ${org} OR user = ${user ?? ''} OR (org IS NULL AND user IS NULL))
-          GROUP BY entity`,
-    ),
+      .select({ entity: audit.entity, before: audit.before, first: min(audit.seq) })
+      .from(audit)
+      .where(
+        and(
+          gt(audit.at, asOf ?? END_OF_TIME),
+          or(isNull(audit.environment), eq(audit.environment, environment)),
+          or(
+            eq(audit.org, org),
+            user === undefined ? undefined : eq(audit.user, user),
+            and(isNull(audit.org), isNull(audit.user)),
+          ),
+        ),
+      )
+      .groupBy(audit.entity),
   ])
   const past = rewind(touched)
   return {

@@ -114,30 +114,29 @@ export async function projectKeys(
   }
 }
 
-/** Notes what was written and what failed, in one round trip. */
+/** Notes what was written and what failed. */
 export async function notePublished(
   db: Database,
   written: readonly Projected[],
   failed: readonly Failure[],
   now: string,
 ): Promise<void> {
-  const done = JSON.stringify(written.map(({ key, version }) => [key, version]))
-  const success = db.run(
-    sql`UPDATE documents SET published_version = max(published_version, json_extract(done.value, '$[1]')),
-          published_at = ${now}, attempts = 0, retry_at = NULL, error = NULL
-        FROM json_each(${done}) AS done WHERE documents.key = json_extract(done.value, '$[0]')`,
-  )
-  if (failed.length === 0) {
-    await success
-    return
+  if (written.length > 0) {
+    const done = JSON.stringify(written.map(({ key, version }) => [key, version]))
+    await db.run(
+      sql`UPDATE documents SET published_version = max(published_version, json_extract(done.value, '$[1]')),
+            published_at = ${now}, attempts = 0, retry_at = NULL, error = NULL
+          FROM json_each(${done}) AS done WHERE documents.key = json_extract(done.value, '$[0]')`,
+    )
   }
-  const failures = JSON.stringify(failed.map(({ key, retry_at }) => [key, retry_at]))
-  const failure = db.run(
-    sql`UPDATE documents SET attempts = attempts + 1, retry_at = json_extract(failed.value, '$[1]'),
-          error = 'kv_failed'
-        FROM json_each(${failures}) AS failed WHERE documents.key = json_extract(failed.value, '$[0]')`,
-  )
-  await (written.length === 0 ? failure : db.batch([success, failure]))
+  if (failed.length > 0) {
+    const failures = JSON.stringify(failed.map(({ key, retry_at }) => [key, retry_at]))
+    await db.run(
+      sql`UPDATE documents SET attempts = attempts + 1, retry_at = json_extract(failed.value, '$[1]'),
+            error = 'kv_failed'
+          FROM json_each(${failures}) AS failed WHERE documents.key = json_extract(failed.value, '$[0]')`,
+    )
+  }
 }
 
 /** How often the documents of these keys have failed in a row. */
@@ -159,13 +158,11 @@ export async function enrol(db: Database, environment: string, now: string): Pro
     )
   const columns = (kind: string, id: SQL) =>
     sql`${`${kind}:${environment}:`} || ${id}, ${environment}, ${kind}, ${id}, ${head}, ${now}`
-  await db.batch([
-    insert(sql`SELECT ${`catalog:${environment}`}, ${environment}, 'catalog', ${environment}, ${head}, ${now}
-               WHERE true`),
-    insert(sql`SELECT ${columns('org', sql`id`)} FROM organizations WHERE true`),
-    insert(sql`SELECT DISTINCT ${columns('user', sql`subject_id`)} FROM grants
-               WHERE subject_kind = 'user' AND environment = ${environment}`),
-  ])
+  await insert(sql`SELECT ${`catalog:${environment}`}, ${environment}, 'catalog', ${environment}, ${head}, ${now}
+                   WHERE true`)
+  await insert(sql`SELECT ${columns('org', sql`id`)} FROM organizations WHERE true`)
+  await insert(sql`SELECT DISTINCT ${columns('user', sql`subject_id`)} FROM grants
+                   WHERE subject_kind = 'user' AND environment = ${environment}`)
   return db.$count(documents, eq(documents.environment, environment))
 }
 
