@@ -7,6 +7,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
+import { HTTPException } from 'hono/http-exception'
 import { authenticate } from './access/authenticate.ts'
 import { TokenVerifier } from './access/tokens.ts'
 import type { Api, ControlContext, ControlEnv } from './api/context.ts'
@@ -41,7 +42,10 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
   const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
   const app = new OpenAPIHono<ControlEnv>()
   app.use(logRequest(now))
-  app.onError((error, c) => internalError(c, error))
+  // The validators throw where a body is not JSON at all.
+  app.onError((error, c) =>
+    error instanceof HTTPException ? refuse(c, 'request_invalid') : internalError(c, error),
+  )
   app.notFound((c) => refuse(c, 'route_unknown'))
   app.use(open(fetcher, now))
   app.get('/healthz', (c) => c.json({ status: 'ok' }, 200, NO_STORE))

@@ -24,9 +24,10 @@ import {
 
 /** KV takes one write a second for a key. */
 const KEY_INTERVAL_MS = 1_000
-/** Documents read and written together; with D1's statements far below the 1,000 operations of an invocation. */
+/** Documents written in one invocation, which has 1,000 operations; the rest are for D1 and bulk reads. */
+const INVOCATION_DOCUMENTS = 900
+/** Documents read and written together. */
 const RUN_DOCUMENTS = 200
-const CHUNK_DOCUMENTS = 800
 /** Documents between which a rebuild looks whether there is something fresh to publish. */
 const GROUP_DOCUMENTS = 100
 const RETRY_MS = { first: 1_000, longest: 60_000 } as const
@@ -64,6 +65,8 @@ export class EnvironmentPublisher {
   readonly #last = new LruMap<string, { version: number; at: number }>(REMEMBERED_KEYS)
   #running: Promise<void> | undefined
   #again = false
+  /** Documents that the invocation at work may still write. */
+  #budget = 0
 
   constructor(options: PublisherOptions) {
     this.#options = options
@@ -78,10 +81,12 @@ export class EnvironmentPublisher {
   /** Begins to write every document anew; goes on by itself, and from where it stopped. */
   async rebuild(): Promise<void> {
     const { db, environment, clock, memory } = this.#options
-    const started_at = this.#instant()
-    const total = await enrol(db, environment, started_at)
-    await memory.put('rebuild', { cursor: '', total, written: 0, started_at, finished_at: null })
-    await memory.wakeAt(clock())
+    await this.#exclusively(async () => {
+      const started_at = this.#instant()
+      const total = await enrol(db, environment, started_at)
+      await memory.put('rebuild', { cursor: '', total, written: 0, started_at, finished_at: null })
+      await memory.wakeAt(clock())
+    })
   }
 
   async progress(): Promise<RebuildProgress | null> {
@@ -112,6 +117,7 @@ export class EnvironmentPublisher {
   /** One at a time: who comes while another works waits, and looks again afterwards. */
   async #exclusively(work: () => Promise<void>): Promise<void> {
     while (this.#running) await this.#running
+    this.#budget = INVOCATION_DOCUMENTS
     this.#running = work()
     try {
       await this.#running
@@ -120,12 +126,15 @@ export class EnvironmentPublisher {
     }
   }
 
+  /** While a rebuild is on its way, what changed before it began is left to it. */
   async #drain(): Promise<void> {
     const { db, environment, clock, memory } = this.#options
+    const rebuild = await this.#unfinished()
     let deferredUntil: number | undefined
-    while (this.#again) {
+    while (this.#again && this.#budget > 0) {
       this.#again = false
-      const keys = await pendingKeys(db, environment, this.#instant(), RUN_DOCUMENTS)
+      const limit = Math.min(RUN_DOCUMENTS, this.#budget)
+      const keys = await pendingKeys(db, environment, this.#instant(), rebuild?.started_at ?? '', limit)
       const due = keys.filter((key) => {
         const free = (this.#last.get(key)?.at ?? Number.NEGATIVE_INFINITY) + KEY_INTERVAL_MS
         if (free <= clock()) return true
@@ -134,8 +143,9 @@ export class EnvironmentPublisher {
       })
       if (due.length === 0) continue
       await this.#write(await projectKeys(db, environment, due))
-      if (keys.length === RUN_DOCUMENTS) this.#again = true
+      if (keys.length === limit) this.#again = true
     }
+    if (this.#again) deferredUntil = clock()
     const retry = await nextRetry(db, environment)
     const next = [deferredUntil, retry === null ? undefined : Date.parse(retry)].filter(
       (at) => at !== undefined,
@@ -146,6 +156,7 @@ export class EnvironmentPublisher {
   /** Writes documents and notes how it went. */
   async #write(projected: readonly Projected[]): Promise<void> {
     const { db, warn } = this.#options
+    this.#budget -= projected.length
     const results = await Promise.all(projected.map((document) => this.#put(document)))
     const written = projected.filter((_, index) => results[index] !== 'failed')
     const lost = projected.filter((_, index) => results[index] === 'failed')
@@ -179,24 +190,30 @@ export class EnvironmentPublisher {
     })
   }
 
+  async #unfinished(): Promise<Rebuild | undefined> {
+    const rebuild = await this.#options.memory.get<Rebuild>('rebuild')
+    return rebuild?.finished_at === null ? rebuild : undefined
+  }
+
   async #rebuildChunk(): Promise<void> {
     const { db, environment, memory, clock } = this.#options
-    const rebuild = await memory.get<Rebuild>('rebuild')
-    if (!rebuild || rebuild.finished_at !== null) return
-    const keys = await keysAfter(db, environment, rebuild.cursor, CHUNK_DOCUMENTS)
+    const rebuild = await this.#unfinished()
+    if (!rebuild) return
+    const size = this.#budget - GROUP_DOCUMENTS
+    const keys = size > 0 ? await keysAfter(db, environment, rebuild.cursor, size) : []
     const projected = await projectKeys(db, environment, keys)
     for (let start = 0; start < projected.length; start += GROUP_DOCUMENTS) {
       await this.#write(projected.slice(start, start + GROUP_DOCUMENTS))
       if (this.#again) await this.#drain()
     }
-    const finished = keys.length < CHUNK_DOCUMENTS
+    const finished = size > 0 && keys.length < size
     await memory.put('rebuild', {
       ...rebuild,
       cursor: keys.at(-1) ?? rebuild.cursor,
       written: rebuild.written + projected.length,
       finished_at: finished ? this.#instant() : null,
     })
-    if (!finished) await memory.wakeAt(clock())
+    await memory.wakeAt(clock())
   }
 
   async #readBack(): Promise<void> {

@@ -23,11 +23,12 @@ export interface Failure {
   readonly retry_at: string
 }
 
-/** Documents that are out of step and may be tried now, catalogs first. */
+/** Documents that are out of step and may be tried now, catalogs first. @param since - changed after that */
 export async function pendingKeys(
   db: Database,
   environment: string,
   now: string,
+  since: string,
   limit: number,
 ): Promise<string[]> {
   const rows = await db
@@ -37,6 +38,7 @@ export async function pendingKeys(
       and(
         eq(documents.environment, environment),
         lt(documents.published_version, documents.version),
+        gt(documents.changed_at, since),
         or(isNull(documents.retry_at), lte(documents.retry_at, now)),
       ),
     )
