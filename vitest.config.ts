@@ -11,6 +11,9 @@ export default defineConfig({
           name: 'workerd',
           include: ['test/**/*.test.ts'],
           exclude: ['test/e2e/**', 'test/repository/**', 'test/control/**'],
+          // No module keeps state between tests, and a workerd for each file would take most of the time.
+          isolate: false,
+          globalSetup: ['test/gateway/support/real_upstream.ts'],
         },
       },
       {
@@ -24,6 +27,7 @@ export default defineConfig({
         test: {
           name: 'control',
           include: ['test/control/**/*.test.ts'],
+          isolate: false,
           testTimeout: 30_000,
         },
       },

@@ -1,6 +1,6 @@
 /**
- * The live JavaScript heap of a workerd process, asked of V8's inspector after a full collection: what is still
- * reachable, not what the collector has yet to get around to.
+ * The live heap of a workerd isolate, asked of V8's inspector after a full collection: what is still reachable, not
+ * what the collector has yet to get around to. It is this that counts against an isolate's 128 MB.
  *
  * workerd runs the collection when the isolate next has something to do, so that it is nudged until it has answered.
  */
@@ -13,9 +13,18 @@ interface Target {
   readonly webSocketDebuggerUrl: string
 }
 
+/** What `Runtime.getHeapUsage` answers, in bytes. */
+interface HeapUsage {
+  readonly usedSize: number
+  /** Of the objects that stand for the Web's: headers, streams, keys. */
+  readonly embedderHeapUsedSize: number
+  /** Of array buffers. */
+  readonly backingStorageSize: number
+}
+
 interface Answer {
   readonly id?: number
-  readonly result: { readonly usedSize: number }
+  readonly result: HeapUsage
 }
 
 /** @param nudge - makes the isolate run, with any request */
@@ -28,12 +37,12 @@ export async function heapBytes(inspectorPort: number, nudge: () => Promise<unkn
     socket.addEventListener('open', open, { once: true })
     socket.addEventListener('error', () => fail(new Error('the inspector refuses')), { once: true })
   })
-  const answers = new Map<number, Answer['result']>()
+  const answers = new Map<number, HeapUsage>()
   socket.addEventListener('message', ({ data }) => {
     const { id, result } = JSON.parse(String(data)) as Answer
     if (id !== undefined) answers.set(id, result)
   })
-  const call = async (id: number, method: string): Promise<Answer['result']> => {
+  const call = async (id: number, method: string): Promise<HeapUsage> => {
     socket.send(JSON.stringify({ id, method }))
     const deadline = performance.now() + ANSWER_TIMEOUT_MS
     while (performance.now() < deadline) {
@@ -45,7 +54,7 @@ export async function heapBytes(inspectorPort: number, nudge: () => Promise<unkn
     throw new Error(`${method}: no answer`)
   }
   await call(1, 'HeapProfiler.collectGarbage')
-  const { usedSize } = await call(2, 'Runtime.getHeapUsage')
+  const usage = await call(2, 'Runtime.getHeapUsage')
   socket.close()
-  return usedSize
+  return usage.usedSize + usage.embedderHeapUsedSize + usage.backingStorageSize
 }

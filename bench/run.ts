@@ -4,6 +4,7 @@
  * Each group below yields some metrics; `--only` picks the groups that hold the named metrics. A Worker that answers
  * anything wrong ends the run: a fast wrong answer is not a result.
  */
+import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureMemory, measureOperations, measureRefresh } from './refresh.ts'
 import { type MetricName, type Metrics, type Settings, save, TARGETS, table } from './report.ts'
@@ -125,40 +126,56 @@ function positive(name: string, text: string): number {
   return value
 }
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    rounds: { type: 'string', default: '7' },
-    seconds: { type: 'string', default: '3' },
-    help: { type: 'boolean', default: false },
-  },
-})
-
-if (values.help) {
-  console.log(HELP)
-  process.exit(0)
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string' },
+      rounds: { type: 'string', default: '7' },
+      seconds: { type: 'string', default: '3' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return undefined
+  return {
+    loadAverage: Number(loadavg()[0]?.toFixed(2)),
+    groups: choose(values.only),
+    isWhole: values.only === undefined,
+    rounds: Math.ceil(positive('rounds', values.rounds)),
+    seconds: positive('seconds', values.seconds),
+  }
 }
 
-const groups = choose(values.only)
-const settings: Settings = {
-  rounds: Math.ceil(positive('rounds', values.rounds)),
-  seconds: positive('seconds', values.seconds),
+function readOptionsOrExit() {
+  try {
+    const options = readOptions()
+    if (options) return options
+    console.log(HELP)
+    process.exit(0)
+  } catch (problem) {
+    console.error((problem as Error).message)
+    process.exit(2)
+  }
 }
+
+const { groups, isWhole, ...settings } = readOptionsOrExit()
 const started = performance.now()
 const progress = (line: string) =>
   console.log(`${`${((performance.now() - started) / 1000).toFixed(0)} s`.padStart(6)}  ${line}`)
 
+if (settings.loadAverage > cpus().length) {
+  progress(`the machine is busy (load average ${settings.loadAverage}): ratios will be rough`)
+}
 progress('bundling')
 const stage = await setStage([...new Set(groups.flatMap(({ workers }) => workers))])
 const metrics: Metrics = {}
-const perSecond: Record<string, readonly number[]> = {}
+const contenders: Record<string, Series> = {}
 for (const group of groups) {
   progress(group.name)
   const measured = await group.measure({ stage, progress, ...settings })
   Object.assign(metrics, measured.metrics)
   for (const [name, series] of Object.entries(measured.series ?? {}))
-    perSecond[`${group.name} ${name}`] = series.perSecond
+    contenders[`${group.name} ${name}`] = series
 }
 console.log(`\n${table(metrics)}\n`)
-if (values.only === undefined) console.log(`Written to ${save(metrics, perSecond, settings)}`)
+if (isWhole) console.log(`Written to ${save(metrics, contenders, settings)}`)
 process.exit(0)

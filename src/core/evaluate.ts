@@ -36,7 +36,10 @@ export interface Evaluation {
   readonly decisions: readonly Decision[]
   /** The keys that are on, sorted and unique: the `feature_flags` claim. */
   readonly flags: readonly string[]
-  /** Earliest end, in epoch milliseconds, of any window that holds a flag on; `null` when none of them ends. */
+  /**
+   * Earliest end, in epoch milliseconds, of any window that holds a flag on, or start of one that denies it; `null` when
+   * there is none.
+   */
   readonly until: number | null
 }
 
@@ -46,14 +49,14 @@ export interface Evaluation {
  * @param at - epoch milliseconds; windows are half-open, `from <= at < to`
  */
 export function evaluate(catalog: Catalog, subject: Subject, at: number): Evaluation {
-  const grants = [...(subject.user?.grants ?? []), ...(subject.org?.grants ?? [])].filter((g) =>
-    isOpen(g, at),
-  )
+  const known = [...(subject.user?.grants ?? []), ...(subject.org?.grants ?? [])]
+  const grants = known.filter((g) => isOpen(g, at))
   const denied = new Set(grants.filter((g) => g.effect === 'deny').map((g) => g.flag))
   const allowed = Map.groupBy(
     grants.filter((g) => g.effect === 'allow'),
     (g) => g.flag,
   )
+  const denials = known.filter((g) => g.effect === 'deny' && epoch(g.from) > at)
   const funded = fundedFlags(catalog, subject.org?.contracts ?? [], at)
   const bucketSubject = subject.orgId ?? subject.userId
 
@@ -63,7 +66,9 @@ export function evaluate(catalog: Catalog, subject: Subject, at: number): Evalua
   for (const flag of flagKeys(catalog)) {
     const decision = decide(flag, catalog.flags[flag] as Rule)
     decisions.push(decision)
-    if (decision.on) flags.push(flag)
+    if (!decision.on) continue
+    flags.push(flag)
+    for (const denial of denials) if (denial.flag === flag) endsAt(epoch(denial.from))
   }
   return { decisions, flags, until }
 

@@ -180,5 +180,12 @@ function contradictions(bindings: Partial<Record<keyof GatewayBindings, unknown>
   if (bindings.UPSTREAM_PROFILE === 'workos' && bindings.UPSTREAM_CLIENT_ID === undefined) {
     problems.push('UPSTREAM_CLIENT_ID: is required for the workos profile: whose key set to use')
   }
+  if (bindings.ISSUER !== undefined && bindings.ISSUER === bindings.UPSTREAM_ISSUER) {
+    if (bindings.TOKEN_ISSUER !== 'preserve') {
+      problems.push(
+        'TOKEN_ISSUER: must be preserve where upstream itself speaks for ISSUER: both key sets are published',
+      )
+    }
+  }
   return problems
 }

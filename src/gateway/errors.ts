@@ -40,6 +40,7 @@ export function refreshError(reason: RefreshReason | MetadataFault, requestId: s
     case 'upstream_timeout':
     case 'upstream_unreachable':
     case 'upstream_answer_too_large':
+    case 'upstream_answer_unreadable':
     case 'metadata_unreachable':
       return unavailable('The identity provider did not answer. Try again.')
     case 'keys_unreachable':
@@ -59,7 +60,7 @@ export function refreshError(reason: RefreshReason | MetadataFault, requestId: s
     case 'payload_malformed':
     case 'issuer_mismatch':
     case 'audience_mismatch':
-    case 'id_token_as_access_token':
+    case 'not_an_access_token':
     case 'token_expired':
     case 'token_not_yet_valid':
       return unavailable('The identity provider’s access token does not verify.')

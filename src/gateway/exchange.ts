@@ -14,8 +14,6 @@ export interface Exchange {
   readonly gateway: Gateway
   /** Filled in on the way, and written when the answer is known. */
   readonly log: LogLine
-  /** Lets work go on after the client has left. */
-  waitUntil(work: Promise<unknown>): void
 }
 
 export type Handler = (exchange: Exchange) => Response | Promise<Response>
@@ -43,7 +41,7 @@ export function frame(options: GatewayOptions): (handler: Handler) => (c: Contex
     return result
   }
 
-  return (handler) => async (c) => {
+  async function answer(c: Context, handler: Handler): Promise<Response> {
     const startedAt = now()
     const request = c.req.raw
     const { path } = c.req
@@ -52,7 +50,7 @@ export function frame(options: GatewayOptions): (handler: Handler) => (c: Contex
     try {
       const result = await open(c.env ?? {})
       response = result.ok
-        ? await handler({ request, path, gateway: result.gateway, log, waitUntil: waitUntil(c) })
+        ? await handler({ request, path, gateway: result.gateway, log })
         : misconfigured(path, result.problems, log)
     } catch (bug) {
       response = failed(bug, log)
@@ -62,6 +60,12 @@ export function frame(options: GatewayOptions): (handler: Handler) => (c: Contex
     writeLog(log)
     return response
   }
+
+  return (handler) => (c) => {
+    const answering = answer(c, handler)
+    keepAlive(c, answering)
+    return answering
+  }
 }
 
 /** The edge's name of the request, or the caller's if it can be trusted to be a name, or a new one. */
@@ -70,7 +74,11 @@ function requestId(headers: Headers): string {
   return given !== null && /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID()
 }
 
-const waitUntil = (c: Context) => (work: Promise<unknown>) => {
+/**
+ * A client that leaves must not take the work with it: a refresh token that upstream has rotated would be lost, and a
+ * fetch that other requests wait for would never come back.
+ */
+function keepAlive(c: Context, work: Promise<unknown>): void {
   try {
     c.executionCtx.waitUntil(work)
   } catch {

@@ -19,12 +19,19 @@ const HOP_BY_HOP = new Set([
   'upgrade',
 ])
 
-/** What a request says of where it came from and of its own length; said anew, or by the runtime. */
-const OF_THE_CONNECTION = new Set(['content-length', 'forwarded', 'host', 'true-client-ip', 'x-real-ip'])
+/** What a request says of its own length and target, said anew by the runtime. */
+const OF_THE_MESSAGE = new Set(['content-length', 'host'])
+
+/**
+ * What only a proxy that upstream trusts may say: where a request came from, by whose certificate (RFC 9440), and what
+ * it was before it was rewritten. We are that proxy now, so a client must not say it.
+ */
+const OF_A_TRUSTED_PROXY =
+  /^(forwarded|true-client-ip|client-cert.*|cf-.*|ssl-client.*|x-(forwarded.*|real-ip|client-ip|cluster-client-ip|host|original-.*|rewrite-url|(ssl-)?client-.*))$/
 
 /** The client's headers, made ready for upstream. */
 export function requestHeaders(headers: Headers, config: Config): Headers {
-  const forwarded = endToEnd(headers, isOfTheConnection)
+  const forwarded = endToEnd(headers, isSaidAnew)
   const clientIp = headers.get('cf-connecting-ip')
   if (clientIp !== null) forwarded.set('x-forwarded-for', clientIp)
   const [protocol, host] = config.issuer.split('://') as [string, string]
@@ -33,8 +40,18 @@ export function requestHeaders(headers: Headers, config: Config): Headers {
   return forwarded
 }
 
-const isOfTheConnection = (name: string): boolean =>
-  OF_THE_CONNECTION.has(name) || name.startsWith('x-forwarded-') || name.startsWith('cf-')
+/** The same for a token request, whose answer must be one that the pipeline can read. */
+export function tokenRequestHeaders(headers: Headers, config: Config): Headers {
+  const forwarded = requestHeaders(headers, config)
+  for (const name of ['accept-charset', 'range']) forwarded.delete(name)
+  forwarded.set('accept', 'application/json')
+  forwarded.set('accept-encoding', 'gzip')
+  return forwarded
+}
+
+/** CGI and what came after it cannot tell `_` from `-`. */
+const isSaidAnew = (name: string): boolean =>
+  OF_THE_MESSAGE.has(name) || OF_A_TRUSTED_PROXY.test(name.replaceAll('_', '-'))
 
 /** Upstream's answer for the client: same status, same stream. */
 export const passThrough = (response: Response, config: Config): Response =>

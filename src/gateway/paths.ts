@@ -5,25 +5,32 @@ import type { Config } from './config.ts'
 
 /**
  * Whether upstream might take one path for the other. Servers differ in what they make of case, escapes, backslashes,
- * parameters, dots, doubled and trailing slashes; a token request in such a spelling must not slip past the pipeline.
+ * parameters, dots, a `.json` at the end, doubled and trailing slashes; a token request in such a spelling must not slip
+ * past the pipeline.
  */
 export const isSamePath = (path: string, endpoint: string): boolean =>
   path === endpoint || canonical(path) === canonical(endpoint)
 
 function canonical(path: string): string {
-  let decoded = path
-  try {
-    decoded = decodeURIComponent(path)
-  } catch {
-    // Not an escape after all.
-  }
   const segments: string[] = []
-  for (const segment of decoded.toLowerCase().split(/[/\\]/)) {
-    const name = segment.replace(/;.*/s, '')
+  for (const segment of unescaped(path).toLowerCase().split(/[/\\]/)) {
+    const name = segment.replace(/[?#;\0].*/s, '')
     if (name === '..') segments.pop()
-    else if (name !== '' && name !== '.') segments.push(name)
+    else if (/[^. ]/.test(name)) segments.push(name.replace(/[. ]+$/, ''))
   }
-  return segments.join('/')
+  return segments.join('/').replace(/\.json$/, '')
+}
+
+/** Decoded escape by escape, so that a broken one does not hide the others, and again where escapes were escaped. */
+function unescaped(path: string): string {
+  let decoded = path
+  for (let before = ''; before !== decoded && decoded.includes('%'); ) {
+    before = decoded
+    decoded = decoded.replace(/%([0-7][0-9a-f])/gi, (_, code: string) =>
+      String.fromCharCode(Number.parseInt(code, 16)),
+    )
+  }
+  return decoded
 }
 
 /**

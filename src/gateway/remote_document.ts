@@ -12,6 +12,8 @@ import { readBounded } from './http.ts'
 const MAX_AGE_MS = 10 * 60_000
 /** An unknown `kid`, or an upstream that is down, causes at most one fetch in this time. */
 const COOL_DOWN_MS = 30_000
+/** The same while there is nothing in hand, so that a crowd of clients does not keep a fallen upstream down. */
+const COLD_COOL_DOWN_MS = 1_000
 const TIMEOUT_MS = 5_000
 /** How often a request looks whether another one's fetch has come back. */
 const POLL_MS = 20
@@ -38,9 +40,7 @@ export class RemoteDocument<T, Fault extends string> {
   /** The document: in hand, or fetched now; an old one when upstream does not answer. */
   async current(): Promise<Result<T, Fault>> {
     const now = this.#clock()
-    if (this.#value !== undefined && now - this.#loadedAt < MAX_AGE_MS) return ok(this.#value)
-    if (this.#value === undefined || now - this.#attemptedAt >= COOL_DOWN_MS) await this.#attempt(now)
-    else await this.#settled()
+    if (this.#isDue(now)) await this.#attempt(now)
     return this.#value === undefined ? err(this.#fault as Fault) : ok(this.#value)
   }
 
@@ -55,19 +55,25 @@ export class RemoteDocument<T, Fault extends string> {
     if (now - this.#missedAt >= COOL_DOWN_MS) {
       this.#missedAt = now
       await this.#attempt(now)
-    } else await this.#settled()
+    } else {
+      for (let waited = 0; this.#loading && waited < TIMEOUT_MS; waited += POLL_MS) await sleep(POLL_MS)
+    }
     return this.#loadedAt >= this.#attemptedAt
   }
 
-  async #settled(): Promise<void> {
-    for (let waited = 0; this.#loading && waited < TIMEOUT_MS; waited += POLL_MS) await sleep(POLL_MS)
+  /** While a fetch is under way an old value will do; only where there is none, a second request fetches too. */
+  #isDue(now: number): boolean {
+    const sinceAttempt = now - this.#attemptedAt
+    if (this.#value === undefined) return this.#loading || sinceAttempt >= COLD_COOL_DOWN_MS
+    return now - this.#loadedAt >= MAX_AGE_MS && sinceAttempt >= COOL_DOWN_MS
   }
 
   async #attempt(now: number): Promise<void> {
     this.#attemptedAt = now
     this.#loading = true
-    const loaded = await this.#load()
-    this.#loading = false
+    const loaded = await this.#load().finally(() => {
+      this.#loading = false
+    })
     if (!loaded.ok) {
       this.#fault = loaded.reason
       return

@@ -6,7 +6,7 @@
  */
 import { hintError, refreshError, tokenRequestError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
-import { requestHeaders } from './headers.ts'
+import { tokenRequestHeaders } from './headers.ts'
 import { oauthError } from './http.ts'
 import { JWKS_MAX_AGE_SECONDS, publishedKeys } from './keys/jwks.ts'
 import { isSamePath, ownDiscoveryPaths } from './paths.ts'
@@ -32,7 +32,8 @@ export async function route(exchange: Exchange): Promise<Response> {
 
   if (isSamePath(path, token.path)) return serveTokens(exchange, token)
   if (isRead && isSamePath(path, jwks.path)) return servePublishedKeys(exchange)
-  if (isRead && [...ownDiscoveryPaths(gateway.config), gateway.profile.discoveryPath].includes(path)) {
+  const metadata = [...ownDiscoveryPaths(gateway.config), gateway.profile.discoveryPath ?? []].flat()
+  if (isRead && metadata.some((known) => isSamePath(path, known))) {
     return serveMetadata(exchange, endpoints.value)
   }
   const takesHint = [authorization, endSession].some(
@@ -62,7 +63,7 @@ async function serveTokens(exchange: Exchange, endpoint: Endpoint): Promise<Resp
   const { request, gateway, log } = exchange
   log.route = 'token'
   // A browser asks upstream whether it may send the request; the request itself is ours.
-  if (request.method === 'OPTIONS') return proxyAsIs(exchange)
+  if (isPreflight(request)) return proxyAsIs(exchange)
   if (request.method !== 'POST') {
     return oauthError(405, 'invalid_request', 'Use POST.', log.request_id, { allow: 'POST' })
   }
@@ -71,13 +72,17 @@ async function serveTokens(exchange: Exchange, endpoint: Endpoint): Promise<Resp
     log.reason = parsed.reason
     return readableBy(request, tokenRequestError(parsed.reason, log.request_id))
   }
-  const headers = requestHeaders(request.headers, gateway.config)
-  const refreshing = refresh(gateway, endpoint.url, parsed.value, headers, log)
-  // A closed tab must not lose a refresh token that upstream has rotated.
-  exchange.waitUntil(refreshing)
-  const answer = await refreshing
+  const headers = tokenRequestHeaders(request.headers, gateway.config)
+  const answer = await refresh(gateway, endpoint.url, parsed.value, headers, log)
   return answer.ok ? answer.value : refuse(exchange, answer.reason)
 }
+
+/** @see https://fetch.spec.whatwg.org/#cors-preflight-request */
+const isPreflight = ({ method, headers, body }: Request): boolean =>
+  method === 'OPTIONS' &&
+  body === null &&
+  headers.has('origin') &&
+  headers.has('access-control-request-method')
 
 async function proxyWithoutHint(exchange: Exchange): Promise<Response> {
   const { request, log } = exchange

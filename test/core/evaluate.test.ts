@@ -125,3 +125,17 @@ test('without documents only the rules speak: access all, not killed, sorted', (
   }
   expect(evaluateRulesOnly(catalogOf(flags))).toEqual(['a', 'z'])
 })
+
+test('a denial that is yet to begin bounds how long a token may say that the flag is on', () => {
+  const catalog = catalogOf({
+    feature: { kind: 'entitlement', access: 'all' },
+    other: { kind: 'entitlement', access: 'none' },
+  })
+  const from = '2026-06-01T00:01:00Z'
+  const denying = (flag: string) => ({ org: orgOf({ grants: [{ flag, effect: 'deny', from }] }) })
+  expect(evaluate(catalog, denying('feature'), AT)).toMatchObject({
+    flags: ['feature'],
+    until: Date.parse(from),
+  })
+  expect(evaluate(catalog, denying('other'), AT).until, 'it takes nothing away').toBeNull()
+})

@@ -74,7 +74,7 @@ describe('an access token that does not verify is withheld, whatever is wrong wi
     ['expired', payload({ exp: now() - 1 }), 'token_expired'],
     ['never expiring', payload({ exp: undefined }), 'payload_malformed'],
     ['not valid yet', payload({ nbf: now() + 60 }), 'token_not_yet_valid'],
-    ['an ID token', payload({ nonce: 'n' }), 'id_token_as_access_token'],
+    ['an ID token', payload({ nonce: 'n' }), 'not_an_access_token'],
     ['a type that is no access token', header({ typ: 'logout+jwt' }), 'type_refused'],
     ['a key that upstream does not publish', header({ kid: 'unknown' }), 'key_unknown'],
     ['a key set of the token’s own', header({ jku: 'https://evil.example/jwks' }), 'token_header_refused'],

@@ -4,8 +4,12 @@
  */
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Running } from '../../dev/cli.ts'
+import { API_AUDIENCE } from '../../dev/idp.ts'
+import { generateSigningKeys } from '../../dev/signing_keys.ts'
+import { createGateway } from '../../src/gateway/app.ts'
 import { type Handler, type HttpServer, sendJson, startServer } from './support/http.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
 import { eventually, type TestGateway } from './support/stage.ts'
@@ -215,7 +219,7 @@ describe('a client that leaves', () => {
     const minted = gateway.log.filter(({ access_token }) => access_token === 'minted').length
     const answer = await leaveMidway('/token', tokens)
     // Long enough for a cancellation to reach upstream, if there were one.
-    await expect(Promise.race([answer.ended, sleep(500)])).resolves.toBe('slept')
+    await expect(Promise.race([answer.ended, sleep(500, 'slept')])).resolves.toBe('slept')
     answer.proceed()
     expect(await answer.ended).toBe('whole')
     await eventually(
@@ -224,14 +228,37 @@ describe('a client that leaves', () => {
     )
   })
 
+  // workerd on a laptop finishes what a client has left even without being asked; Cloudflare does not.
+  test('leaves work that the runtime was asked to finish, where it would end with the request', async () => {
+    const tokens = await (await fetch(`${idp.url}/token`, refreshRequest())).text()
+    handle = (_request, response) => sendJson(response, 200, tokens)
+    const kept: Promise<unknown>[] = []
+    const context = {
+      waitUntil: (work: Promise<unknown>) => void kept.push(work),
+      passThroughOnException() {},
+      props: {},
+    }
+    const bindings = {
+      ENTITLEMENTS: { get: async () => new Map() },
+      ENVIRONMENT: 'production',
+      ISSUER: 'http://localhost',
+      UPSTREAM_PROFILE: 'oidc',
+      UPSTREAM_AUDIENCE: API_AUDIENCE,
+      UPSTREAM_ORIGIN: upstream.url,
+      UPSTREAM_ISSUER: idp.url,
+      SIGNING_KEYS: await generateSigningKeys(),
+    }
+    vi.spyOn(console, 'info').mockReturnValueOnce()
+    const answer = await createGateway().request('/token', refreshRequest(), bindings, context)
+    expect([answer.status, kept.length]).toEqual([200, 1])
+    await expect(kept[0]).resolves.toMatchObject({ ok: true })
+  })
+
   test('a proxied download ends upstream’s work', async () => {
     const answer = await leaveMidway('/download', 'x'.repeat(100))
     expect(await answer.ended).toBe('aborted')
   })
 })
-
-const sleep = (milliseconds: number) =>
-  new Promise<'slept'>((resolve) => setTimeout(() => resolve('slept'), milliseconds))
 
 async function textOf(message: IncomingMessage): Promise<string> {
   let text = ''

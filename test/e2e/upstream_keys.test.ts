@@ -2,10 +2,11 @@
  * Upstream's keys in the life of a gateway: rotated while sessions refresh, out of reach, and needed by nobody who only
  * verifies what the gateway has signed.
  */
-import { decodeProtectedHeader } from 'jose'
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
+import { accessTokenHash } from './support/session.ts'
 import { ACME_FLAGS, claimsOf, type TestGateway, verify } from './support/stage.ts'
 import { openGateway, openStage, type Stage } from './support/workerd.ts'
 
@@ -28,7 +29,7 @@ beforeEach(async () => {
 
 interface Answer {
   readonly status: number
-  readonly body: { access_token: string; error?: string; request_id?: string }
+  readonly body: { access_token: string; id_token?: string; error?: string; request_id?: string }
 }
 
 async function refresh(origin = gateway.url): Promise<Answer> {
@@ -43,6 +44,16 @@ async function publishedKids(): Promise<(string | undefined)[]> {
   const response = await fetch(`${gateway.url}/.well-known/jwks.json`)
   return ((await response.json()) as { keys: { kid?: string }[] }).keys.map(({ kid }) => kid)
 }
+
+test('an ID token that holds the hash of the replaced access token is signed anew, in upstream’s name', async () => {
+  const { access_token: token, id_token: idToken = '' } = (await refresh()).body
+  expect(decodeProtectedHeader(idToken).kid).toBe(decodeProtectedHeader(token).kid)
+  expect(decodeJwt(idToken)).toMatchObject({ iss: upstream.url, aud: 'spa', at_hash: accessTokenHash(token) })
+  expect(claimsOf(token).iss).toBe(upstream.url)
+  const keys = createRemoteJWKSet(new URL(`${gateway.url}/.well-known/jwks.json`))
+  const { access_token: direct } = (await refresh(upstream.url)).body
+  for (const jwt of [token, idToken, direct]) await jwtVerify(jwt, keys, { issuer: upstream.url })
+})
 
 describe('when upstream rotates its key', () => {
   test('the sessions that refresh at that moment go on, and the keys are fetched once for all of them', async () => {

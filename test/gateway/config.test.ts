@@ -137,6 +137,12 @@ describe('a wrong value is one problem, by the name of its var', () => {
     expect(problems[0]).toMatch(new RegExp(`^${name}: `))
   })
 
+  test('an issuer that upstream already speaks for cannot be the gateway’s alone', () => {
+    const vars = { ...OIDC, UPSTREAM_ISSUER: OIDC.ISSUER }
+    expect(problemsOf(vars)).toEqual([expect.stringMatching(/^TOKEN_ISSUER: must be preserve/)])
+    expect(problemsOf({ ...vars, TOKEN_ISSUER: 'preserve' })).toEqual([])
+  })
+
   test('workos needs the client id', () => {
     expect(problemsOf({ ...WORKOS, UPSTREAM_CLIENT_ID: undefined })).toEqual([
       expect.stringMatching(/^UPSTREAM_CLIENT_ID: is required/),

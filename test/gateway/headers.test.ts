@@ -44,6 +44,26 @@ describe('what upstream is told of a request', () => {
     })
   })
 
+  test.each([
+    'client-cert',
+    'client-cert-chain',
+    'ssl-client-cert',
+    'x-ssl-client-verify',
+    'x-client-cert',
+    'x-client-ip',
+    'x-forwarded',
+    'x_forwarded_host',
+    'x-original-url',
+    'x-original-host',
+    'x-rewrite-url',
+    'x-host',
+  ])('nothing that only a trusted proxy may say: %s', (name) => {
+    expect([...requestHeaders(new Headers({ [name]: 'evil' }), config).keys()]).toEqual([
+      'x-forwarded-host',
+      'x-forwarded-proto',
+    ])
+  })
+
   test('no hop-by-hop field, and none that Connection names', () => {
     const headers = new Headers({
       connection: 'close, X-Hop , bad name(',

@@ -19,6 +19,15 @@ describe('what some upstream might take for its token endpoint is its token endp
     '/oauth/x%2f..%2ftoken',
     '/oauth/.%2ftoken',
     '/oauth%5ctoken',
+    '/oauth%2ftoken;%ff',
+    '/oauth%2ftoken%2f%ff%2f..',
+    '/oauth/%2574oken',
+    '/oauth/token%00',
+    '/oauth/token%3fx',
+    '/oauth/token%23x',
+    '/oauth/token%20',
+    '/oauth/token.',
+    '/oauth/token.json',
   ])('%s', (path) => {
     expect(isSamePath(path, '/oauth/token')).toBe(true)
   })

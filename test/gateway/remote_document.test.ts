@@ -31,10 +31,12 @@ describe('a document is kept in hand', () => {
     expect(state.fetches).toBe(2)
   })
 
-  test('without one, every request tries, and says that it cannot be had', async () => {
+  test('without one, it is tried again soon, and said that it cannot be had', async () => {
     const { state, document } = documentOf(undefined, undefined, 'first')
     expect(await document.current()).toEqual({ ok: false, reason: 'unreachable' })
+    state.now += 1_000
     expect(await document.current()).toEqual({ ok: false, reason: 'unreachable' })
+    state.now += 1_000
     expect(await document.current()).toEqual({ ok: true, value: 'first' })
     expect(state.fetches).toBe(3)
   })
@@ -113,6 +115,61 @@ describe('requests that come while a fetch is under way', () => {
     expect(state.fetches).toBe(2)
     expect(await document.current()).toEqual({ ok: true, value: second ?? 'first' })
   })
+})
+
+describe('a fetch that never comes back, because the client that caused it left', () => {
+  function stuck(...before: string[]) {
+    const state = { now: START, fetches: 0 }
+    const document = new RemoteDocument<string, 'unreachable'>(
+      async () => {
+        const answer = before[state.fetches++]
+        return answer === undefined ? new Promise<never>(() => {}) : ok(answer)
+      },
+      () => state.now,
+    )
+    return { state, document }
+  }
+
+  test('does not make others wait for a document that has grown old', async () => {
+    const { state, document } = stuck('first')
+    await document.current()
+    state.now += 10 * MINUTE
+    void document.current()
+    expect(await document.current()).toEqual({ ok: true, value: 'first' })
+    expect(state.fetches, 'the one that is stuck').toBe(2)
+    state.now += 30_000
+    void document.current()
+    expect(state.fetches, 'another one after the cool-down').toBe(3)
+  })
+
+  test('does not keep others from the first one', async () => {
+    const { state, document } = stuck()
+    void document.current()
+    void document.current()
+    expect(state.fetches).toBe(2)
+  })
+})
+
+test('while there is none, a crowd of clients causes one fetch a second', async () => {
+  const { state, document } = documentOf(undefined)
+  for (let i = 0; i < 20; i++) {
+    expect(await document.current()).toEqual({ ok: false, reason: 'unreachable' })
+    state.now += 100
+  }
+  expect(state.fetches).toBe(2)
+})
+
+test('a loader with a bug in it does not lock the document', async () => {
+  let loads = 0
+  const document = new RemoteDocument<string, 'unreachable'>(
+    async () => {
+      if (loads++ === 0) throw new Error('bug')
+      return ok('first')
+    },
+    () => START + loads * 2_000,
+  )
+  await expect(document.current()).rejects.toThrow('bug')
+  expect(await document.current()).toEqual({ ok: true, value: 'first' })
 })
 
 describe('a JSON document is fetched', () => {

@@ -5,7 +5,7 @@
  * Whoever changes, removes or inserts a row must rewrite all that follow, which an export from before then shows.
  */
 import canonicalize from 'canonicalize'
-import type { AuditRow } from '../db/client.ts'
+import type { AuditRow } from '../db/rows.ts'
 
 /** What the first row calls its predecessor's hash. */
 export const GENESIS = '0'.repeat(64)

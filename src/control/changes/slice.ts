@@ -6,7 +6,8 @@
  * to everybody or to a percentage.
  */
 import { type SQL, sql } from 'drizzle-orm'
-import type { Database, FlagRow, PlanRow } from '../db/client.ts'
+import type { Database } from '../db/client.ts'
+import type { FlagRow, PlanRow } from '../db/rows.ts'
 import type { Edit } from '../model/edit.ts'
 import { environmentsOf } from '../model/edit.ts'
 import type { Question, World } from '../model/effect.ts'

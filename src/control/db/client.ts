@@ -2,21 +2,10 @@
  * D1 behind drizzle, with a count of the statements sent, which every answer shows in `Server-Timing`: a page whose
  * count grows with its rows is a bug that this makes visible.
  */
-import { DrizzleQueryError, type InferSelectModel } from 'drizzle-orm'
+import { DrizzleQueryError } from 'drizzle-orm'
 import { type DrizzleD1Database, drizzle } from 'drizzle-orm/d1'
-import type * as schema from './schema.ts'
 
 export type Database = DrizzleD1Database<Record<string, never>>
-
-export type FlagRow = InferSelectModel<typeof schema.flags>
-export type RuleRow = InferSelectModel<typeof schema.rules>
-export type PlanRow = InferSelectModel<typeof schema.plans>
-export type OrganizationRow = InferSelectModel<typeof schema.organizations>
-export type ContractRow = InferSelectModel<typeof schema.contracts>
-export type GrantRow = InferSelectModel<typeof schema.grants>
-export type AuditRow = InferSelectModel<typeof schema.audit>
-export type DocumentRow = InferSelectModel<typeof schema.documents>
-export type ApiKeyRow = InferSelectModel<typeof schema.api_keys>
 
 export interface Connection {
   readonly db: Database

@@ -5,15 +5,8 @@
  * was before. That needs no second copy of history, and no replay from the beginning.
  */
 import { and, eq, gt, isNull, min, or } from 'drizzle-orm'
-import type {
-  ContractRow,
-  Database,
-  FlagRow,
-  GrantRow,
-  OrganizationRow,
-  PlanRow,
-  RuleRow,
-} from '../db/client.ts'
+import type { Database } from '../db/client.ts'
+import type { ContractRow, FlagRow, GrantRow, OrganizationRow, PlanRow, RuleRow } from '../db/rows.ts'
 import { audit, contracts, flags, grants, organizations, plans, rules } from '../db/schema.ts'
 
 export interface SubjectRows {

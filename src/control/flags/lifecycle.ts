@@ -5,7 +5,7 @@
  * a tombstone: it stays taken, because tokens and services may still know it under its old meaning.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import type { FlagRow } from '../db/client.ts'
+import type { FlagRow } from '../db/rows.ts'
 import type { Refusal } from '../refusals.ts'
 
 export const DAY_MS = 86_400_000

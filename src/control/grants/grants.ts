@@ -5,7 +5,7 @@
  * pays for comes about. An import mirrors what another system says, and ends when that says so.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import type { GrantRow } from '../db/client.ts'
+import type { GrantRow } from '../db/rows.ts'
 import type { Refusal } from '../refusals.ts'
 
 export const MAX_GRANT_DAYS = 365

@@ -12,7 +12,7 @@ import type {
   OrganizationRow,
   PlanRow,
   RuleRow,
-} from '../db/client.ts'
+} from '../db/rows.ts'
 import type { DocumentRef } from './projection.ts'
 
 interface Change<Table extends string, Row> {

@@ -8,7 +8,7 @@
 import { bucket } from '../../core/bucket.ts'
 import type { Catalog, OrgDocument, UserDocument } from '../../core/documents.ts'
 import { evaluate, type Subject } from '../../core/evaluate.ts'
-import type { FlagRow, PlanRow } from '../db/client.ts'
+import type { FlagRow, PlanRow } from '../db/rows.ts'
 import {
   type ContractColumns,
   type GrantColumns,

@@ -16,7 +16,7 @@ import {
   type UserDocument,
   userKey,
 } from '../../core/documents.ts'
-import type { ContractRow, FlagRow, GrantRow, OrganizationRow, PlanRow, RuleRow } from '../db/client.ts'
+import type { ContractRow, FlagRow, GrantRow, OrganizationRow, PlanRow, RuleRow } from '../db/rows.ts'
 
 export interface Stamp {
   readonly version: number

@@ -5,7 +5,8 @@
  * the same content.
  */
 import { and, asc, eq, gt, inArray, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
-import type { Database, DocumentRow } from '../db/client.ts'
+import type { Database } from '../db/client.ts'
+import type { DocumentRow } from '../db/rows.ts'
 import { contracts, documents, flags, grants, organizations, plans, rules } from '../db/schema.ts'
 import { projectCatalog, projectOrg, projectUser } from '../model/projection.ts'
 

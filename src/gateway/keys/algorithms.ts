@@ -23,7 +23,8 @@ function candidates(jwk: JWK): readonly string[] {
  */
 export function algorithmOf(jwk: JWK, allowed: readonly string[]): string | undefined {
   if (jwk.use !== undefined && jwk.use !== 'sig') return undefined
-  if (jwk.key_ops !== undefined && !jwk.key_ops.includes('verify')) return undefined
+  if (jwk.key_ops !== undefined && !(Array.isArray(jwk.key_ops) && jwk.key_ops.includes('verify')))
+    return undefined
   const named = jwk.alg === 'Ed25519' ? 'EdDSA' : jwk.alg
   const fitting = candidates(jwk)
   if (named !== undefined) return fitting.includes(named) && allowed.includes(named) ? named : undefined

@@ -63,9 +63,9 @@ async function importKeySet(
   if (!Array.isArray(json.keys)) return undefined
   const usable = []
   for (const jwk of json.keys.slice(0, MAX_KEYS) as JWK[]) {
-    const alg = typeof jwk?.kty === 'string' ? algorithmOf(jwk, algorithms) : undefined
-    if (alg === undefined || keyring.has(jwk.kid)) continue
     try {
+      const alg = algorithmOf(jwk, algorithms)
+      if (alg === undefined || keyring.has(jwk.kid)) continue
       if (keyring.has(await calculateJwkThumbprint(jwk))) continue
       usable.push({ jwk, alg, key: (await importJWK(publicHalf(jwk), alg)) as CryptoKey })
     } catch {

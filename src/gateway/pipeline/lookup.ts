@@ -147,10 +147,8 @@ export class DocumentStore {
   }
 
   async #get(keys: string[]): Promise<Map<string, string | null> | 'kv_failed' | 'kv_timeout'> {
-    let timer: ReturnType<typeof setTimeout> | null = null
-    const timeout = new Promise<'kv_timeout'>((resolve) => {
-      timer = setTimeout(() => resolve('kv_timeout'), LOOKUP_TIMEOUT_MS)
-    })
+    const { promise: timeout, resolve } = Promise.withResolvers<'kv_timeout'>()
+    const timer = setTimeout(() => resolve('kv_timeout'), LOOKUP_TIMEOUT_MS)
     try {
       const reading = this.#options.kv.get(keys, { type: 'text', cacheTtl: KV_CACHE_SECONDS })
       return await Promise.race([reading, timeout])

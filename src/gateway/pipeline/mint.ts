@@ -27,7 +27,9 @@ export async function mint(
   now: number,
 ): Promise<MintedToken> {
   const iat = Math.floor(now / 1000)
-  const exp = Math.min(upstream.claims.exp, iat + config.tokenMaxSeconds, until ?? Number.POSITIVE_INFINITY)
+  const exp = Math.floor(
+    Math.min(upstream.claims.exp, iat + config.tokenMaxSeconds, until ?? Number.POSITIVE_INFINITY),
+  )
   const jti = crypto.randomUUID()
   const claims = {
     ...upstream.claims,
@@ -58,8 +60,10 @@ export async function mintIdToken(
   const { claims } = upstream
   const hasHash = Object.hasOwn(claims, 'at_hash')
   if (claims.iss === config.tokenIssuer && !(hasHash && replaced)) return undefined
+  // Flags live in access tokens, which end with what pays for them; what upstream said of them is not ours to repeat.
+  const { feature_flags: _, feature_flags_meta: __, ...kept } = claims
   const atHash = hasHash ? { at_hash: await accessTokenHash(accessToken, key.alg) } : {}
-  return sign({ ...claims, iss: config.tokenIssuer, ...atHash }, 'JWT', key)
+  return sign({ ...kept, iss: config.tokenIssuer, ...atHash }, 'JWT', key)
 }
 
 /**

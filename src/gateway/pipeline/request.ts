@@ -54,21 +54,18 @@ export async function parseTokenRequest(
   const parameters = format === 'form' ? formParameters(body.value) : jsonParameters(body.value)
   if (!parameters) return err('body_malformed')
 
+  const query = request.url.indexOf('?')
+  const search = query === -1 ? '' : request.url.slice(query)
+  const inQuery = new Set(new URLSearchParams(search).keys())
   const seen = new Map<string, unknown>()
   for (const [name, value] of parameters) {
-    if (seen.has(name) && !REPEATABLE.has(name)) return err('parameter_repeated')
+    if (inQuery.has(name) || (seen.has(name) && !REPEATABLE.has(name))) return err('parameter_repeated')
     seen.set(name, value)
   }
   const grantType = seen.get('grant_type')
   if (typeof grantType !== 'string' || grantType === '') return err('parameter_missing')
   if (grantType === 'refresh_token' && !seen.get('refresh_token')) return err('parameter_missing')
-  const query = request.url.indexOf('?')
-  return ok({
-    grantType,
-    body: body.value,
-    headers: request.headers,
-    search: query === -1 ? '' : request.url.slice(query),
-  })
+  return ok({ grantType, body: body.value, headers: request.headers, search })
 }
 
 const formParameters = (body: string): Iterable<[string, unknown]> => new URLSearchParams(body)

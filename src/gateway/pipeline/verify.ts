@@ -31,7 +31,7 @@ export type VerifyReason =
   | 'payload_malformed'
   | 'issuer_mismatch'
   | 'audience_mismatch'
-  | 'id_token_as_access_token'
+  | 'not_an_access_token'
   | 'token_expired'
   | 'token_not_yet_valid'
 
@@ -42,8 +42,8 @@ const CLOCK_SKEW_SECONDS = 5
 const ACCESS_TOKEN_TYPES = [undefined, 'at+jwt', 'jwt']
 const ID_TOKEN_TYPES = [undefined, 'jwt']
 
-/** Claims that stand in ID tokens only (OpenID Connect Core sections 2 and 3.3.2.11). */
-const ID_TOKEN_CLAIMS = ['at_hash', 'c_hash', 's_hash', 'nonce']
+/** Claims that stand in ID tokens (OpenID Connect Core sections 2 and 3.3.2.11) and logout tokens only. */
+const CLAIMS_OF_OTHERS = ['at_hash', 'c_hash', 's_hash', 'nonce', 'events']
 
 export interface VerifyContext {
   readonly config: Config
@@ -62,9 +62,7 @@ export async function verifyAccessToken(
   const { claims, typ } = signed.value
   const { audience } = context.config.upstream
   if (audience !== undefined && !audiences(claims).includes(audience)) return err('audience_mismatch')
-  if (typ !== 'at+jwt' && ID_TOKEN_CLAIMS.some((name) => Object.hasOwn(claims, name))) {
-    return err('id_token_as_access_token')
-  }
+  if (typ !== 'at+jwt' && saysAnotherPurpose(claims)) return err('not_an_access_token')
   return ok({ claims } as VerifiedToken)
 }
 
@@ -80,6 +78,16 @@ export async function verifyIdToken(
 ): Promise<Result<VerifiedToken, VerifyReason>> {
   const signed = await verifySigned(token, ID_TOKEN_TYPES, context, now)
   return signed.ok ? ok({ claims: signed.value.claims } as VerifiedToken) : signed
+}
+
+/**
+ * A token whose header does not say that it is an access token must at least not say that it is something else. Keycloak
+ * has `typ` among the claims, Cognito `token_use`.
+ */
+function saysAnotherPurpose(claims: Claims): boolean {
+  const { typ, token_use: use } = claims
+  if (CLAIMS_OF_OTHERS.some((name) => Object.hasOwn(claims, name))) return true
+  return (typ !== undefined && typ !== 'Bearer' && typ !== 'DPoP') || (use !== undefined && use !== 'access')
 }
 
 /** Form, algorithm, type, key, signature, issuer and times, in that order: nothing is read that was not checked. */

@@ -26,7 +26,10 @@ export async function withoutOwnHint(
   config: Config,
   keyring: Keyring,
 ): Promise<Result<HintlessRequest, HintReason>> {
-  const isForm = request.headers.get('content-type')?.startsWith('application/x-www-form-urlencoded')
+  const isForm = request.headers
+    .get('content-type')
+    ?.toLowerCase()
+    .startsWith('application/x-www-form-urlencoded')
   if (request.method !== 'POST' || !isForm) {
     const parameters = new URLSearchParams(target.search)
     const replaced = await replaceIdTokenHint(parameters, config, keyring)

@@ -3,7 +3,7 @@
  * Worker, and a KV namespace that can fail. What `wrangler dev` puts in front of a Worker hides when a client leaves,
  * and its KV never goes wrong.
  */
-import { execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
@@ -46,7 +46,7 @@ export interface TestKv {
   reads: number
 }
 
-async function startKv(running: Running): Promise<TestKv> {
+export async function startKv(running: Running): Promise<TestKv> {
   const now = new Date().toISOString()
   const published = (document: object) => JSON.stringify({ ...document, version: 1, published_at: now })
   const documents = new Map([['catalog:production', published(seedCatalog('production'))]])
@@ -64,6 +64,12 @@ async function startKv(running: Running): Promise<TestKv> {
   const kv: TestKv = { url: server.url, documents, fault: undefined, reads: 0 }
   return kv
 }
+
+/** What must not outlive this process, however it ends. */
+const children = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
 
 export interface GatewayOptions {
   readonly vars: Readonly<Record<string, string>>
@@ -94,14 +100,13 @@ export async function openGateway(
   const require = createRequire(createRequire(import.meta.url).resolve('miniflare'))
   const { default: workerd } = require('workerd') as { default: string }
   const child = spawn(workerd, ['serve', config, 'config'], { stdio: ['ignore', 'pipe', 'pipe'] })
-  const kill = () => child.kill('SIGKILL')
-  process.once('exit', kill)
+  children.add(child)
   const exited = new Promise<void>((ended) => child.once('exit', () => ended()))
   running.add({
     close: async () => {
-      kill()
+      child.kill('SIGKILL')
       await exited
-      process.off('exit', kill)
+      children.delete(child)
     },
   })
   const lines: string[] = []

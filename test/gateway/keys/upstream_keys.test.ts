@@ -110,6 +110,15 @@ describe('our own keys never count as upstream’s', () => {
   })
 })
 
+test.each([null, 5, {}, 'verify', ['sign']])(
+  'a key with key_ops %j does not spoil the others',
+  async (keyOps) => {
+    const set = await inHand(setOf(null, 7, { ...rsa.jwk, key_ops: keyOps }, ec.jwk))
+    expect(set.find(ec.jwk.kid, 'ES256')).toBeDefined()
+    expect(set.find(rsa.jwk.kid, 'RS256')).toBeUndefined()
+  },
+)
+
 test('only public halves are published again, and only what a key is', async () => {
   const set = await inHand(setOf({ ...ec.jwk, d: 'CANARY', x5c: ['CANARY'], other: 'CANARY' }))
   const { kty, crv, x, y, kid, alg, use } = ec.jwk

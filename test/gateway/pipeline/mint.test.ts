@@ -114,6 +114,10 @@ describe('exp is the earliest of upstream’s, the maximum, and the end of what 
     expect(minted.claims.exp).toBe(minted.exp)
   })
 
+  test('in whole seconds, rounded down, so that expires_in is a whole number', async () => {
+    expect((await mintOf({ exp: SECONDS + 120.9 })).exp).toBe(SECONDS + 120)
+  })
+
   test('for any three', async () => {
     const seconds = fc.integer({ min: 1, max: 90_000 })
     await fc.assert(
@@ -161,6 +165,16 @@ describe('an ID token is minted again where it would no longer be true', () => {
     const digest = await crypto.subtle.digest(hash, new TextEncoder().encode('new.access.token'))
     const left = base64url.encode(new Uint8Array(digest).subarray(0, digest.byteLength / 2))
     expect(decodeJwt(jwt)).toEqual({ ...ID, iss: UPSTREAM, exp: SECONDS + 3600, at_hash: left })
+  })
+
+  test('what upstream says of flags in it is not repeated under our signature', async () => {
+    const jwt = (await mintId({
+      ...ID,
+      feature_flags: ['sso'],
+      feature_flags_meta: { src: 'fresh' },
+    })) as string
+    expect(decodeJwt(jwt)).not.toHaveProperty('feature_flags')
+    expect(decodeJwt(jwt)).not.toHaveProperty('feature_flags_meta')
   })
 
   test('an at_hash is never added', async () => {

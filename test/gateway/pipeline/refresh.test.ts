@@ -163,18 +163,27 @@ describe('a request that cannot be right is refused before upstream hears of it'
     expect(setup.upstream.count('/token')).toBe(0)
   })
 
-  test('but OPTIONS is upstream’s to answer', async () => {
+  test('but a preflight is upstream’s to answer', async () => {
     const cors = { 'access-control-allow-origin': 'https://app.test' }
     setup.upstream.onOther = () => new Response(null, { status: 204, headers: cors })
     const response = await setup.request('/token', {
       method: 'OPTIONS',
-      headers: { origin: 'https://app.test' },
+      headers: { origin: 'https://app.test', 'access-control-request-method': 'POST' },
     })
     expect([response.status, response.headers.get('access-control-allow-origin')]).toEqual([
       204,
       'https://app.test',
     ])
     expect(setup.upstream.seen('/token').method).toBe('OPTIONS')
+  })
+
+  test.each([
+    ['no browser asks', { 'access-control-request-method': 'POST' }],
+    ['it is no preflight', { origin: 'https://app.test' }],
+  ])('and OPTIONS is 405 where %s', async (_, headers) => {
+    const response = await setup.request('/token', { method: 'OPTIONS', headers: new Headers(headers) })
+    expect(response.status).toBe(405)
+    expect(setup.upstream.count('/token')).toBe(0)
   })
 })
 

@@ -41,8 +41,6 @@ describe('a success without an access token passes unchanged', () => {
   test.each([
     ['other JSON', '{"pending": true, "n": 1.0}'],
     ['an access token that is no string', '{"access_token": 7}'],
-    ['a list', '[{"access_token":"x"}]'],
-    ['no JSON', 'ok'],
     ['nothing', ''],
   ])('%s', async (_, body) => {
     setup.upstream.onToken = () =>
@@ -57,6 +55,44 @@ describe('a success without an access token passes unchanged', () => {
     setup.upstream.onToken = () => new Response(null, { status: 204 })
     expect((await setup.refresh()).status).toBe(204)
   })
+})
+
+describe('a success that cannot be read may hold an access token, and is withheld', () => {
+  test.each([
+    ['a list', '[{"access_token":"x"}]'],
+    ['a form', 'access_token=x&token_type=bearer'],
+    ['JSONP', 'cb({"access_token":"x"})'],
+    ['another character set', '{\0"\0a\0'],
+  ])('%s', async (_, body) => {
+    setup.upstream.onToken = () => new Response(body)
+    expect(await setup.refresh()).toMatchObject({ status: 503 })
+    expect(log.last).toMatchObject({ reason: 'upstream_answer_unreadable' })
+  })
+
+  test('upstream is asked for JSON, whatever the client prefers', async () => {
+    await setup.refresh({
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        accept: 'application/x-www-form-urlencoded',
+        'accept-charset': 'utf-16',
+        'accept-encoding': 'gzip, deflate, br, zstd',
+      },
+    })
+    const { headers } = setup.upstream.requests.at(-1) ?? { headers: new Headers() }
+    expect(headers.get('accept')).toBe('application/json')
+    expect(headers.get('accept-encoding')).toBe('gzip')
+    expect(headers.has('accept-charset')).toBe(false)
+  })
+})
+
+test('what a token exchange says is no access token is not minted', async () => {
+  const type = 'urn:ietf:params:oauth:token-type:id_token'
+  setup.upstream.onToken = () =>
+    setup.upstream.tokens(undefined, { issued_token_type: type, token_type: 'N_A' })
+  const answer = (await (await setup.refresh()).json()) as { access_token: string }
+  expect(answer.access_token).toContain('.')
+  await expect(setup.verified(answer.access_token)).rejects.toThrow()
+  expect(setup.kv.reads).toEqual([])
 })
 
 test('a byte order mark hides no access token', async () => {

@@ -115,10 +115,20 @@ describe('a token of another form or kind is withheld', () => {
     await expectWithheld(await make(), reason)
   })
 
+  test.each([
+    ['an ID token of Keycloak', { typ: 'ID' }],
+    ['a refresh token of Keycloak', { typ: 'Refresh' }],
+    ['an ID token of Cognito', { token_use: 'id' }],
+    ['a logout token', { events: { 'http://schemas.openid.net/event/backchannel-logout': {} } }],
+  ])('%s, which says so among its claims', async (_, says) => {
+    const claims = { ...setup.upstream.claims(), ...says }
+    await expectWithheld(await setup.upstream.sign(claims, { typ: 'JWT' }), 'not_an_access_token')
+  })
+
   test('an ID token in place of an access token', async () => {
     const claims = { ...setup.upstream.claims(), nonce: 'n1', at_hash: 'x' }
     for (const typ of ['JWT', undefined]) {
-      await expectWithheld(await setup.upstream.sign(claims, { typ }), 'id_token_as_access_token')
+      await expectWithheld(await setup.upstream.sign(claims, { typ }), 'not_an_access_token')
     }
   })
 })

@@ -78,6 +78,13 @@ describe('upstream’s discovery document becomes the gateway’s', () => {
     }
   })
 
+  test.each([`${METADATA}/`, `/${METADATA}`, METADATA.toUpperCase(), '/.well-known%2Fopenid-configuration'])(
+    'nobody is led past the gateway by another spelling: %s',
+    async (path) => {
+      expect(await metadataOf(await setUp(), path)).toMatchObject({ token_endpoint: `${GATEWAY}/token` })
+    },
+  )
+
   test('it names the algorithms of now and of after the next promotion, not those of retired keys', async () => {
     const [next, retired] = [await makeSigningKey('EdDSA'), await gatewayKey('RS256')]
     const { kty, n, e, alg, kid } = retired

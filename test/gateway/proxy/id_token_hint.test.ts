@@ -1,3 +1,4 @@
+import { importJWK } from 'jose'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FORM, type Setup, setUp } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
@@ -81,6 +82,14 @@ describe('what is not ours passes unchanged', () => {
       await setup.request(`/logout${search}`)
       expect(upstream.seen('/logout').url.search).toBe(search)
     }
+  })
+
+  test('one that our key signed for another issuer, as before a change of TOKEN_ISSUER', async () => {
+    const key = (await importJWK(setup.signingKey, 'ES256')) as CryptoKey
+    const signer = { key, alg: 'ES256', jwk: setup.signingKey }
+    const other = await setup.upstream.sign({ iss: 'https://old.test', aud: 'app' }, { typ: 'JWT' }, signer)
+    await query('/logout', { id_token_hint: other })
+    expect(sent('/logout')).toEqual({ id_token_hint: other })
   })
 
   test('a request without one, byte for byte', async () => {

@@ -1,0 +1,132 @@
+/**
+ * `oidc-client-ts` in a real browser, in the demo app as `npm start` runs it: a person logs in, somebody changes what
+ * the organization is entitled to, and the next refresh opens the route that was closed. Skipped without a Chromium.
+ */
+import { execFile } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import type { BrowserContext, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startApp } from '../../dev/app/server.ts'
+import { Running } from '../../dev/cli.ts'
+import { API_AUDIENCE, startIdp } from '../../dev/idp.ts'
+import { PROJECT } from '../../dev/wrangler.ts'
+import { chromiumPath, launchChromium } from './support/chromium.ts'
+import { ACME_FLAGS, freePort } from './support/stage.ts'
+import { type DevGateway, openDevGateway } from './support/wrangler_dev.ts'
+
+const running = new Running()
+const FLAG = 'advanced-analytics'
+/** The gateway keeps a document for at most 5 s; the rest is for a slow machine. */
+const CHANGE_TIMEOUT_MS = 20_000
+
+const skipped = chromiumPath ? '' : ' (skipped: there is no Chromium; CHROMIUM_PATH says where one is)'
+
+describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
+  let app: string
+  let gateway: DevGateway
+  let context: BrowserContext
+  let page: Page
+  const complaints: string[] = []
+
+  beforeAll(async () => {
+    const port = await freePort()
+    app = `http://localhost:${port}`
+    const idp = running.add(
+      await startIdp({ port: 0, redirectUris: [`${app}/callback`], postLogoutRedirectUris: [`${app}/`] }),
+    )
+    const [started, browser] = await Promise.all([
+      openDevGateway(running, { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer }),
+      launchChromium(),
+    ])
+    gateway = started
+    running.add(browser)
+    running.add(await startApp({ port, issuer: gateway.url, audience: API_AUDIENCE }))
+    context = await browser.newContext()
+    page = await context.newPage()
+    page.setDefaultTimeout(15_000)
+    page.on('pageerror', (error) => complaints.push(String(error)))
+    page.on('console', (message) => {
+      // A 403 of the gated route is in the console of every browser.
+      if (message.type() === 'error' && !message.text().includes('403')) complaints.push(message.text())
+    })
+  }, 60_000)
+  afterAll(() => running.close())
+
+  const button = (name: string) => page.getByRole('button', { name, exact: true })
+  const flags = () => page.locator('#flags li:not(.removed) span:first-child').allTextContents()
+
+  async function logIn(account: RegExp): Promise<void> {
+    await page.goto(app)
+    await button('Log in').click()
+    await page.getByRole('button', { name: account }).click()
+    await button('Log out').waitFor()
+  }
+
+  /** Presses the refresh button until the flags are these; on the way there they may only be what they were. */
+  async function refreshUntil(expected: readonly string[]): Promise<void> {
+    const before = await flags()
+    const deadline = Date.now() + CHANGE_TIMEOUT_MS
+    for (;;) {
+      const answered = page.waitForResponse(
+        (response) => response.url().endsWith('/token') && response.request().method() === 'POST',
+      )
+      await button('Refresh session').click()
+      expect((await answered).status()).toBe(200)
+      await page.locator('#status', { hasText: /^Refreshed/ }).waitFor()
+      const now = await flags()
+      if (JSON.stringify(now) === JSON.stringify(expected)) return
+      if (Date.now() > deadline) expect(now).toEqual(expected)
+      expect(now).toEqual(before)
+      await sleep(500)
+    }
+  }
+
+  const entitle = (...args: string[]) =>
+    promisify(execFile)(process.execPath, ['dev/entitle.ts', '--state', gateway.state, ...args], {
+      cwd: PROJECT,
+    })
+
+  async function loadReports(): Promise<number> {
+    const answered = page.waitForResponse(`${app}/api/reports`)
+    await button('Load reports').click()
+    return (await answered).status()
+  }
+
+  test('Grace logs in through the gateway and sees what Globex has', async () => {
+    await logIn(/Grace/)
+    expect(await page.locator('#person').textContent()).toBe('Grace Hopper')
+    expect(await flags()).toEqual(['csv-export', 'new-editor'])
+    expect(page.url()).toBe(`${app}/`)
+  })
+
+  test('a gated route is closed, opens with a grant and a refresh, and closes again', async () => {
+    expect(await loadReports()).toBe(403)
+    await entitle('grant', 'org_globex', FLAG, '--source', 'beta', '--for', '30d')
+    await refreshUntil([FLAG, 'csv-export', 'new-editor'])
+    expect(await loadReports()).toBe(200)
+
+    await entitle('revoke', 'org_globex', FLAG)
+    await refreshUntil(['csv-export', 'new-editor'])
+    expect(await loadReports()).toBe(403)
+  })
+
+  test('a reload continues the session', async () => {
+    await page.reload()
+    await button('Log out').waitFor()
+    expect(await flags()).toEqual(['csv-export', 'new-editor'])
+  })
+
+  test('logging out ends the session at the provider too', async () => {
+    await button('Log out').click()
+    await button('Log in').waitFor()
+    expect(page.url()).toBe(`${app}/`)
+    // Were the provider's session alive, it would not ask who is there.
+    await logIn(/Ada/)
+    expect(await flags()).toEqual(ACME_FLAGS)
+  })
+
+  test('the browser has nothing to complain of', () => {
+    expect(complaints).toEqual([])
+  })
+})
