@@ -15,6 +15,8 @@ import { runWorker, STATE, type Vars, type WorkerProcess } from './wrangler.ts'
 export const GATEWAY_PORT = 8787
 
 const START_TIMEOUT_MS = 60_000
+/** wrangler accepts requests before its Worker runs, and may leave one of them without an answer. */
+const ANSWER_TIMEOUT_MS = 5_000
 const POLL_MS = 100
 
 export interface GatewayOptions extends Secrets {
@@ -68,7 +70,8 @@ async function healthy(url: string, worker: WorkerProcess): Promise<void> {
   const deadline = Date.now() + START_TIMEOUT_MS
   while (Date.now() < deadline) {
     if (!worker.running()) throw new UsageError(`The gateway stopped while starting:\n${worker.output()}`)
-    const response = await fetch(`${url}/healthz`).catch(() => null)
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS)
+    const response = await fetch(`${url}/healthz`, { signal }).catch(() => null)
     if (response?.status === 200) return
     if (response?.headers.get('content-type')?.includes('json')) {
       const problems = JSON.stringify(await response.json(), null, 2)
