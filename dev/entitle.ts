@@ -1,24 +1,17 @@
 /**
- * `npm run entitle`: changes the local documents, so that the next refresh through the gateway shows it.
+ * `npm run entitle`: changes what organizations have, through the control plane, so that the next refresh through the
+ * gateway shows it.
  *
- * It stands in for the control plane on a laptop: no approval and no history, only the documents. What it prints before
- * and after comes from the same evaluation that the gateway runs.
+ * A client of the API like any other: what it prints as gained and lost is the effective diff that the audit log keeps.
+ * Where no control plane runs on the state folder, one is started for the one command.
  */
-import { resolve } from 'node:path'
 import { Argument, Command, Option } from 'commander'
-import {
-  type Catalog,
-  ENVIRONMENT_NAME,
-  type Grant,
-  type OrgDocument,
-  type UserDocument,
-} from '../src/core/documents.ts'
-import { evaluate, type Subject } from '../src/core/evaluate.ts'
-import { main, paint, UsageError } from './cli.ts'
-import { difference, newOrg, newUser, withGrant, withoutGrants, withRule } from './entitle/changes.ts'
+import { ENVIRONMENT_NAME, type Grant } from '../src/core/documents.ts'
+import { main, paint, Running, UsageError } from './cli.ts'
+import { CONTROL_PORT } from './control.ts'
+import { type ControlClient, ControlError, reachControl, type Written } from './control_client.ts'
+import { list, printEffect, showAll, showOne } from './entitle/print.ts'
 import { nearNames, parseDuration, parsePercentage } from './entitle/words.ts'
-import { type LocalDocuments, openDocuments } from './local_kv.ts'
-import { seedMissing } from './seed.ts'
 import { STATE } from './wrangler.ts'
 
 const HELP = `
@@ -27,7 +20,7 @@ Examples:
   npm run entitle -- show org_acme                               every flag, on or off, and why
   npm run entitle -- grant org_globex advanced-analytics --source beta --for 30d
   npm run entitle -- deny org_acme sso
-  npm run entitle -- revoke org_globex advanced-analytics        removes the grant or the denial
+  npm run entitle -- revoke org_globex advanced-analytics        ends the grant or the denial
   npm run entitle -- grant user_ada new-editor --user            one person instead of the organization
   npm run entitle -- rule new-editor some --percentage 50        half of all organizations
   npm run entitle -- rule advanced-analytics --kill              off for everybody, at once`
@@ -35,9 +28,19 @@ Examples:
 const NEXT =
   'The next refresh shows it, at most 5 s from now: so long may the gateway keep a document in memory.'
 
+/** Every grant by hand ends; this long unless told. */
+const GRANT_MS = 30 * 86_400_000
+
 interface Common {
   environment: string
   state: string
+  control: string
+}
+
+interface Session {
+  readonly client: ControlClient
+  readonly environment: string
+  readonly reason: string
 }
 
 interface GrantOptions {
@@ -52,127 +55,140 @@ interface RuleOptions {
   revive?: boolean
 }
 
-async function withDocuments(
-  common: Common,
-  work: (documents: LocalDocuments, catalog: Catalog) => Promise<void>,
-) {
-  if (!ENVIRONMENT_NAME.test(common.environment)) {
-    throw new UsageError(`"${common.environment}" is not the name of an environment, such as production.`)
+async function withControl(common: Common, words: string, work: (session: Session) => Promise<void>) {
+  const { environment } = common
+  if (!ENVIRONMENT_NAME.test(environment)) {
+    throw new UsageError(`"${environment}" is not the name of an environment, such as production.`)
   }
-  const documents = await openDocuments(common.environment, resolve(common.state))
+  const running = new Running()
   try {
-    const seeded = await seedMissing(documents)
-    if (seeded.length > 0) console.log(`Seeded ${common.environment}: ${seeded.join(', ')}.`)
-    const catalog = await documents.catalog()
-    if (catalog === null) throw new Error('the catalog that was just seeded is missing')
-    await work(documents, catalog)
+    const client = await reachControl(running, common)
+    await work({ client, environment, reason: `npm run entitle -- ${words}` })
   } finally {
-    await documents.close()
+    await running.close()
   }
 }
 
-async function showAll(documents: LocalDocuments, catalog: Catalog): Promise<void> {
-  const width = Math.max(...Object.keys(catalog.flags).map((flag) => flag.length))
-  console.log(`\n${paint('bold', `Flags in ${catalog.environment}`)}`)
-  for (const [flag, rule] of Object.entries(catalog.flags).sort(([a], [b]) => a.localeCompare(b))) {
-    const rollout = rule.percentage === undefined ? '' : `, ${rule.percentage} % rollout`
-    console.log(`  ${flag.padEnd(width)}  ${rule.access}${rollout}${rule.killed ? ', killed' : ''}`)
-  }
-  console.log(`\n${paint('bold', 'Organizations')}`)
-  for (const id of await documents.organizations()) {
-    const org = await documents.org(id)
-    const plans = org?.contracts.map((contract) => contract.plan).join(', ')
-    console.log(`  ${id} (${plans || 'no plan'}): ${list(flagsOf(catalog, { orgId: id, org }))}`)
-  }
-  console.log('')
+interface Subject {
+  readonly kind: 'org' | 'user'
+  readonly id: string
 }
 
-async function showOne(documents: LocalDocuments, catalog: Catalog, id: string): Promise<void> {
-  const org = await documents.org(id)
-  if (org === null) console.log(`\n${id} has no document: only rules decide.`)
-  const { decisions } = evaluate(catalog, { orgId: id, org }, Date.now())
-  const width = Math.max(...decisions.map(({ flag }) => flag.length))
-  console.log(`\n${paint('bold', id)}`)
-  for (const { flag, on, reason } of decisions) {
-    console.log(
-      `  ${on ? paint('green', 'on ') : paint('dim', 'off')}  ${flag.padEnd(width)}  ${paint('dim', reason)}`,
-    )
-  }
-  console.log('')
-}
+const subjectOf = (id: string, user: boolean | undefined): Subject => ({ kind: user ? 'user' : 'org', id })
 
-/** Changes the one subject's document and prints its flags before and after. */
-async function changeSubject(
-  documents: LocalDocuments,
-  catalog: Catalog,
-  id: string,
-  user: boolean | undefined,
-  change: <D extends OrgDocument | UserDocument>(document: D) => D,
+async function grant(
+  session: Session,
+  subject: Subject,
+  flag: string,
+  members: Pick<Grant, 'effect' | 'source'> & { ttlMs: number | undefined },
 ): Promise<void> {
-  const states: Subject[] = []
-  if (user) {
-    const before = (await documents.user(id)) ?? newUser(id)
-    const after = change(before)
-    await documents.saveUser(after)
-    states.push({ userId: id, user: before }, { userId: id, user: after })
-  } else {
-    const before = (await documents.org(id)) ?? newOrg(id)
-    const after = change(before)
-    await documents.saveOrg(after)
-    states.push({ orgId: id, org: before }, { orgId: id, org: after })
+  const { client, environment, reason } = session
+  await requireFlag(session, flag)
+  await change(session, subject, async () => {
+    // At a keyboard the last word is the one that was meant.
+    await revokeAll(session, subject, flag)
+    const { ttlMs = GRANT_MS, ...rest } = members
+    const to = new Date(Date.now() + ttlMs).toISOString()
+    const body = { environment, subject, flag, ...rest, to, reason }
+    try {
+      return await client.write('POST', '/grants', body)
+    } catch (error) {
+      if (!(error instanceof ControlError && error.code === 'org_unknown')) throw error
+      await client.write('POST', '/orgs', { id: subject.id, name: subject.id, reason })
+      return client.write('POST', '/grants', body)
+    }
+  })
+}
+
+async function revoke(session: Session, subject: Subject, flag: string): Promise<void> {
+  await requireFlag(session, flag)
+  await change(session, subject, () => revokeAll(session, subject, flag))
+}
+
+async function revokeAll(session: Session, subject: Subject, flag: string): Promise<Written | undefined> {
+  const { client, environment, reason } = session
+  const query = new URLSearchParams({ environment, flag, [subject.kind]: subject.id, active: 'true' })
+  const { data } = await client.get<{ data: { id: string }[] }>(`/grants?${query}`)
+  let last: Written | undefined
+  for (const { id } of data) last = await client.write('POST', `/grants/${id}/revoke`, { reason })
+  return last
+}
+
+/** Makes a change to one subject, and prints what it has before and after. */
+async function change(
+  { client, environment }: Session,
+  subject: Subject,
+  make: () => Promise<Written | undefined>,
+): Promise<void> {
+  const has = async (): Promise<string[] | undefined> => {
+    if (subject.kind === 'user') return undefined
+    const path = `/orgs/${encodeURIComponent(subject.id)}/entitlements?environment=${environment}`
+    const { flags } = await client
+      .get<{ flags: { flag: string; on: boolean }[] }>(path)
+      .catch(() => ({ flags: [] }))
+    return flags.filter(({ on }) => on).map(({ flag }) => flag)
   }
-  const [before = [], after = []] = states.map((state) => flagsOf(catalog, state))
-  printChange(id, before, after)
+  const before = await has()
+  const written = await make()
+  const after = await has()
+  console.log(`\n${paint('bold', subject.id)}`)
+  if (before && after) {
+    console.log(`  before  ${list(before)}`)
+    console.log(`  after   ${list(after)}`)
+  }
+  printEffect(subject.id, before, after, written)
+  if (written?.data.to) console.log(`  until   ${written.data.to}`)
+  await client.settled(environment)
   console.log(`\n${NEXT}`)
 }
 
 async function changeRule(
-  documents: LocalDocuments,
-  catalog: Catalog,
+  session: Session,
   flag: string,
   access: 'none' | 'some' | 'all' | undefined,
   { percentage, kill, revive }: RuleOptions,
 ): Promise<void> {
-  requireFlag(catalog, flag)
-  const changed = withRule(catalog, flag, {
-    ...(access && { access }),
-    ...(percentage !== undefined && { percentage }),
-    ...((kill || revive) && { killed: Boolean(kill) }),
-  })
-  await documents.saveCatalog(changed)
-  for (const id of await documents.organizations()) {
-    const org = await documents.org(id)
-    printChange(id, flagsOf(catalog, { orgId: id, org }), flagsOf(changed, { orgId: id, org }))
+  await requireFlag(session, flag)
+  const { client, environment, reason } = session
+  const path = `/flags/${flag}/rules/${environment}`
+  const written: Written[] = []
+  if (access !== undefined || percentage !== undefined) {
+    type Rule = { access: string; percentage: number | null; revision: number }
+    const rule = await client.get<Rule>(path)
+    const body = { access: access ?? rule.access, percentage: percentage ?? rule.percentage, reason }
+    written.push(await client.write('PUT', path, body, rule.revision))
   }
+  if (kill || revive) {
+    written.push(await client.write('POST', `${path}/${kill ? 'kill' : 'revive'}`, { reason }))
+  }
+  for (const { effect } of written) {
+    for (const { gained, lost } of effect.changes) {
+      for (const id of gained.organizations.ids) console.log(`  ${id}  ${paint('green', `+${flag}`)}`)
+      for (const id of lost.organizations.ids) console.log(`  ${id}  ${paint('red', `-${flag}`)}`)
+      const [more, less] = [gained.organizations.count, lost.organizations.count]
+      console.log(`\n${more} organizations gain ${flag}, ${less} lose it.`)
+    }
+    if (effect.changes.length === 0) console.log(`\nNobody gains or loses ${flag} by it.`)
+  }
+  await client.settled(environment)
   console.log(`\n${NEXT}`)
 }
 
-function requireFlag(catalog: Catalog, flag: string): void {
-  if (Object.hasOwn(catalog.flags, flag)) return
-  const known = Object.keys(catalog.flags).sort()
+async function requireFlag({ client, environment }: Session, flag: string): Promise<void> {
+  const { data } = await client.get<{ data: { key: string; state: string }[] }>('/flags?limit=200')
+  const known = data.filter(({ state }) => state !== 'retired').map(({ key }) => key)
+  if (known.includes(flag)) return
   const near = nearNames(flag, known)
   const hint = near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${known.join(', ')}.`
-  throw new UsageError(`There is no flag "${flag}" in ${catalog.environment}. ${hint}`)
-}
-
-const flagsOf = (catalog: Catalog, subject: Subject): readonly string[] =>
-  evaluate(catalog, subject, Date.now()).flags
-
-const list = (flags: readonly string[]): string => flags.join(', ') || 'nothing'
-
-function printChange(id: string, before: readonly string[], after: readonly string[]): void {
-  const changes = difference(before, after).map((word) => paint(word.startsWith('+') ? 'green' : 'red', word))
-  console.log(`\n${paint('bold', id)}`)
-  console.log(`  before  ${list(before)}`)
-  console.log(`  after   ${list(after)}`)
-  console.log(`          ${changes.join(' ') || paint('dim', 'no change')}`)
+  throw new UsageError(`There is no flag "${flag}" in ${environment}. ${hint}`)
 }
 
 function program(): Command {
   const command = new Command('npm run entitle --')
-    .description('Changes what organizations are entitled to, in the local documents.')
+    .description('Changes what organizations are entitled to, through the control plane.')
     .addHelpText('after', HELP)
     .option('--environment <name>', 'whose documents', 'production')
+    .option('--control <url>', 'the control plane, if it runs', `http://localhost:${CONTROL_PORT}`)
     .addOption(
       new Option('--state <folder>', 'the folder of wrangler dev --persist-to').default(
         STATE,
@@ -180,17 +196,23 @@ function program(): Command {
       ),
     )
 
-  const run = (work: (documents: LocalDocuments, catalog: Catalog) => Promise<void>) =>
-    main(() => withDocuments(command.opts<Common>(), work))
+  const run = (words: string, work: (session: Session) => Promise<void>) =>
+    main(() => withControl(command.opts<Common>(), words, work))
 
   command
     .command('show')
     .description('prints what an organization has and why, or all of them')
     .argument('[org]')
-    .action((id?: string) => run((...local) => (id ? showOne(...local, id) : showAll(...local))))
+    .action((id?: string) =>
+      run('show', ({ client, environment }) =>
+        id ? showOne(client, environment, id) : showAll(client, environment),
+      ),
+    )
 
   const duration = () =>
-    new Option('--for <duration>', 'how long it holds, such as 30d or 12h').argParser(parseDuration)
+    new Option('--for <duration>', 'how long it holds, such as 12h or 90d (default: 30d)').argParser(
+      parseDuration,
+    )
   const forUser = () => new Option('--user', 'the subject is a user, not an organization')
 
   for (const [name, effect] of [
@@ -214,27 +236,20 @@ function program(): Command {
       .addOption(duration())
       .addOption(forUser())
       .action((id: string, flag: string, { source = 'override', for: ttlMs, user }: GrantOptions) =>
-        run(async (documents, catalog) => {
-          requireFlag(catalog, flag)
-          const now = Date.now()
-          await changeSubject(documents, catalog, id, user, (document) =>
-            withGrant(document, { flag, effect, source }, now, ttlMs),
-          )
-        }),
+        run(`${name} ${id} ${flag}`, (session) =>
+          grant(session, subjectOf(id, user), flag, { effect, source, ttlMs }),
+        ),
       )
   }
 
   command
     .command('revoke')
-    .description('removes the grant or denial, so that contract and rule decide again')
+    .description('ends the grant or denial, so that contract and rule decide again')
     .argument('<org>')
     .argument('<flag>')
     .addOption(forUser())
     .action((id: string, flag: string, { user }: GrantOptions) =>
-      run(async (documents, catalog) => {
-        requireFlag(catalog, flag)
-        await changeSubject(documents, catalog, id, user, (document) => withoutGrants(document, flag))
-      }),
+      run(`revoke ${id} ${flag}`, (session) => revoke(session, subjectOf(id, user), flag)),
     )
 
   command
@@ -245,14 +260,15 @@ function program(): Command {
     .option('--percentage <n>', 'how many of the others have it', parsePercentage)
     .addOption(new Option('--kill', 'off for everybody, whatever else says').conflicts('revive'))
     .option('--revive', 'no longer killed')
-    .action((flag: string, access: 'none' | 'some' | 'all' | undefined, options: RuleOptions) =>
-      run((documents, catalog) => {
+    .action(async (flag: string, access: 'none' | 'some' | 'all' | undefined, options: RuleOptions) => {
+      await main(async () => {
         if (!access && Object.keys(options).length === 0) {
           throw new UsageError('Say what changes: none, some or all, --percentage N, --kill or --revive.')
         }
-        return changeRule(documents, catalog, flag, access, options)
-      }),
-    )
+      })
+      if (process.exitCode) return
+      await run(`rule ${flag}`, (session) => changeRule(session, flag, access, options))
+    })
 
   return command
 }

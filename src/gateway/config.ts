@@ -124,7 +124,9 @@ const varsSchema = z.object({
   TOKEN_MAX_SECONDS: integer(300, 30, 86_400),
   STALE_MAX_SECONDS: integer(3600, 0, 604_800),
   ORG_CLAIM: z.string().min(1, 'must not be empty').default('org_id'),
-  SIGNING_KEYS: z.string('is required: a private JWK Set as JSON, made by `npm run keys -- generate` in Remint’s repository'),
+  SIGNING_KEYS: z.string(
+    'is required: a private JWK Set as JSON, made by `npm run keys -- generate` in Remint’s repository',
+  ),
 })
 
 /** Reads and checks the environment; `SIGNING_KEYS` is only looked for here and parsed by the keyring. */

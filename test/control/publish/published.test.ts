@@ -9,6 +9,7 @@ beforeEach(async () => {
   control = await setUp()
 })
 
+/** What was written: every write of the publisher is noted with its version. */
 const writes = async () =>
   (await bindings.DB.prepare('SELECT key, published_version FROM documents ORDER BY key').all()).results
 
@@ -28,12 +29,17 @@ test('a change is in KV within 2 s of its commit', async () => {
   expect(p95).toBeLessThan(2_000)
 })
 
-test('a rule change writes the catalog of its environment and nothing else', async () => {
+test('a rule change over 100,000 organizations is one KV write', async () => {
   await control.liveFlag('reports')
   for (const id of ['org_a', 'org_b']) await control.organization(id)
+  await bindings.DB.prepare(
+    `INSERT INTO organizations WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99998)
+     SELECT 'org_' || i, 'x', 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z', 1 FROM n`,
+  ).run()
   await control.published()
   const before = await writes()
-  const { seq } = await control.must('PUT', '/flags/reports/rules/production', { access: 'all' }, 1)
+  const { seq, effect } = await control.must('PUT', '/flags/reports/rules/production', { access: 'all' }, 1)
+  expect(effect.changes[0].gained.organizations.count).toBe(100_000)
   await control.published()
   const changed = (await writes()).filter((row) => !before.some((old) => same(old, row)))
   expect(changed).toEqual([{ key: 'catalog:production', published_version: seq }])
