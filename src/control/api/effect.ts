@@ -18,5 +18,6 @@ export const effectSchema = z
     digest: z
       .string()
       .openapi({ description: 'SHA-256 over the whole diff, whose ids are only listed up to 50.' }),
+    base: z.int().nullable().openapi({ description: 'The audit row on whose state it was computed.' }),
   })
   .openapi('Effect', { description: 'Who gains and who loses what, from evaluation before and after.' })

@@ -94,6 +94,18 @@ const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_eac
 
 type Loose<T, K extends keyof T> = Omit<T, K> & Record<K, string>
 
+type C = ContractColumns
+type ContractValues = [
+  C['id'],
+  C['org'],
+  C['plan'],
+  C['status'],
+  C['from'],
+  C['to'],
+  C['grace_until'],
+  string,
+]
+
 async function loadWorld(db: Database, scope: Scope, environments: readonly string[]): Promise<World> {
   const flags = list(scope.flags)
   const org = scope.only === null ? sql`` : sql` AND org IN ${list(scope.only.organizations)}`
@@ -110,7 +122,8 @@ async function loadWorld(db: Database, scope: Scope, environments: readonly stri
           WHERE flag IN ${flags} AND environment IN ${list(environments)}`,
     ),
     db.all<Loose<Pick<PlanRow, 'key' | 'flags'>, 'flags'>>(sql`SELECT key, flags FROM plans`),
-    db.all<Loose<ContractColumns, 'add'>>(
+    // As arrays: there may be as many of these as organizations.
+    db.values<ContractValues>(
       sql`SELECT id, org, plan, status, "from", "to", grace_until, "add" FROM contracts
           WHERE (plan = ${scope.plan} OR plan IN (
               SELECT p.key FROM plans p, json_each(p.flags) j WHERE j.value IN ${flags})
@@ -130,9 +143,9 @@ async function loadWorld(db: Database, scope: Scope, environments: readonly stri
       key,
       flags: (JSON.parse(held) as string[]).filter((flag) => inQuestion.has(flag)),
     })),
-    contracts: contractRows.map((contract) => ({
-      ...contract,
-      add: contract.add === '[]' ? NO_FLAGS : (JSON.parse(contract.add) as string[]),
+    contracts: contractRows.map(([id, org, plan, status, from, to, grace_until, add]) => ({
+      ...{ id, org, plan, status, from, to, grace_until },
+      add: add === '[]' ? NO_FLAGS : (JSON.parse(add) as string[]),
     })),
     grants: grantRows,
   }

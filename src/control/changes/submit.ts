@@ -4,9 +4,10 @@
  *
  * The head of the audit chain is read first and must still be the head when the batch commits, because the batch takes
  * the next `seq`. So whatever was read in between is still true at the commit, without a lock; who comes second decides
- * anew on what the first has left.
+ * anew on what the first has left. Only the effective diff, which can take a second for a rule, is kept where nothing but
+ * other single organizations or users changed meanwhile, so that a kill gets through any stream of contracts.
  */
-import { desc } from 'drizzle-orm'
+import { desc, gt } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type Database, isTaken } from '../db/client.ts'
 import { audit } from '../db/schema.ts'
@@ -53,9 +54,11 @@ export async function submit<E extends Edit>(
 ): Promise<Result<Submitted<E>, Refusal>> {
   const { clock } = submission
   const giveUpAt = clock() + GIVE_UP_AFTER_MS
+  let evaluated: Evaluated | undefined
   for (;;) {
-    const attempt = await tryOnce(submission)
-    if (attempt !== 'lost') return attempt
+    const attempt = await tryOnce(submission, evaluated)
+    if (!('lost' in attempt)) return attempt
+    evaluated = attempt.lost
     if (clock() >= giveUpAt) return err('busy')
     await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS))
   }
@@ -63,7 +66,8 @@ export async function submit<E extends Edit>(
 
 async function tryOnce<E extends Edit>(
   submission: Submission<E>,
-): Promise<Result<Submitted<E>, Refusal> | 'lost'> {
+  evaluated: Evaluated | undefined,
+): Promise<Result<Submitted<E>, Refusal> | { lost: Evaluated | undefined }> {
   const { db, environments, actor, command, ifMatch, dryRun, idempotency } = submission
   if (idempotency) {
     const replay = await findReplay(db, idempotency)
@@ -82,20 +86,51 @@ async function tryOnce<E extends Edit>(
   }
   if (isUnchanged(edit)) return ok({ outcome: { edit, effect: NO_EFFECT, seq: null } })
 
-  const slice = await loadSlice(db, edit, environments, now)
-  const effect = slice ? await summarize(effectOf(slice.before, slice.after, slice.question)) : NO_EFFECT
+  const kept = evaluated && (await stillHolds(db, evaluated, edit)) ? evaluated.effect : undefined
+  const effect = kept ?? (await evaluateEdit(submission, edit, head, now))
   if (dryRun) return ok({ outcome: { edit, effect, seq: null } })
 
   const entry = await entryOf(submission, edit, effect, head, now)
   const outcome = { edit, effect, seq: entry.seq }
-  const kept = idempotency && { ...idempotency, ...submission.answer(outcome) }
+  const replay = idempotency && { ...idempotency, ...submission.answer(outcome) }
   try {
-    await db.batch(commitStatements(db, edit, entry, environments, kept))
+    await db.batch(commitStatements(db, edit, entry, environments, replay))
   } catch (error) {
-    if (isTaken(error, 'audit.seq') || isTaken(error, 'idempotency.actor')) return 'lost'
+    if (isTaken(error, 'audit.seq') || isTaken(error, 'idempotency.actor')) return { lost: { edit, effect } }
     throw error
   }
   return ok({ outcome })
+}
+
+/** An effective diff that was computed for a batch that came second. */
+interface Evaluated {
+  readonly edit: Edit
+  readonly effect: EffectSummary
+}
+
+async function evaluateEdit<E extends Edit>(
+  { db, environments }: Submission<E>,
+  edit: E,
+  head: Head,
+  now: number,
+): Promise<EffectSummary> {
+  const slice = await loadSlice(db, edit, environments, now)
+  return slice ? summarize(effectOf(slice.before, slice.after, slice.question), head.seq) : NO_EFFECT
+}
+
+/** Whether the edit is still the same, and all rows since are about other single organizations or users. */
+async function stillHolds(db: Database, { edit, effect }: Evaluated, now: Edit): Promise<boolean> {
+  if (effect.base === null || !sameContent(edit.before, now.before) || !sameContent(edit.after, now.after)) {
+    return false
+  }
+  const { org, user } = filingOf(now)
+  const since = await db
+    .select({ org: audit.org, user: audit.user })
+    .from(audit)
+    .where(gt(audit.seq, effect.base))
+  return since.every(
+    (row) => (row.org !== null || row.user !== null) && (org ?? user) !== (row.org ?? row.user),
+  )
 }
 
 export async function readHead(db: Database): Promise<Head> {
@@ -139,6 +174,14 @@ async function entryOf<E extends Edit>(
 function isUnchanged({ table, before, after }: Edit): boolean {
   if (before === null) return false
   if (table === 'contracts' && before.revision !== after.revision) return false
-  const content = ({ updated_at: _, revision: __, ...rest }: Edit['after']) => canonical(rest)
-  return content(before) === content(after)
+  return sameContent(before, after)
+}
+
+function sameContent(one: Edit['before'], other: Edit['before']): boolean {
+  const content = (row: Edit['before']) => {
+    if (row === null) return null
+    const { updated_at: _, revision: __, ...rest } = row
+    return canonical(rest)
+  }
+  return content(one) === content(other)
 }

@@ -23,16 +23,23 @@ export interface EffectSummary {
   }[]
   /** SHA-256 over the canonical JSON of the whole diff, hex. */
   readonly digest: string
+  /**
+   * The audit row on whose state it was computed. Between that one and the row that keeps the diff there are only changes
+   * to other single organizations or users. `null` where nothing had to be computed.
+   */
+  readonly base: number | null
 }
 
-/** Of `[]`. */
+/** The digest is that of `[]`. */
 export const NO_EFFECT: EffectSummary = {
   changes: [],
+  base: null,
   digest: '4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945',
 }
 
-export async function summarize(effects: readonly FlagEffect[]): Promise<EffectSummary> {
+export async function summarize(effects: readonly FlagEffect[], base: number): Promise<EffectSummary> {
   return {
+    base,
     changes: effects.map(({ gained, lost, ...change }) => ({
       ...change,
       gained: named(gained),

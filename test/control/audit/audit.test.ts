@@ -86,6 +86,25 @@ describe('the chain', () => {
     expect(await verify()).toMatchObject({ intact: true, head: { seq: 16 } })
   })
 
+  test('a kill over many organizations gets through a stream of other changes', async () => {
+    await bindings.DB.prepare(
+      `INSERT INTO organizations WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+       SELECT 'o' || i, 'x', 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z', 1 FROM n`,
+    ).run()
+    await control.must('PUT', '/flags/reports/rules/production', { access: 'all' }, 1)
+    let killed: number | undefined
+    const kill = control.must('POST', '/flags/reports/rules/production/kill', {}).then(({ seq, effect }) => {
+      killed = seq
+      expect(effect.changes[0].lost.organizations.count).toBeGreaterThan(50_000)
+      expect(effect.base).toBeLessThan(seq)
+    })
+    for (let i = 0; killed === undefined && i < 300; i++) {
+      await control.must('POST', '/orgs', { id: `stream_${i}`, name: 'x' })
+    }
+    await kill
+    expect(await verify()).toMatchObject({ intact: true })
+  })
+
   test('lets exactly one of two writers of the same revision through', async () => {
     const put = (access: string) =>
       control.call('PUT', '/flags/reports/rules/production', { body: { access, reason: 'x' }, ifMatch: 1 })
