@@ -87,7 +87,7 @@ async function wranglerD1(persistTo: string, ...args: string[]): Promise<string>
 /** @throws UsageError when the port is taken, the configuration is wrong or the Worker does not start */
 export async function startControl(options: ControlOptions): Promise<LocalControl> {
   const { port, persistTo = STATE, vars = {}, config = CONFIG } = options
-  await requireFreePort(port, 'the control plane')
+  await requireFreePort(port, 'the control plane', 'npm start -- --control-port')
   await migrate(persistTo)
   const worker = await runWorker({
     config,

@@ -26,20 +26,6 @@ export class ControlError extends UsageError {
 
 export interface Written {
   readonly data: { readonly revision: number; readonly to?: string | null }
-  readonly effect: {
-    readonly changes: readonly {
-      readonly environment: string
-      readonly flag: string
-      readonly at: string | null
-      readonly gained: Side
-      readonly lost: Side
-    }[]
-  }
-}
-
-interface Side {
-  readonly organizations: { readonly count: number; readonly ids: readonly string[] }
-  readonly users: { readonly count: number; readonly ids: readonly string[] }
 }
 
 export class ControlClient {
@@ -106,11 +92,8 @@ export interface ReachOptions {
 export async function reachControl(running: Running, options: ReachOptions): Promise<ControlClient> {
   const state = resolve(options.state)
   const client = (await runningClient(options.control, state)) ?? (await startOwn(running, state))
-  const seeded = await seedControl(client)
-  if (seeded.length > 0) {
-    await client.settled('production')
-    console.log(`Seeded production: ${seeded.join(', ')}.`)
-  }
+  const seeded = await seedControl(client, state)
+  if (seeded.length > 0) console.log(`Seeded production: ${seeded.join(', ')}.`)
   return client
 }
 

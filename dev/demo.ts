@@ -15,7 +15,7 @@ import * as oidc from 'openid-client'
 import { main, paint, Running, signalled, UsageError } from './cli.ts'
 import { startControl } from './control.ts'
 import { ControlClient } from './control_client.ts'
-import { difference } from './entitle/print.ts'
+import { difference } from './entitle/changes.ts'
 import { startGateway } from './gateway.ts'
 import { API_AUDIENCE, startIdp } from './idp.ts'
 import { logIn } from './login.ts'
@@ -65,7 +65,6 @@ async function prepare(running: Running): Promise<Stage> {
   const { url, key } = running.add(await startControl({ port: controlPort, persistTo: state }))
   const control = new ControlClient(url, key)
   await seedControl(control)
-  await control.settled('production')
   const vars = { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer }
   const gateway = running.add(await startGateway({ port: gatewayPort, vars, persistTo: state }))
   return { gateway: gateway.url, control }

@@ -4,13 +4,18 @@
  *
  * It is ready when `/healthz` says so, which also means that its configuration is complete: a start that succeeds serves.
  */
+import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Command, InvalidArgumentError } from 'commander'
-import { main, Running, signalled, UsageError } from './cli.ts'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Config } from '../src/gateway/config.ts'
+import { main, paint, Running, signalled, UsageError } from './cli.ts'
+import { entitleCommand, parseCommandLine } from './commands.ts'
+import { upstreamProblem } from './gateway/upstream.ts'
+import { parseVars, problemOfName, resolveVars } from './gateway/vars.ts'
 import { requireFreePort } from './network.ts'
 import { seed } from './seed.ts'
-import { developerSecrets, type Secrets, secretsFile } from './signing_keys.ts'
-import { runWorker, STATE, type Vars, type WorkerProcess } from './wrangler.ts'
+import { developerSecrets, developerVars, type Secrets, secretsFile } from './signing_keys.ts'
+import { configuredVars, runWorker, STATE, type Vars, type WorkerProcess } from './wrangler.ts'
 
 export const GATEWAY_PORT = 8787
 
@@ -32,6 +37,8 @@ export interface Gateway {
   readonly url: string
   /** Settles when the gateway has stopped by itself, which it should not. */
   readonly exited: Promise<void>
+  /** What it last printed, for an error message. */
+  output(): string
   close(): Promise<void>
 }
 
@@ -42,7 +49,7 @@ export interface Gateway {
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { port, persistTo = STATE, vars = {} } = options
-  await requireFreePort(port, 'the gateway')
+  await requireFreePort(port, 'the gateway', 'npm run gateway -- --port')
   const secrets = await secretsFile(persistTo, port, options)
   const worker = await runWorker({
     config: 'wrangler.toml',
@@ -63,7 +70,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await close()
     throw error
   }
-  return { url, exited: worker.exited, close }
+  return { url, exited: worker.exited, output: worker.output, close }
 }
 
 async function healthy(url: string, worker: WorkerProcess): Promise<void> {
@@ -82,6 +89,9 @@ async function healthy(url: string, worker: WorkerProcess): Promise<void> {
   throw new UsageError(`The gateway did not start within ${START_TIMEOUT_MS / 1000} s:\n${worker.output()}`)
 }
 
+/** Whether the Worker has printed this, and not wrangler. */
+export const isLogLine = (line: string): boolean => line.startsWith('{') && line.endsWith('}')
+
 const HELP = `
 Examples:
   Any OpenID provider:
@@ -94,12 +104,6 @@ UPSTREAM_ISSUER is UPSTREAM_ORIGIN and ISSUER is http://localhost:PORT unless yo
 do not want to repeat, go to .dev.vars as NAME=value lines. Without SIGNING_KEYS there or in the environment, a key is
 made once and kept in .wrangler/state. "npm run entitle -- --help" changes what organizations are entitled to.`
 
-function collectVar(pair: string, vars: Record<string, string> = {}): Record<string, string> {
-  const colon = pair.indexOf(':')
-  if (colon < 1) throw new InvalidArgumentError('It is NAME:VALUE.')
-  return { ...vars, [pair.slice(0, colon)]: pair.slice(colon + 1) }
-}
-
 export function parsePort(text: string): number {
   const port = Number(text)
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
@@ -107,35 +111,73 @@ export function parsePort(text: string): number {
   return port
 }
 
-async function run({ port, var: vars = {} }: { port: number; var?: Record<string, string> }): Promise<void> {
+interface RunOptions {
+  port: number
+  var?: string[]
+  state: string
+  seed?: boolean
+  verbose?: boolean
+}
+
+async function run({ port, var: pairs = [], state, seed: wanted, verbose }: RunOptions): Promise<void> {
   const stop = signalled()
   const running = new Running()
-  const upstream = vars.UPSTREAM_ORIGIN
-  // The audience in wrangler.toml is the demo's, which another IdP has never heard of.
-  const elsewhere = upstream ? { UPSTREAM_ISSUER: upstream, UPSTREAM_AUDIENCE: undefined } : {}
+  const persistTo = resolve(state)
   try {
-    await seed(vars.ENVIRONMENT)
+    const given = parseVars(pairs)
+    const file = await developerVars()
+    for (const name of Object.keys(file)) {
+      const problem = name === 'SIGNING_KEYS' ? null : problemOfName(name)
+      if (problem) warn(`In .dev.vars: ${problem}`)
+    }
+    const project = await configuredVars('wrangler.toml')
+    const { vars, config, foreign } = resolveVars({ port, project, file, given })
+    await requireFreePort(port, 'the gateway', 'npm run gateway -- --port')
+    const [problem] = await Promise.all([
+      upstreamProblem(config),
+      seed(config.environment, persistTo, wanted || !foreign),
+    ])
     const gateway = running.add(
       await startGateway({
-        port,
-        vars: { ...elsewhere, ...vars },
+        ...{ port, vars, persistTo },
         ...(await developerSecrets()),
-        onLine: (line) => console.log(line),
+        onLine: (line) => (verbose || isLogLine(line)) && console.log(line),
       }),
     )
-    console.log(`\nThe gateway is at ${gateway.url}. Ctrl-C stops it.\n`)
-    await Promise.race([stop, gateway.exited])
+    console.log(`\n${banner(gateway.url, config)}`)
+    console.log(`Entitlements: ${entitleCommand({ state, environment: config.environment })} show\n`)
+    if (problem) warn(problem)
+    const ended = gateway.exited.then(() => {
+      throw new UsageError(`The gateway has stopped by itself:\n${gateway.output()}`)
+    })
+    await Promise.race([stop, ended])
   } finally {
     await running.close()
   }
 }
 
+function banner(url: string, { upstream }: Config): string {
+  const whose =
+    upstream.profile === 'workos' ? `client ${upstream.clientId}` : `audience ${upstream.audience}`
+  const address = `${paint('cyan', url)} → ${paint('cyan', upstream.origin)}`
+  return `Gateway ${address} (${upstream.profile}, ${whose}). Ctrl-C stops it.`
+}
+
+const warn = (problem: string): void => console.error(`${paint('yellow', 'Warning:')} ${problem}\n`)
+
 if (import.meta.main) {
   const command = new Command('npm run gateway --')
     .description('Starts the gateway alone, in front of any identity provider.')
     .option('--port <port>', 'where it listens', parsePort, GATEWAY_PORT)
-    .option('--var <NAME:VALUE>', 'a var of the gateway, over wrangler.toml; repeatable', collectVar)
+    .option(
+      '--var <NAME:VALUE>',
+      'a var of the gateway, over wrangler.toml; repeatable',
+      (pair: string, pairs: string[] = []) => [...pairs, pair],
+    )
+    .addOption(new Option('--state <folder>', 'documents and signing key').default(STATE, '.wrangler/state'))
+    .option('--seed', "write the demo's organizations, also in front of an identity provider of your own")
+    .option('--verbose', 'print all that wrangler prints, not only the log of the gateway')
     .addHelpText('after', HELP)
-    .action((options) => main(() => run(options)))
-  await command.parseAsync()
+    .action((options: RunOptions) => main(() => run(options)))
+  await parseCommandLine(command)
 }

@@ -19,7 +19,7 @@ import {
 } from 'oidc-provider'
 import { accounts, findAccount, operators } from './idp/accounts.ts'
 import { memoryAdapter } from './idp/adapter.ts'
-import { errorPage, loggedOutPage, loginPage, logoutPage, PAGE_HEADERS } from './idp/pages.ts'
+import { errorPage, homePage, loggedOutPage, loginPage, logoutPage, PAGE_HEADERS } from './idp/pages.ts'
 import { listen } from './network.ts'
 
 /** The API that access tokens are for: their `aud`, unless the options say otherwise. */
@@ -34,6 +34,7 @@ export const DEMO_APP = 'demo-app'
 /** The confidential client of scripts and tests. Its secret opens nothing but this IdP on this machine. */
 export const DEMO_SERVICE = { id: 'demo-service', secret: 'demo-service-secret-for-local-use-only' } as const
 
+const DEFAULT_REDIRECT_URI = 'http://localhost:8789/callback'
 const REFRESH_TOKEN_SECONDS = 14 * 24 * 3600
 const SESSION_SECONDS = 14 * 24 * 3600
 const MAX_FORM_BYTES = 4096
@@ -67,6 +68,7 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
   const provider = new Provider(issuer, await configuration(options))
   provider.proxy = true
   provider.use(interactions(provider))
+  provider.use(home(options))
   handler = provider.callback()
   return {
     url,
@@ -161,7 +163,7 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
 function clients(options: IdpOptions): ClientMetadata[] {
   const common: Omit<ClientMetadata, 'client_id'> = {
     grant_types: ['authorization_code', 'refresh_token'],
-    redirect_uris: unique('http://localhost:8789/callback', options.redirectUris),
+    redirect_uris: unique(DEFAULT_REDIRECT_URI, options.redirectUris),
     post_logout_redirect_uris: unique('http://localhost:8789/', options.postLogoutRedirectUris),
   }
   return [
@@ -211,6 +213,14 @@ function interactions(provider: Provider) {
       ctx.status = error.statusCode
       send(ctx, errorPage(error.error, error.error_description))
     }
+  }
+}
+
+function home({ redirectUris = [] }: IdpOptions) {
+  const app = new URL(redirectUris[0] ?? DEFAULT_REDIRECT_URI).origin
+  return async (ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> => {
+    if (ctx.path !== '/' || ctx.method !== 'GET') return next()
+    send(ctx, homePage(app, ctx.get('x-forwarded-host') !== ''))
   }
 }
 

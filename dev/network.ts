@@ -22,16 +22,20 @@ export async function listen(server: Server, port: number): Promise<number> {
   return address.port
 }
 
-/** @param option - how to give `owner` another port, for the message */
-export async function requireFreePort(port: number, owner: string, option = '--port'): Promise<void> {
+/** @param option - the command that gives `owner` another port, without the number */
+export async function requireFreePort(port: number, owner: string, option: string): Promise<void> {
   const probe = createServer()
   try {
     await listen(probe, port)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error
-    const why = code === 'EADDRINUSE' ? 'is in use by another process' : 'needs privileges you do not have'
-    throw new UsageError(`Port ${port} ${why}. Free it, or give ${owner} another one with ${option}.`)
+    const why =
+      code === 'EADDRINUSE'
+        ? 'is in use by another process. Is npm start already running?'
+        : 'needs privileges that you do not have.'
+    const other = code === 'EACCES' ? port + 8000 : port === 65_535 ? port - 1 : port + 1
+    throw new UsageError(`Port ${port} ${why}\nTo give ${owner} another port: ${option} ${other}`)
   } finally {
     probe.close()
   }

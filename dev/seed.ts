@@ -58,22 +58,27 @@ export function seedOrganizations(now: number): OrgDocument[] {
 const day = (now: number, offset: number): string => new Date(now + offset * DAY_MS).toISOString()
 
 /** @returns the keys of what was missing and has been written */
-export async function seed(environment = 'production', persistTo?: string): Promise<string[]> {
+export async function seed(
+  environment = 'production',
+  persistTo?: string,
+  organizations = true,
+): Promise<string[]> {
   const documents = await openDocuments(environment, persistTo)
   try {
-    return await seedMissing(documents)
+    return await seedMissing(documents, organizations)
   } finally {
     await documents.close()
   }
 }
 
-export async function seedMissing(documents: LocalDocuments): Promise<string[]> {
+/** @param organizations - whether the two of the demo are wanted, or the catalog alone */
+export async function seedMissing(documents: LocalDocuments, organizations = true): Promise<string[]> {
   const written: string[] = []
   if ((await documents.catalog()) === null) {
     await documents.saveCatalog(seedCatalog(documents.environment))
     written.push('catalog')
   }
-  for (const organization of seedOrganizations(Date.now())) {
+  for (const organization of organizations ? seedOrganizations(Date.now()) : []) {
     if ((await documents.org(organization.org_id)) !== null) continue
     await documents.saveOrg(organization)
     written.push(organization.org_id)

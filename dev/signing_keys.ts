@@ -6,6 +6,7 @@
  */
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { parseEnv } from 'node:util'
 import { UsageError } from './cli.ts'
 import { makeKey } from './keys/file.ts'
 import { PROJECT } from './wrangler.ts'
@@ -25,6 +26,13 @@ export async function developerSecrets(): Promise<Secrets> {
     envFiles: (await exists(devVars)) ? [devVars] : [],
     ...(signingKeys && { signingKeys }),
   }
+}
+
+/** What `.dev.vars` sets, secrets included. */
+export async function developerVars(): Promise<NodeJS.Dict<string>> {
+  const { envFiles = [] } = await developerSecrets()
+  const texts = await Promise.all(envFiles.map((file) => readFile(file, 'utf8')))
+  return parseEnv(texts.join('\n'))
 }
 
 /** A private JWK Set with one ES256 key, as JSON: what `SIGNING_KEYS` holds. */

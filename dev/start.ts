@@ -8,9 +8,10 @@ import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { startApp } from './app/server.ts'
 import { main, paint, Running, signalled, UsageError } from './cli.ts'
+import { entitleCommand, parseCommandLine, story } from './commands.ts'
 import { CONTROL_PORT, startControl } from './control.ts'
 import { ControlClient } from './control_client.ts'
-import { GATEWAY_PORT, type Gateway, parsePort, startGateway } from './gateway.ts'
+import { GATEWAY_PORT, type Gateway, isLogLine, parsePort, startGateway } from './gateway.ts'
 import { API_AUDIENCE, startIdp } from './idp.ts'
 import { requireFreePort } from './network.ts'
 import { seedControl } from './seed_control.ts'
@@ -30,15 +31,15 @@ async function start(options: StartOptions): Promise<void> {
   const running = new Running()
   const stop = signalled()
   try {
-    await requireFreePort(options.idpPort, 'the identity provider', '--idp-port')
-    await requireFreePort(options.gatewayPort, 'the gateway', '--gateway-port')
-    await requireFreePort(options.controlPort, 'the control plane', '--control-port')
-    await requireFreePort(options.appPort, 'the demo app', '--app-port')
+    await requireFreePort(options.idpPort, 'the identity provider', 'npm start -- --idp-port')
+    await requireFreePort(options.gatewayPort, 'the gateway', 'npm start -- --gateway-port')
+    await requireFreePort(options.controlPort, 'the control plane', 'npm start -- --control-port')
+    await requireFreePort(options.appPort, 'the demo app', 'npm start -- --app-port')
     console.log('Starting …')
     const ended = startAll(running, options).then(async (gateway) => {
       printAddresses(options)
       await gateway.exited
-      throw new UsageError('The gateway has stopped by itself. "npm start -- --logs" shows what it prints.')
+      throw new UsageError(`The gateway has stopped by itself:\n${gateway.output()}`)
     })
     await Promise.race([stop, ended])
     console.log('\nStopping …')
@@ -57,30 +58,31 @@ async function startAll(running: Running, options: StartOptions): Promise<Gatewa
       postLogoutRedirectUris: [`${app}/`],
     }),
   )
+  const log = options.logs && { onLine: (line: string) => isLogLine(line) && console.log(line) }
   const control = running.add(
     await startControl({
       port: options.controlPort,
       vars: { OIDC_ISSUER: idp.issuer },
       persistTo,
-      ...(options.logs && { onLine: (line: string) => console.log(line) }),
+      ...log,
     }),
   )
-  const client = new ControlClient(control.url, control.key)
-  if ((await seedControl(client)).length > 0) await client.settled('production')
+  await seedControl(new ControlClient(control.url, control.key), persistTo)
   const gateway = running.add(
     await startGateway({
       port: options.gatewayPort,
       vars: { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer },
       persistTo,
       ...(await developerSecrets()),
-      ...(options.logs && { onLine: (line: string) => console.log(line) }),
+      ...log,
     }),
   )
-  running.add(await startApp({ port: options.appPort, issuer: gateway.url, audience: API_AUDIENCE }))
+  const entitle = entitleCommand({ state: options.state })
+  running.add(await startApp({ port: options.appPort, issuer: gateway.url, audience: API_AUDIENCE, entitle }))
   return gateway
 }
 
-function printAddresses({ appPort, gatewayPort, controlPort, idpPort }: StartOptions): void {
+function printAddresses({ appPort, gatewayPort, controlPort, idpPort, state }: StartOptions): void {
   const rows = [
     ['Demo app', appPort, 'log in here'],
     ['Gateway', gatewayPort, 'what the app trusts'],
@@ -92,12 +94,18 @@ function printAddresses({ appPort, gatewayPort, controlPort, idpPort }: StartOpt
     const url = `http://localhost:${port}`
     console.log(`  ${paint('bold', name.padEnd(18))} ${paint('cyan', url.padEnd(23))} ${paint('dim', note)}`)
   }
+  const { grant, kill, revive } = story(entitleCommand({ state }))
   console.log(`
-  Log in as Grace of Globex, then change what Globex has in a second terminal:
+  Log in to the demo app as Grace of Globex. In a second terminal, give Globex the reports:
 
-    ${paint('cyan', 'npm run entitle -- grant org_globex advanced-analytics --source beta --for 30d')}
+    ${paint('cyan', grant)}
 
-  and press "Refresh session". Ctrl-C stops everything.
+  wait five seconds and press "Refresh session". An incident, and back again:
+
+    ${paint('cyan', kill)}
+    ${paint('cyan', revive)}
+
+  Ctrl-C stops everything.
 `)
 }
 
@@ -106,7 +114,7 @@ Nothing leaves this machine. Delete .wrangler/state to begin anew.
 "npm run gateway -- --help" starts the gateway alone, in front of your own IdP.`
 
 if (import.meta.main) {
-  await new Command('npm start --')
+  const command = new Command('npm start --')
     .description(
       'Starts an identity provider, the gateway, the control plane and a demo app. Ctrl-C stops all.',
     )
@@ -118,5 +126,5 @@ if (import.meta.main) {
     .option('--logs', 'print what the gateway and the control plane log, one JSON line a request')
     .addHelpText('after', HELP)
     .action((options: StartOptions) => main(() => start(options)))
-    .parseAsync()
+  await parseCommandLine(command)
 }

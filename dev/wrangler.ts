@@ -106,10 +106,20 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
   }
 }
 
+/** The vars that a configuration of the project sets. */
+export async function configuredVars(config: string): Promise<Vars> {
+  const { vars = {} } = await readConfig(config)
+  return Object.fromEntries(Object.entries(vars).map(([name, value]) => [name, String(value)]))
+}
+
+async function readConfig(config: string) {
+  const { experimental_readRawConfig } = await import('wrangler')
+  return experimental_readRawConfig({ config: join(PROJECT, config) }).rawConfig
+}
+
 /** The project's configuration without the vars that are not wanted here, for which wrangler has no option. */
 async function localConfig({ config, port, persistTo, vars = {} }: WorkerOptions): Promise<string> {
-  const { experimental_readRawConfig } = await import('wrangler')
-  const { rawConfig } = experimental_readRawConfig({ config: join(PROJECT, config) })
+  const rawConfig = await readConfig(config)
   const kept = Object.entries(rawConfig.vars ?? {}).filter(([name]) => !(name in vars))
   const local = {
     ...rawConfig,

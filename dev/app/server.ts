@@ -10,6 +10,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
+import { entitleCommand } from '../commands.ts'
 import { DEMO_APP } from '../idp.ts'
 import { listen } from '../network.ts'
 import { REPORTS_FLAG, type ReportsOptions, reports } from './reports.ts'
@@ -37,7 +38,12 @@ const FILES: Readonly<Record<string, readonly [file: string, type: string]>> = {
   '/oidc-client-ts.js': [OIDC_CLIENT, SCRIPT],
 }
 
-export interface AppOptions extends ReportsOptions {
+export interface PageOptions extends ReportsOptions {
+  /** How `npm run entitle` is called, for the commands on the page. */
+  entitle?: string
+}
+
+export interface AppOptions extends PageOptions {
   port: number
 }
 
@@ -54,7 +60,7 @@ export async function startApp(options: AppOptions): Promise<{ url: string; clos
   }
 }
 
-export function demoApp({ issuer, audience }: ReportsOptions): Hono {
+export function demoApp({ issuer, audience, entitle = entitleCommand() }: PageOptions): Hono {
   const app = new Hono()
   const policy = [
     "default-src 'none'",
@@ -77,7 +83,7 @@ export function demoApp({ issuer, audience }: ReportsOptions): Hono {
       c.body(await readFile(file), 200, { 'content-type': type, 'cache-control': 'no-cache' }),
     )
   }
-  app.get('/settings.json', (c) => c.json({ issuer, clientId: DEMO_APP, reportsFlag: REPORTS_FLAG }))
+  app.get('/settings.json', (c) => c.json({ issuer, clientId: DEMO_APP, reportsFlag: REPORTS_FLAG, entitle }))
   app.route('/api/reports', reports({ issuer, audience }))
   return app
 }

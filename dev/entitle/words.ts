@@ -23,9 +23,10 @@ export function parsePercentage(text: string): number {
 export function nearNames(wrong: string, known: readonly string[]): string[] {
   const lower = wrong.toLowerCase()
   return known
-    .map((name) => ({
+    .map((name) => ({ name, other: name.toLowerCase() }))
+    .map(({ name, other }) => ({
       name,
-      distance: name.includes(lower) || lower.includes(name) ? 0 : distance(lower, name),
+      distance: other.includes(lower) || lower.includes(other) ? 0 : distance(lower, other),
     }))
     .filter(({ name, distance }) => distance <= Math.max(2, Math.floor(name.length / 3)))
     .sort((a, b) => a.distance - b.distance)

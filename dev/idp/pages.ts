@@ -36,6 +36,12 @@ button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
 .email { grid-column: 2 / -1; color: var(--muted); font-size: .875rem }
 .primary { padding: .75rem; background: var(--accent); border-color: var(--accent); color: var(--on-accent);
   font-weight: 600 }
+a { color: var(--accent); text-underline-offset: .2em; overflow-wrap: anywhere }
+a:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: .25rem }
+a.primary { display: block; text-align: center; text-decoration: none; border-radius: .75rem }
+ul { list-style: none; margin: 1.5rem 0 0; padding: 1.25rem 0 0; border-top: 1px solid var(--line); display: grid;
+  gap: .75rem; font-size: .875rem }
+li span { display: block; color: var(--muted); font-size: .8125rem }
 .note { margin: 1.5rem 0 0; font-size: .8125rem }
 code { font-size: .875em; overflow-wrap: anywhere }
 `
@@ -55,7 +61,9 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
 
 type Markup = ReturnType<typeof html>
 
-const page = (title: string, body: Markup): string =>
+const IDENTITY_PROVIDER = 'Local identity provider'
+
+const page = (title: string, body: Markup, badge = IDENTITY_PROVIDER): string =>
   String(html`<!doctype html>
 <html lang="en">
 <head>
@@ -66,7 +74,7 @@ const page = (title: string, body: Markup): string =>
 </head>
 <body>
 <main>
-<p class="badge">Local identity provider</p>
+<p class="badge">${badge}</p>
 ${body}
 </main>
 </body>
@@ -89,6 +97,39 @@ ${accounts.map(
 </form>
 <p class="note">This page stands in for your own IdP. It runs on your machine and forgets everything when it stops.</p>`,
   )
+
+/**
+ * What somebody sees who opens the address that the terminal printed. The gateway proxies it, so that its address has one
+ * too; then it speaks of the gateway.
+ */
+export const homePage = (app: string, throughGateway: boolean): string =>
+  throughGateway
+    ? page(
+        'Remint gateway',
+        html`<h1>The gateway is running</h1>
+<p>It stands in front of the identity provider and signs every access token anew, with the flags that hold now.</p>
+<a class="primary" href="${app}">Open the demo app</a>
+<ul>
+${link('/healthz', 'whether it is well')}
+${link('/.well-known/openid-configuration', 'what a client needs to know')}
+${link('/.well-known/jwks.json', 'the keys that verify its tokens')}
+<li><code>POST /verify</code><span>a decision about a token; the demo app has a line to try it</span></li>
+</ul>`,
+        'Remint gateway, on your machine',
+      )
+    : page(
+        IDENTITY_PROVIDER,
+        html`<h1>The identity provider is running</h1>
+<p>It stands in for your own. Apps do not come here: they log in through the gateway in front of it.</p>
+<a class="primary" href="${app}">Open the demo app</a>
+<ul>
+${link('/.well-known/openid-configuration', 'its discovery document')}
+${link('/jwks', 'the keys of its own tokens, which the gateway verifies')}
+</ul>`,
+      )
+
+const link = (path: string, what: string): Markup =>
+  html`<li><a href="${path}"><code>${path}</code></a><span>${what}</span></li>`
 
 /** Submits itself where scripts run; where they do not, the button is there. */
 export const logoutPage = (action: string, xsrf: string): string =>

@@ -42,13 +42,14 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
     gateway = started
     running.add(browser)
     running.add(await startApp({ port, issuer: gateway.url, audience: API_AUDIENCE }))
-    context = await browser.newContext()
+    context = await browser.newContext({ permissions: ['clipboard-read', 'clipboard-write'] })
     page = await context.newPage()
     page.setDefaultTimeout(15_000)
     page.on('pageerror', (error) => complaints.push(String(error)))
     page.on('console', (message) => {
-      // A 403 of the gated route is in the console of every browser.
-      if (message.type() === 'error' && !message.text().includes('403')) complaints.push(message.text())
+      // A 403 of the gated route, and a gateway that is cut off, are in the console of every browser.
+      const expected = /403|ERR_CONNECTION_REFUSED/.test(message.text())
+      if (message.type() === 'error' && !expected) complaints.push(message.text())
     })
   }, 60_000)
   afterAll(() => running.close())
@@ -117,6 +118,31 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
     expect(await loadReports()).toBe(403)
   })
 
+  test('a flag that was taken away is explained, and brought back', async () => {
+    const advice = await page.locator('#result .command code').allTextContents()
+    expect(advice[0]?.trim()).toBe('npm run entitle -- show org_globex')
+    expect(advice[1]?.trim()).toBe(`npm run entitle -- rule ${FLAG} --revive`)
+  })
+
+  test('the access token can be copied, for the gateway to decide about, and that is announced', async () => {
+    const clipboard = () => page.evaluate(() => navigator.clipboard.readText())
+    await page.locator('summary').click()
+    await button('Copy token').click()
+    await page.locator('#announcer', { hasText: 'Access token copied.' }).waitFor()
+    const token = await clipboard()
+    expect(token.split('.')).toHaveLength(3)
+    await page.locator('#verify').getByRole('button').click()
+    await page.locator('#announcer', { hasText: 'Command copied.' }).waitFor()
+    expect(await clipboard()).toContain(`curl ${gateway.url}/verify -H "authorization: Bearer ${token}"`)
+  })
+
+  test('the person stays in sight on a narrow screen', async () => {
+    await page.setViewportSize({ width: 390, height: 800 })
+    expect(await page.locator('#person').isVisible()).toBe(true)
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth)).toBe(true)
+    await page.setViewportSize({ width: 1200, height: 800 })
+  })
+
   test('a reload continues the session', async () => {
     await page.reload()
     await shows('Grace Hopper')
@@ -130,6 +156,32 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
     // Were the provider's session alive, it would not ask who is there.
     await logIn('Ada Lovelace')
     expect(await flags()).toEqual(ACME_FLAGS)
+  })
+
+  test('a gateway that does not answer is an error with a hint, and logging out then stays on the page', async () => {
+    await context.route(`${gateway.url}/**`, (route) => route.abort('connectionrefused'))
+    await button('Refresh session').click()
+    await page.locator('#status.failed', { hasText: 'Is npm start running?' }).waitFor()
+    expect(await flags()).toEqual(ACME_FLAGS)
+    await button('Log out').click()
+    await page.locator('#notice', { hasText: 'Is npm start running?' }).waitFor()
+    expect(page.url()).toBe(`${app}/`)
+    await context.unrouteAll()
+  })
+
+  test('a session that has ended on a refresh leaves the focus on Log in', async () => {
+    await button('Log in').click()
+    await shows('Ada Lovelace')
+    const ended = {
+      status: 400,
+      json: { error: 'invalid_grant' },
+      headers: { 'access-control-allow-origin': '*' },
+    }
+    await context.route(`${gateway.url}/token`, (route) => route.fulfill(ended))
+    await button('Refresh session').click()
+    await page.locator('#notice', { hasText: 'Your session has ended' }).waitFor()
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('login')
+    expect(complaints.splice(0).filter((text) => !text.includes('400'))).toEqual([])
   })
 
   test('the browser has nothing to complain of', () => {

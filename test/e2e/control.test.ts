@@ -38,7 +38,6 @@ beforeAll(async () => {
   const started = running.add(await startControl({ port: controlPort, persistTo: state, vars }))
   control = new ControlClient(started.url, started.key)
   await seedControl(control)
-  await control.settled('production')
   gateway = running.add(
     await startGateway({
       port: gatewayPort,

@@ -140,6 +140,8 @@ test('the deployed entry answers with the bindings of wrangler.toml, and asks fo
   expect(response.status).toBe(503)
   expect(await response.json()).toEqual({
     status: 'misconfigured',
-    problems: ['SIGNING_KEYS: is required: make one with `npm run keys -- generate`'],
+    problems: [
+      'SIGNING_KEYS: is required: a private JWK Set as JSON, made by `npm run keys -- generate` in Remint’s repository',
+    ],
   })
 })

@@ -6,6 +6,7 @@ import {
   addActivity,
   byId,
   clearResult,
+  copies,
   showCommands,
   showCountdown,
   showDenial,
@@ -13,6 +14,7 @@ import {
   showSession,
   showSignedOut,
   showStatus,
+  showVerify,
 } from './view.js'
 
 const { UserManager, WebStorageStateStore } = window.oidc
@@ -33,12 +35,24 @@ const NOTHING = { added: [], removed: [] }
 /** The claims of the access token in use, or `null`. An app only reads them; an API verifies. */
 let claims = null
 
+/** Every flag that this session has had: one that is gone was taken away, one that never was is to be granted. */
+const seen = new Set()
+
+const PROPAGATION = 'A change takes up to 5 s to arrive.'
+
 function open(user, text) {
   const before = claims?.feature_flags
   claims = decode(user.access_token)
   const change = before ? difference(before, claims.feature_flags ?? []) : NOTHING
   const organization = user.profile.org_name ?? claims.org_id
-  showSession({ name: user.profile.name ?? user.profile.sub, organization, claims, change })
+  for (const flag of claims.feature_flags ?? []) seen.add(flag)
+  showSession({
+    ...{ name: user.profile.name ?? user.profile.sub, organization, claims, change },
+    noFlags:
+      seen.size > 0
+        ? `${organization} has no flags now: what was on has been taken away. “Change something” has the command that says why.`
+        : `Nothing is switched on for ${organization}. Grant a flag with a command from “Change something”, then refresh.`,
+  })
   showCommands(commandsFor(claims))
   showStatus(before ? summary(text, change) : `${text}.`)
   addActivity(text, change)
@@ -48,9 +62,10 @@ function open(user, text) {
   tick()
 }
 
-function close(notice) {
+function close(notice, takeFocus) {
   claims = null
-  showSignedOut(notice)
+  seen.clear()
+  showSignedOut(notice, takeFocus)
 }
 
 const difference = (before, after) => ({
@@ -62,35 +77,46 @@ function summary(text, { added, removed }) {
   const parts = []
   if (added.length > 0) parts.push(`${added.join(', ')} added`)
   if (removed.length > 0) parts.push(`${removed.join(', ')} removed`)
-  return `${text}: ${parts.join(', ') || 'nothing has changed'}.`
+  return `${text}: ${parts.join(', ') || `nothing has changed. ${PROPAGATION.slice(0, -1)}`}.`
 }
 
 /** Commands that undo what is there or bring what is not, so that each of them changes something. */
 function commandsFor({ org_id, feature_flags = [] }) {
-  const toggle = (flag, on, off) => {
-    const { label, rest } = feature_flags.includes(flag) ? off : on
-    return { label, command: `npm run entitle -- ${rest}` }
-  }
   const reports = settings.reportsFlag
+  const beta = feature_flags.includes('scim')
+    ? { label: 'End a beta', command: entitle(`revoke ${org_id} scim`) }
+    : { label: 'Start a beta', command: entitle(`grant ${org_id} scim --source beta --for 30d`) }
   return [
-    toggle(
-      reports,
-      { label: 'Give the reports to this organization', rest: `grant ${org_id} ${reports} --for 30d` },
-      { label: 'Take the reports away', rest: `deny ${org_id} ${reports}` },
-    ),
-    toggle(
-      'scim',
-      { label: 'Start a beta', rest: `grant ${org_id} scim --source beta --for 30d` },
-      { label: 'End the beta', rest: `revoke ${org_id} scim` },
-    ),
-    toggle(
-      'csv-export',
-      { label: 'Switch a flag on again', rest: 'rule csv-export --revive' },
-      { label: 'Switch a flag off for everybody', rest: 'rule csv-export --kill' },
-    ),
-    { label: 'See every flag, and why it is on or off', command: `npm run entitle -- show ${org_id}` },
+    ...(feature_flags.includes(reports)
+      ? [
+          {
+            label: 'An incident: switch the reports off for everybody',
+            command: entitle(`rule ${reports} --kill`),
+          },
+        ]
+      : waysToGet(org_id, reports)),
+    beta,
+    { label: 'See every flag, and why it is on or off', command: entitle(`show ${org_id}`) },
   ]
 }
+
+/** How an organization comes by a flag; one that it has had may have been killed, and then no grant helps. */
+function waysToGet(org_id, flag) {
+  const grant = {
+    label: `Give ${flag} to this organization`,
+    command: entitle(`grant ${org_id} ${flag} --source beta --for 30d`),
+  }
+  const revive = { label: `Bring ${flag} back, if it was killed`, command: entitle(`rule ${flag} --revive`) }
+  return seen.has(flag) ? [revive, grant] : [grant]
+}
+
+const entitle = (rest) => `${settings.entitle} ${rest}`
+
+const verifyCommand = () =>
+  [
+    `curl ${settings.issuer}/verify -H "authorization: Bearer $TOKEN" -H "content-type: application/json"`,
+    `-d '{"features":{"all":["${settings.reportsFlag}"]}}'`,
+  ].join(' ')
 
 /** The payload of a JWT, unverified. */
 function decode(token) {
@@ -105,10 +131,13 @@ async function refresh() {
   } catch (error) {
     if (error.error === 'invalid_grant') {
       await manager.removeUser()
-      close('Your session has ended. Log in again.')
-    } else {
-      showStatus(`The refresh did not work (${error.message}). Your session is kept; try again.`)
+      return close('Your session has ended. Log in again.', true)
     }
+    // What the token endpoint says has a code; without one, nobody has answered.
+    const why = error.error ? `The refresh did not work (${error.message}).` : NO_ANSWER
+    const text = `${why} Your session is kept; try again.`
+    if (claims) showStatus(text, true)
+    else close(text)
   }
 }
 
@@ -117,8 +146,10 @@ async function callApi() {
   const response = await fetch('/api/reports', { headers: { authorization: `Bearer ${user?.access_token}` } })
   const body = await response.json()
   if (response.ok) return showReports(body)
-  const command = body.missing && `npm run entitle -- grant ${claims.org_id} ${body.missing[0]} --for 30d`
-  showDenial(body, command)
+  if (!body.missing) return showDenial(body)
+  const why = { label: 'See why it is off', command: entitle(`show ${claims.org_id}`) }
+  const ways = waysToGet(claims.org_id, body.missing[0])
+  showDenial(body, seen.has(body.missing[0]) ? [why, ...ways.slice(0, 1)] : [...ways, why])
 }
 
 function tick() {
@@ -139,14 +170,43 @@ function onClick(id, action) {
   })
 }
 
-const unreachable = () => close(`The gateway at ${settings.issuer} does not answer. Is "npm start" running?`)
+const NO_ANSWER = `The gateway at ${settings.issuer} does not answer. Is npm start running?`
 
-onClick('login', () => manager.signinRedirect().catch(unreachable))
-onClick('logout', () => manager.signoutRedirect().catch(unreachable))
+/** Asked before the page is left for the gateway, which otherwise ends on an error page of the browser's. */
+const reachable = () =>
+  fetch(`${settings.issuer}/healthz`, { mode: 'no-cors', signal: AbortSignal.timeout(3000) }).then(
+    () => true,
+    () => false,
+  )
+
+async function logIn() {
+  if (!(await reachable())) return close(NO_ANSWER)
+  await manager.signinRedirect().catch((error) => close(`The log-in did not work: ${error.message}`))
+}
+
+async function logOut() {
+  if (await reachable()) {
+    try {
+      return await manager.signoutRedirect()
+    } catch {
+      // Below: the session ends here, and it is said that it did not end there.
+    }
+  }
+  await manager.removeUser()
+  close(`You are logged out of this app, but not of the identity provider. ${NO_ANSWER}`, true)
+}
+
+onClick('login', logIn)
+onClick('logout', logOut)
 onClick('refresh', refresh)
 onClick('call', () =>
-  callApi().catch(() => showDenial({ status: 'failed', detail: 'The API does not answer.' })),
+  callApi().catch(() =>
+    showDenial({ status: 'failed', detail: 'The API does not answer. Is npm start running?' }),
+  ),
 )
+const accessToken = async () => (await manager.getUser())?.access_token ?? ''
+copies(byId('copy-token'), accessToken, 'Access token copied')
+showVerify(verifyCommand(), accessToken)
 manager.events.addUserLoaded((user) => open(user, claims ? 'Refreshed' : 'Logged in'))
 setInterval(tick, 1000)
 

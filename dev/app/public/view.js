@@ -16,15 +16,17 @@ function el(tag, props = {}, ...children) {
   return element
 }
 
-export function showSignedOut(notice) {
+/** @param takeFocus - when what had the focus goes away with the session */
+export function showSignedOut(notice, takeFocus = false) {
   byId('signed-out').hidden = false
   byId('signed-in').hidden = true
   byId('who').hidden = true
   byId('notice').hidden = !notice
   byId('notice').textContent = notice ?? ''
+  if (takeFocus) byId('login').focus()
 }
 
-export function showSession({ name, organization, claims, change }) {
+export function showSession({ name, organization, claims, change, noFlags }) {
   byId('signed-out').hidden = true
   byId('signed-in').hidden = false
   byId('who').hidden = false
@@ -32,12 +34,32 @@ export function showSession({ name, organization, claims, change }) {
   byId('organization').textContent = organization
   byId('flags-owner').textContent = organization
   showFlags(claims.feature_flags ?? [], change)
+  byId('no-flags-text').textContent = noFlags
   const meta = claims.feature_flags_meta ?? {}
   byId('meta-src').textContent = meta.src ?? 'unknown'
   byId('meta-ver').textContent = meta.ver ?? 'unknown'
+  byId('meta-src-help').textContent = SOURCES[meta.src] ?? ''
+  byId('meta-ver-help').textContent = versions(meta.ver)
   byId('meta-env').textContent = meta.env ?? 'unknown'
   byId('meta-as-of').textContent = meta.as_of ? clock(new Date(meta.as_of * 1000)) : 'unknown'
   byId('token').textContent = JSON.stringify(claims, null, 2)
+}
+
+/** What `src` in the token means. */
+const SOURCES = {
+  fresh: 'documents read just now',
+  stale: 'the last good documents',
+  degraded: 'only what everybody has',
+}
+
+/** `6.5.1` counts the changes to three documents. */
+function versions(ver = '') {
+  const names = ['catalog', 'organization', 'user']
+  return ver
+    .split('.')
+    .filter(Boolean)
+    .map((number, i) => `${names[i]} ${number}`)
+    .join(' · ')
 }
 
 function showFlags(flags, { added, removed }) {
@@ -50,15 +72,24 @@ function showFlags(flags, { added, removed }) {
   byId('no-flags').hidden = flags.length > 0
 }
 
-export function showStatus(text) {
+export function showStatus(text, failed = false) {
+  byId('status').classList.toggle('failed', failed)
   byId('status').textContent = text
+}
+
+/** Says it to screen readers, again where it is the same as before. */
+function announce(text) {
+  byId('announcer').textContent = ''
+  setTimeout(() => {
+    byId('announcer').textContent = text
+  }, 50)
 }
 
 /** A line of the activity list, newest first. */
 export function addActivity(text, { added, removed }) {
   const delta = [
-    ...added.map((flag) => el('span', { className: 'plus' }, `+${flag} `)),
-    ...removed.map((flag) => el('span', { className: 'minus' }, `-${flag} `)),
+    ...added.map((flag) => el('span', { className: 'plus' }, `+${flag}`)),
+    ...removed.map((flag) => el('span', { className: 'minus' }, `-${flag}`)),
   ]
   const list = byId('activity')
   list.prepend(
@@ -89,19 +120,13 @@ export function showReports({ reports }) {
   )
 }
 
-export function showDenial({ status, detail }, command) {
+/** @param {{label: string, command: string}[]} commands - what to do about it, the likeliest first */
+export function showDenial({ status, detail }, commands = []) {
   byId('result').replaceChildren(
     outcome('denied', String(status), detail),
-    ...(command
-      ? [
-          el(
-            'div',
-            { className: 'next' },
-            el('p', { className: 'command-label' }, 'Grant it, refresh, try again:'),
-            copyable(command),
-          ),
-        ]
-      : []),
+    ...commands.map(({ label, command }) =>
+      el('div', { className: 'next' }, el('p', { className: 'command-label' }, label), copyable(command)),
+    ),
   )
 }
 
@@ -121,18 +146,39 @@ export function showCommands(commands) {
   )
 }
 
-function copyable(command) {
+/** @param secret - what is copied where it is not what is shown */
+function copyable(command, secret = () => command) {
   const button = el('button', { type: 'button', ariaLabel: `Copy: ${command}` }, 'Copy')
-  button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(command)
-    button.textContent = 'Copied'
-    setTimeout(() => {
-      button.textContent = 'Copy'
-    }, 1500)
-  })
+  copies(button, secret, 'Command copied')
   // A line breaks between words only, never inside one: `--for` is one word.
   const words = command.split(' ').flatMap((word) => [el('span', {}, word), ' '])
   return el('div', { className: 'command' }, el('code', {}, ...words), button)
+}
+
+/** Makes a button copy, and say so to eyes and to screen readers. */
+export function copies(button, text, done) {
+  const label = button.textContent
+  button.addEventListener('click', async () => {
+    try {
+      await navigator.clipboard.writeText(await text())
+      button.textContent = 'Copied'
+      announce(`${done}.`)
+    } catch {
+      button.textContent = 'Not copied'
+      announce('The browser does not allow copying.')
+    }
+    setTimeout(() => {
+      button.textContent = label
+    }, 1500)
+  })
+}
+
+/** @param token - gives the token that is put in the place of `$TOKEN` */
+export function showVerify(command, token) {
+  byId('verify').replaceChildren(
+    copyable(command, async () => command.replace('$TOKEN', await token())),
+    el('p', { className: 'muted' }, 'Copying this line puts your token in the place of $TOKEN.'),
+  )
 }
 
 const clock = (date) => date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' })

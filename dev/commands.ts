@@ -1,0 +1,71 @@
+/**
+ * The commands that the runner, the tools and the demo app tell people to type, in one place so that all tell one story.
+ *
+ * A command that is printed works as it stands: it names the state folder and the environment where they are not the
+ * defaults, and quotes them for a shell. Also what npm does to options that lack the `--` before them.
+ */
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { STATE } from './wrangler.ts'
+
+export const ENVIRONMENT = 'production'
+
+export interface Documents {
+  state?: string | undefined
+  environment?: string | undefined
+}
+
+/** How `npm run entitle` is called for these documents; arguments follow. */
+export function entitleCommand({ state = STATE, environment = ENVIRONMENT }: Documents = {}): string {
+  const options = [
+    ...(resolve(state) === STATE ? [] : ['--state', quoted(state)]),
+    ...(environment === ENVIRONMENT ? [] : ['--environment', quoted(environment)]),
+  ]
+  return ['npm run entitle --', ...options].join(' ')
+}
+
+/** What the README, the banner and the page tell: Globex gets the reports, an incident takes them away, and back. */
+export const story = (entitle = entitleCommand()) => ({
+  grant: `${entitle} grant org_globex advanced-analytics --source beta --for 30d`,
+  kill: `${entitle} rule advanced-analytics --kill`,
+  revive: `${entitle} rule advanced-analytics --revive`,
+})
+
+const quoted = (text: string): string =>
+  /^[\w./:@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+
+/**
+ * Runs a command line, unless npm has taken its options: `npm run entitle rule sso --kill` reaches us as `rule sso`, and
+ * what was an option is a setting of npm's in the environment.
+ */
+export async function parseCommandLine(command: Command, env = process.env): Promise<void> {
+  const taken = takenByNpm(command, env)
+  if (taken.length === 0) {
+    await command.parseAsync()
+    return
+  }
+  // Where an option had a value, npm has left that among the arguments.
+  const kept = taken.some(({ usage }) => usage.endsWith('…'))
+    ? [...process.argv.slice(2, 3), '…']
+    : process.argv.slice(2)
+  const example = [command.name(), ...kept, ...taken.map(({ usage }) => usage)]
+  const names = taken.map(({ name }) => name).join(', ')
+  console.error(`
+npm has taken ${names} for itself. Put -- before everything that is meant for the command:
+
+  ${example.join(' ')}
+`)
+  process.exitCode = 1
+}
+
+function takenByNpm(command: Command, env: NodeJS.ProcessEnv) {
+  if (env.npm_lifecycle_event === undefined) return []
+  const taken = new Map<string, string>()
+  for (const option of [command, ...command.commands].flatMap(({ options }) => options)) {
+    const name = option.long ?? ''
+    const value = env[`npm_config_${name.slice(2).replaceAll('-', '_')}`]
+    if (!value || (option.isBoolean() && value !== 'true')) continue
+    taken.set(name, option.isBoolean() ? name : `${name} ${value === 'true' ? '…' : value}`)
+  }
+  return [...taken].map(([name, usage]) => ({ name, usage }))
+}

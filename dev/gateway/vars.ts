@@ -1,0 +1,97 @@
+/**
+ * The vars of a gateway that is started by hand: which there are, how they are typed, and what they add up to. Pure.
+ *
+ * A name that the gateway does not know is refused, because wrangler would take it and the gateway would go on with the
+ * value it has: a typo would put it in front of the wrong identity provider.
+ */
+import { type Config, type GatewayBindings, parseConfig } from '../../src/gateway/config.ts'
+import { UsageError } from '../cli.ts'
+import { nearNames } from '../entitle/words.ts'
+import type { Vars } from '../wrangler.ts'
+
+/** The compiler holds this to be what the gateway reads. */
+const NAMES = {
+  ENVIRONMENT: true,
+  ISSUER: true,
+  UPSTREAM_PROFILE: true,
+  UPSTREAM_ORIGIN: true,
+  UPSTREAM_ISSUER: true,
+  UPSTREAM_AUDIENCE: true,
+  UPSTREAM_CLIENT_ID: true,
+  UPSTREAM_ALGORITHMS: true,
+  UPSTREAM_TIMEOUT_MS: true,
+  TOKEN_ISSUER: true,
+  TOKEN_MAX_SECONDS: true,
+  STALE_MAX_SECONDS: true,
+  ORG_CLAIM: true,
+} satisfies Record<Exclude<keyof GatewayBindings, 'ENTITLEMENTS' | 'SIGNING_KEYS'>, true>
+
+const KNOWN = Object.keys(NAMES)
+const MAX_HINTS = 3
+
+/** `NAME:VALUE` pairs, or `NAME=VALUE` as shells and `.dev.vars` have it. */
+export function parseVars(pairs: readonly string[]): Record<string, string> {
+  const vars: Record<string, string> = {}
+  for (const pair of pairs) {
+    const [, name = '', value = ''] = /^(\w+)[:=](.*)$/s.exec(pair) ?? []
+    if (name === '') throw new UsageError(`"${pair}" is not a var: it is NAME:VALUE.`)
+    const problem = problemOfName(name)
+    if (problem) throw new UsageError(problem)
+    vars[name] = value
+  }
+  return vars
+}
+
+/** Why there is no such var, or `null`. */
+export function problemOfName(name: string): string | null {
+  if (Object.hasOwn(NAMES, name)) return null
+  if (name === 'SIGNING_KEYS') {
+    return 'SIGNING_KEYS is a secret, and every user of this machine can read a command line: put it into .dev.vars or the environment.'
+  }
+  const near = nearNames(name, KNOWN).slice(0, MAX_HINTS)
+  const hint = near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${KNOWN.join(', ')}.`
+  return `The gateway knows no var ${name}. ${hint}`
+}
+
+export interface VarSources {
+  port: number
+  /** Of `wrangler.toml`: they are those of `npm start`. */
+  project: Vars
+  /** Of `.dev.vars`. */
+  file: Vars
+  /** Of the command line. */
+  given: Vars
+}
+
+export interface ResolvedVars {
+  /** What has to be said to wrangler, over the files. */
+  vars: Vars
+  config: Config
+  /** Whether upstream is another one than that of `npm start`. */
+  foreign: boolean
+}
+
+/** @throws UsageError which names everything that is missing or wrong */
+export function resolveVars({ port, project, file, given }: VarSources): ResolvedVars {
+  const upstream = given.UPSTREAM_ORIGIN ?? file.UPSTREAM_ORIGIN
+  const foreign = upstream !== undefined && upstream !== project.UPSTREAM_ORIGIN
+  const vars: Record<string, string | undefined> = {
+    ISSUER: file.ISSUER ?? `http://localhost:${port}`,
+    // The issuer and the audience in wrangler.toml are the demo's, which another IdP has never heard of.
+    ...(foreign && { UPSTREAM_ISSUER: file.UPSTREAM_ISSUER ?? upstream }),
+    ...(foreign && !file.UPSTREAM_AUDIENCE && { UPSTREAM_AUDIENCE: undefined }),
+    ...given,
+  }
+  const effective = Object.entries({ ...project, ...file, ...vars })
+  const result = parseConfig({
+    ...Object.fromEntries(effective.filter(([, value]) => value !== undefined)),
+    // Wrangler brings these; the gateway itself says whether they are good.
+    ...{ ENTITLEMENTS: { get: () => undefined }, SIGNING_KEYS: '' },
+  })
+  if (result.ok) return { vars, config: result.config, foreign }
+  throw new UsageError(`The gateway cannot run like this:
+
+${result.problems.map((problem) => `  ${problem}`).join('\n')}
+
+Give vars as --var NAME:VALUE, or as NAME=value lines in .dev.vars.`)
+}

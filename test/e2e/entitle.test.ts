@@ -1,0 +1,217 @@
+/** `npm run entitle`: what it changes, and what it says where nothing changes. On a state folder of its own. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Running } from '../../dev/cli.ts'
+import { startControl } from '../../dev/control.ts'
+import { explainNoChange } from '../../dev/entitle/reasons.ts'
+import { nearNames, parseDuration } from '../../dev/entitle/words.ts'
+import { openDocuments } from '../../dev/local_kv.ts'
+import { freePorts } from '../../dev/network.ts'
+import { script } from './support/scripts.ts'
+
+const running = new Running()
+let state: string
+let local: string[]
+beforeAll(async () => {
+  state = await mkdtemp(join(tmpdir(), 'remint-dev-test-'))
+  running.add({ close: () => rm(state, { recursive: true, force: true }) })
+  const [port = 0] = await freePorts(1)
+  const control = running.add(await startControl({ port, persistTo: state }))
+  local = ['--state', state, '--control', control.url]
+}, 120_000)
+afterAll(() => running.close())
+
+const entitle = (...args: string[]) => script('entitle.ts', ...local, ...args)
+
+test('the first use seeds the control plane and shows who has what', async () => {
+  const { code, output } = await entitle('show')
+  expect(code).toBe(0)
+  expect(output).toContain('Seeded production: catalog, org_acme, org_globex.')
+  expect(output).toContain('org_globex (starter): csv-export, new-editor')
+})
+
+test('a grant changes the document, its version, and what the organization has', async () => {
+  const { code, output } = await entitle('grant', 'org_globex', 'sso', '--source', 'beta', '--for', '30d')
+  expect(code).toBe(0)
+  expect(output).toContain('+sso')
+  expect(output).toContain('at most 5 s')
+  const documents = await openDocuments('production', state)
+  const org = await documents.org('org_globex').finally(() => documents.close())
+  expect(org?.version).toBeGreaterThan(1)
+  expect(org?.grants).toContainEqual(
+    expect.objectContaining({ flag: 'sso', effect: 'allow', source: 'beta' }),
+  )
+})
+
+test('a denial wins over the grant, and revoking it brings the contract back', async () => {
+  expect((await entitle('deny', 'org_acme', 'sso')).output).toContain('-sso')
+  expect((await entitle('show', 'org_acme')).output).toMatch(/off\s+sso\s+denied/)
+  expect((await entitle('revoke', 'org_acme', 'sso')).output).toContain('+sso')
+  expect((await entitle('show', 'org_acme')).output).toMatch(/on\s+sso\s+contract/)
+})
+
+test('a killed flag is off for every organization until it is revived', async () => {
+  expect((await entitle('rule', 'csv-export', '--kill')).output.match(/-csv-export/g)).toHaveLength(2)
+  expect((await entitle('rule', 'csv-export', '--revive')).output.match(/\+csv-export/g)).toHaveLength(2)
+})
+
+test('a grant of a killed flag says that it is killed, and which command revives it', async () => {
+  await entitle('rule', 'advanced-analytics', '--kill')
+  const { output } = await entitle('grant', 'org_globex', 'advanced-analytics')
+  expect(output).toContain('no change')
+  expect(output).toContain('advanced-analytics is killed for everybody (killed)')
+  expect(output).toContain(`npm run entitle -- --state ${state} rule advanced-analytics --revive`)
+  expect(output).not.toContain('next refresh')
+  expect((await entitle('show', 'org_globex')).output).toMatch(/killed\s+killed for everybody/)
+  expect((await entitle('rule', 'advanced-analytics', '--revive')).output).toContain('+advanced-analytics')
+  await entitle('revoke', 'org_globex', 'advanced-analytics')
+})
+
+test.each([
+  [false, 'killed', true, 'is killed for everybody (killed)', 'rule sso --revive'],
+  [false, 'rule_none', true, 'sso stays off: its rule gives it to nobody (rule_none)', 'rule sso some'],
+  [true, 'contract', true, 'sso was on already: the contract pays for it (contract)', undefined],
+  [false, 'default', false, 'sso was off already: nothing gives it (default)', undefined],
+  [true, 'contract', undefined, 'sso stays on', 'deny org_acme sso'],
+  [true, 'rule_all', undefined, 'its rule gives it to everybody', 'deny org_acme sso'],
+  [false, 'default', undefined, 'sso stays off', 'grant org_acme sso'],
+  [false, 'killed', undefined, 'is killed for everybody', 'rule sso --revive'],
+] as const)('on: %s (%s), asked for %s: says "%s" and offers %s', (on, reason, asked, why, remedy) => {
+  const explained = explainNoChange({ flag: 'sso', on, reason }, asked, { id: 'org_acme', option: '' })
+  expect(explained.why).toContain(why)
+  expect(explained.remedy?.command).toBe(remedy)
+})
+
+test('a rule that was so already is said to be', async () => {
+  const { output } = await entitle('rule', 'sso', '--revive')
+  expect(output).toContain('The rule of sso was so already')
+  expect(output).toContain('org_acme: on, the contract pays for it (contract)')
+  expect(output).not.toContain('next refresh')
+})
+
+test('revoking what is not there says so, and creates no organization', async () => {
+  const { output } = await entitle('revoke', 'org_globx', 'sso')
+  expect(output).toContain('There is no organization org_globx. Did you mean org_globex?')
+  expect(output).toContain('org_globx has no grant and no denial of sso')
+  expect(output).not.toContain('next refresh')
+  expect((await entitle('show')).output).not.toContain('org_globx')
+})
+
+test('an organization that nobody has heard of is said to be new, beside those that may have been meant', async () => {
+  const { output } = await entitle('grant', 'org_globx', 'scim')
+  expect(output).toContain('This creates a new organization, org_globx. Did you mean org_globex?')
+  expect(output).toContain('+scim')
+  expect((await entitle('grant', 'user_ada', 'scim')).output).toContain('For a user, add --user.')
+})
+
+test('a user has grants of their own', async () => {
+  expect((await entitle('grant', 'user_grace', 'scim', '--user', '--source', 'support')).output).toContain(
+    '+scim',
+  )
+  expect((await entitle('show', 'user_grace', '--user')).output).toMatch(
+    /on\s+scim\s+support\s+granted by support/,
+  )
+})
+
+test('a denial of a user says that the next refresh shows it, though the user alone had nothing', async () => {
+  expect((await entitle('deny', 'user_grace', 'sso', '--user')).output).toContain('next refresh')
+})
+
+test('an unknown flag is refused with the name that was meant, and nothing is written', async () => {
+  const { code, output } = await entitle('grant', 'org_acme', 'advanced-analytic')
+  expect(code).toBe(1)
+  expect(output).toContain('There is no flag "advanced-analytic"')
+  expect(output).toContain('Did you mean advanced-analytics?')
+  const documents = await openDocuments('production', state)
+  const org = await documents.org('org_acme').finally(() => documents.close())
+  expect(org?.grants).toEqual([])
+})
+
+test.each([
+  {
+    what: 'a percentage over 100',
+    args: ['rule', 'new-editor', '--percentage', '101'],
+    says: 'from 0 to 100',
+  },
+  { what: 'a duration without a unit', args: ['grant', 'org_acme', 'sso', '--for', '30'], says: '30d' },
+  {
+    what: 'an unknown source',
+    args: ['grant', 'org_acme', 'sso', '--source', 'gift'],
+    says: 'beta, support',
+  },
+  { what: 'a rule without a change', args: ['rule', 'sso'], says: 'Say what changes' },
+  {
+    what: 'a bad environment',
+    args: ['--environment', 'No', 'show'],
+    says: 'not the name of an environment',
+  },
+  {
+    what: 'an environment that there is not',
+    args: ['--environment', 'moon', 'grant', 'org_acme', 'sso'],
+    says: 'no such environment',
+  },
+  {
+    what: 'a grant for longer than a year',
+    args: ['grant', 'org_acme', 'scim', '--for', '60w'],
+    says: 'at most 365 days',
+  },
+])('$what is refused with what would be right', async ({ args, says }) => {
+  const { code, output } = await entitle(...args)
+  expect(code).toBe(1)
+  expect(output).toContain(says)
+  expect(output).not.toContain('    at ')
+})
+
+test.each([
+  ['sso', 'ssso'],
+  ['priority-support', 'support'],
+  ['csv-export', 'CSV-export'],
+])('%s is suggested for %s', (meant, typed) => {
+  expect(nearNames(typed, ['sso', 'scim', 'priority-support', 'csv-export'])).toContain(meant)
+})
+
+test('a duration is a number and a unit', () => {
+  expect(parseDuration('90s')).toBe(90_000)
+  expect(parseDuration('2w')).toBe(1_209_600_000)
+  expect(() => parseDuration('0d')).toThrow('30d')
+})
+
+test('without a running control plane, one is started for the command', async () => {
+  const own = await mkdtemp(join(tmpdir(), 'remint-dev-test-'))
+  const { code, output } = await script('entitle.ts', '--state', own, 'grant', 'org_globex', 'sso')
+  await rm(own, { recursive: true, force: true })
+  expect(output).toContain('+sso')
+  expect(code).toBe(0)
+})
+
+test('every change is in the audit log, which verifies offline, and not once it was altered', async () => {
+  const file = join(state, 'audit.jsonl')
+  expect((await script('audit.ts', ...local, 'export', '--out', file)).output).toMatch(/\d+ rows/)
+  const log = await readFile(file, 'utf8')
+  expect(log).toContain('deny org_acme sso')
+  expect(log).toContain('user:developer')
+  expect((await script('audit.ts', 'verify', file)).output).toContain('The chain is intact')
+  await writeFile(file, log.replace('deny org_acme sso', 'deny org_acme scim'))
+  const altered = await script('audit.ts', 'verify', file)
+  expect(altered.code).toBe(1)
+  expect(altered.output).toContain('altered')
+})
+
+test('a rebuild restores a document that was lost', async () => {
+  const documents = await openDocuments('production', state)
+  const before = await documents.org('org_globex')
+  if (!before) throw new Error('org_globex was not seeded')
+  await documents.saveOrg({ ...before, grants: [] })
+  const { output } = await script('rebuild.ts', ...local)
+  expect(output).toMatch(/production: (\d+) of \1 documents/)
+  const after = await documents.org('org_globex').finally(() => documents.close())
+  expect(after).toEqual(before)
+})
+
+test('migrating again changes nothing', async () => {
+  const { code, output } = await script('migrate.ts', '--state', state)
+  expect(output).toContain('No migrations to apply')
+  expect(code).toBe(0)
+})

@@ -1,0 +1,136 @@
+/** `npm run gateway`: the gateway alone, in front of any identity provider. */
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { upstreamProblem } from '../../dev/gateway/upstream.ts'
+import { parseVars, resolveVars } from '../../dev/gateway/vars.ts'
+import { startIdp } from '../../dev/idp.ts'
+import { openDocuments } from '../../dev/local_kv.ts'
+import { freePorts, listen } from '../../dev/network.ts'
+import { PROJECT } from '../../dev/wrangler.ts'
+import { printed, script } from './support/scripts.ts'
+
+let state: string
+beforeAll(async () => {
+  state = await mkdtemp(join(tmpdir(), 'remint-dev-test-'))
+})
+afterAll(() => rm(state, { recursive: true, force: true }))
+
+const project = {
+  ENVIRONMENT: 'production',
+  UPSTREAM_PROFILE: 'oidc',
+  UPSTREAM_ORIGIN: 'http://localhost:9000',
+}
+const demo = { ...project, UPSTREAM_ISSUER: 'http://localhost:9000', UPSTREAM_AUDIENCE: 'demo' }
+const idp = 'https://idp.example.com'
+
+test.each(['UPSTREAM_ORIGIN:https://idp.example.com', 'UPSTREAM_ORIGIN=https://idp.example.com'])(
+  '%s is a var',
+  (pair) => expect(parseVars([pair])).toEqual({ UPSTREAM_ORIGIN: idp }),
+)
+
+test.each([
+  ['UPSTREAM_ORIGN:https://idp.example.com', 'Did you mean UPSTREAM_ORIGIN'],
+  ['upstream_origin:https://idp.example.com', 'Did you mean UPSTREAM_ORIGIN'],
+  ['PORT:1', 'There are: ENVIRONMENT, ISSUER'],
+  ['UPSTREAM_ORIGIN', 'NAME:VALUE'],
+  ['SIGNING_KEYS:{}', '.dev.vars'],
+  ['ENTITLEMENTS:x', 'knows no var'],
+])('%s is refused', (pair, says) => {
+  expect(() => parseVars([pair])).toThrow(says)
+})
+
+test('another upstream takes neither the issuer nor the audience of the demo', () => {
+  const given = { UPSTREAM_ORIGIN: idp, UPSTREAM_AUDIENCE: 'mine' }
+  const { config, foreign } = resolveVars({ port: 8850, project: demo, file: {}, given })
+  expect(foreign).toBe(true)
+  expect(config.upstream).toMatchObject({ origin: idp, issuer: idp, audience: 'mine' })
+  expect(config.issuer).toBe('http://localhost:8850')
+  expect(() => resolveVars({ port: 1, project: demo, file: {}, given: { UPSTREAM_ORIGIN: idp } })).toThrow(
+    '  UPSTREAM_AUDIENCE: is required',
+  )
+})
+
+test('.dev.vars says what the command line does not', () => {
+  const file = {
+    UPSTREAM_ORIGIN: idp,
+    UPSTREAM_ISSUER: `${idp}/tenant`,
+    UPSTREAM_AUDIENCE: 'a',
+    ISSUER: 'https://x.example',
+  }
+  const { config, vars } = resolveVars({
+    port: 8850,
+    project: demo,
+    file,
+    given: { UPSTREAM_AUDIENCE: 'b' },
+  })
+  expect(config).toMatchObject({
+    issuer: 'https://x.example',
+    upstream: { issuer: `${idp}/tenant`, audience: 'b' },
+  })
+  expect(vars).toMatchObject({ ISSUER: 'https://x.example', UPSTREAM_ISSUER: `${idp}/tenant` })
+})
+
+test('an incomplete configuration is a list, before anything has started', async () => {
+  const folder = join(state, 'untouched')
+  const { code, output } = await script('gateway.ts', '--state', folder, '--var', `UPSTREAM_ORIGIN:${idp}`)
+  expect(code).toBe(1)
+  expect(output.trim().split('\n')[0]).toBe('The gateway cannot run like this:')
+  expect(output).not.toContain('wrangler')
+  await expect(stat(folder)).rejects.toThrow('ENOENT')
+})
+
+test('a taken port is named before anything is written', async () => {
+  const squatter = createServer()
+  const port = await listen(squatter, 0)
+  const folder = join(state, 'untouched')
+  const { code, output } = await script('gateway.ts', '--state', folder, '--port', String(port))
+  squatter.close()
+  expect(code).toBe(1)
+  expect(output).toContain('npm run gateway -- --port')
+  await expect(stat(folder)).rejects.toThrow('ENOENT')
+})
+
+test('an upstream that is not there, or is somebody else, is said', async () => {
+  const upstream = await startIdp({ port: 0 })
+  const { vars } = resolveVars({ port: 1, project: demo, file: {}, given: {} })
+  const configOf = (given: Record<string, string>) =>
+    resolveVars({ port: 1, project: demo, file: {}, given: { UPSTREAM_AUDIENCE: 'a', ...vars, ...given } })
+      .config
+  const at = { UPSTREAM_ORIGIN: upstream.url, UPSTREAM_ISSUER: upstream.url }
+  expect(await upstreamProblem(configOf(at))).toBeNull()
+  expect(await upstreamProblem(configOf({ ...at, UPSTREAM_ISSUER: idp }))).toContain(
+    `calls itself ${upstream.url}`,
+  )
+  await upstream.close()
+  expect(await upstreamProblem(configOf(at))).toContain('ECONNREFUSED')
+})
+
+test('in front of a foreign identity provider it says which, logs requests only, and seeds no organization', async () => {
+  const upstream = await startIdp({ port: 0 })
+  const [port = 0] = await freePorts(1)
+  const folder = join(state, 'foreign')
+  const args = ['--state', folder, '--port', String(port), '--var', `UPSTREAM_ORIGIN=${upstream.url}`]
+  const child = spawn(process.execPath, ['dev/gateway.ts', ...args, '--var', 'UPSTREAM_AUDIENCE:mine'], {
+    cwd: PROJECT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  try {
+    const output = await printed(child, 'Entitlements:')
+    expect(output).toContain(`Gateway http://localhost:${port} → ${upstream.url} (oidc, audience mine)`)
+    expect(output).not.toContain('Warning')
+    for (const line of output.split('\n').filter(Boolean))
+      expect(line).toMatch(/^(\{.*\}|Gateway .*|Entitlements: .*)$/)
+  } finally {
+    const exited = new Promise((done) => child.once('exit', done))
+    child.kill('SIGINT')
+    await exited
+    await upstream.close()
+  }
+  const documents = await openDocuments('production', folder)
+  const organizations = await documents.organizations().finally(() => documents.close())
+  expect(organizations).toEqual([])
+})
