@@ -6,7 +6,12 @@ export default defineConfig({
     projects: [
       {
         // Unit and integration tests run inside workerd, as the Workers do: first the gateway and what is shared.
-        plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
+        plugins: [
+          cloudflareTest({
+            main: './test/gateway/support/worker.ts',
+            wrangler: { configPath: './wrangler.toml' },
+          }),
+        ],
         test: {
           name: 'workerd',
           include: ['test/**/*.test.ts'],

@@ -26,6 +26,8 @@ export interface LoadResult {
   /** From the first request to the last answer. */
   readonly seconds: number
   readonly samples: readonly string[]
+  /** From a request to the end of its answer, in the order of the answers. */
+  readonly milliseconds: readonly number[]
 }
 
 /** A whole HTTP request, ready to be written. */
@@ -61,30 +63,32 @@ export function once(requests: readonly Buffer[]): () => Buffer | undefined {
 /** Runs a load. Rejects on the first answer that is not 200, on a broken connection and on silence. */
 export async function run(load: Load): Promise<LoadResult> {
   const samples: string[] = []
+  const milliseconds: number[] = []
   let requests = 0
   const start = performance.now()
   const deadline = start + load.seconds * 1000
   const next = () => (performance.now() < deadline ? load.next() : undefined)
-  const onAnswer = (answer: Buffer, head: number) => {
+  const onAnswer: OnAnswer = (answer, head, took) => {
+    milliseconds.push(took)
     if (requests++ % SAMPLE_EVERY === 0) samples.push(bodyOf(answer, head))
   }
   const connections = Array.from({ length: load.connections }, () => drive(load.port, next, onAnswer))
   await Promise.all(connections)
-  return { requests, seconds: (performance.now() - start) / 1000, samples }
+  return { requests, seconds: (performance.now() - start) / 1000, samples, milliseconds }
 }
 
+type OnAnswer = (answer: Buffer, head: number, milliseconds: number) => void
+
 /** One connection, from its first request to its last answer. */
-function drive(
-  port: number,
-  next: () => Buffer | undefined,
-  onAnswer: (answer: Buffer, head: number) => void,
-): Promise<void> {
+function drive(port: number, next: () => Buffer | undefined, onAnswer: OnAnswer): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const socket: Socket = connect(port, '127.0.0.1')
   let received: Buffer | undefined
+  let sentAt = 0
 
   const send = () => {
     const request = next()
+    sentAt = performance.now()
     if (request !== undefined) return socket.write(request)
     socket.destroy()
     resolve()
@@ -104,7 +108,7 @@ function drive(
     if (head < 0 || !isComplete(received, head)) return
     const status = received.toString('latin1', 9, 12)
     if (status !== '200') return fail(`${status} ${bodyOf(received, head).slice(0, 500)}`)
-    onAnswer(received, head)
+    onAnswer(received, head, performance.now() - sentAt)
     received = undefined
     send()
   })

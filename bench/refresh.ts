@@ -19,11 +19,12 @@ const COUNTED_REFRESHES = 50
 const MEMORY_ORGANIZATIONS = 10_000
 const MEMORY_MAX_SECONDS = 600
 
-const refreshRequest = (org: number): Buffer => {
+/** @param nonce - what makes one refresh token of an organization differ from another */
+export const refreshRequest = (org: number, nonce = 'k7Qp'.repeat(8)): Buffer => {
   const form = new URLSearchParams({
     grant_type: 'refresh_token',
     client_id: CLIENT_ID,
-    refresh_token: `rt_${org}_${'k7Qp'.repeat(8)}`,
+    refresh_token: `rt_${org}_${nonce}`,
     scope: 'openid profile offline_access',
   })
   return httpRequest(
@@ -43,7 +44,7 @@ interface TokenResponse {
 }
 
 /** A minted answer must verify as an API would verify it, and carry what the organization is entitled to. */
-async function checkMinted(stage: Stage, issuer: string, body: string): Promise<void> {
+export async function checkMinted(stage: Stage, issuer: string, body: string): Promise<void> {
   const answer = JSON.parse(body) as TokenResponse
   const jwks = createLocalJWKSet({ keys: [stage.key.publicJwk] })
   const { payload } = await jwtVerify(answer.access_token, jwks, {

@@ -26,6 +26,12 @@ export const TARGETS = {
   verify_cold_vs_floor: { atLeast: 0.85, what: 'new tokens a second, against one bare signature check' },
   verify_warm_vs_floor: { atLeast: 1.3, what: 'the same 1,000 tokens, against one bare signature check' },
   verify_vs_hono_jwk: { atLeast: 3, what: 'the same 1,000 tokens, against a route behind hono/jwk' },
+  refresh_coalesced_vs_direct: {
+    atLeast: 0.6,
+    what: 'refreshes a second with a Durable Object each, against without; objects in memory',
+  },
+  added_ms_p50: { what: 'ms that the object adds to a refresh, one at a time, median' },
+  added_ms_p99: { what: 'ms that the object adds to a refresh, one at a time, 99th percentile' },
   kv_operations_per_refresh: { atMost: 1, what: 'worst of 50, each of a new organization' },
   subrequests_per_refresh: { atMost: 2, what: 'KV included, worst of the same 50' },
   bundle_kib: { atMost: 400, what: 'KiB, unminified, gzip' },

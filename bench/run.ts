@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { measureMemory, measureOperations, measureRefresh } from './refresh.ts'
 import { type MetricName, type Metrics, type Settings, save, TARGETS, table } from './report.ts'
 import { ratios, type Series } from './rounds.ts'
+import { measureSessions } from './sessions.ts'
 import { type Stage, setStage, type WorkerName } from './stage.ts'
 import { measureVerify } from './verify.ts'
 
@@ -45,6 +46,22 @@ const GROUPS: readonly Group[] = [
           cpu_us_per_refresh: series.gateway?.cpuMicroseconds ?? [],
           cpu_us_per_refresh_passthrough: series.passthrough?.cpuMicroseconds ?? [],
           cpu_us_per_refresh_naive: series.naive?.cpuMicroseconds ?? [],
+        },
+      }
+    },
+  },
+  {
+    name: 'sessions',
+    workers: ['gateway', 'coalesced'],
+    metrics: ['refresh_coalesced_vs_direct', 'added_ms_p50', 'added_ms_p99'],
+    async measure({ stage, rounds, seconds, progress }) {
+      const { series, added } = await measureSessions(stage, rounds, seconds, progress)
+      return {
+        series,
+        metrics: {
+          refresh_coalesced_vs_direct: ratios(series, 'coalesced', 'gateway'),
+          added_ms_p50: added.map(({ p50 }) => p50),
+          added_ms_p99: added.map(({ p99 }) => p99),
         },
       }
     },

@@ -2,12 +2,14 @@
  * Sets the stage: bundles, keys, ports, the backend, and each Worker's vars. Everything that differs between two Workers
  * under comparison is in `WORKERS`; the rest is the same for all.
  */
+import { randomBytes } from 'node:crypto'
 import type { BackendOptions, Counts } from './backend.ts'
 import { AUDIENCE, ENVIRONMENT, newSigningKey, type SigningKey } from './fixtures.ts'
 import { type Bundle, bundle, freePorts, type RunningWorker, startNode, startWorker } from './workerd.ts'
 
 const WORKERS = {
   gateway: 'src/gateway/worker.ts',
+  coalesced: 'src/gateway/worker.ts',
   passthrough: 'bench/workers/passthrough.ts',
   naive: 'bench/workers/naive.ts',
   floor: 'bench/workers/floor.ts',
@@ -41,21 +43,32 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
     const [port = 0] = await freePorts(1)
     const issuer = `http://127.0.0.1:${port}`
     const token = { ISSUER: issuer, ENVIRONMENT, UPSTREAM_ORIGIN: upstream, UPSTREAM_AUDIENCE: AUDIENCE }
+    const gateway = {
+      ...token,
+      UPSTREAM_PROFILE: 'oidc',
+      UPSTREAM_ISSUER: upstream,
+      SIGNING_KEYS: JSON.stringify({ keys: [key.privateJwk] }),
+    }
     const vars: Record<WorkerName, Record<string, string>> = {
-      gateway: {
-        ...token,
-        UPSTREAM_PROFILE: 'oidc',
-        UPSTREAM_ISSUER: upstream,
-        SIGNING_KEYS: JSON.stringify({ keys: [key.privateJwk] }),
-      },
+      gateway,
+      coalesced: { ...gateway, SESSION_PEPPER: randomBytes(32).toString('hex') },
       passthrough: { UPSTREAM_ORIGIN: upstream },
       naive: { ...token, SIGNING_KEY: JSON.stringify(key.privateJwk) },
       floor: { PUBLIC_KEY: JSON.stringify(key.publicJwk) },
       'hono-jwk': { JWKS_URI: `${upstream}/gateway-jwks` },
     }
-    const kv = name === 'gateway' || name === 'naive' ? { kvPort } : {}
+    const kv = ['gateway', 'coalesced', 'naive'].includes(name) ? { kvPort } : {}
+    const sessions = name === 'coalesced'
     const inspector = inspectorPort === undefined ? {} : { inspectorPort }
-    const worker = await startWorker({ name, bundle: built, port, vars: vars[name], ...kv, ...inspector })
+    const worker = await startWorker({
+      name,
+      bundle: built,
+      port,
+      vars: vars[name],
+      sessions,
+      ...kv,
+      ...inspector,
+    })
     return { ...worker, issuer }
   }
 

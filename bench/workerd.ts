@@ -53,6 +53,8 @@ export interface WorkerOptions {
   readonly vars: Record<string, string>
   /** Where the KV binding `ENTITLEMENTS` is served, if the Worker has one. */
   readonly kvPort?: number
+  /** Whether it has the Durable Objects that refreshes share, in memory. */
+  readonly sessions?: boolean
   /** Opens V8's inspector, to measure the heap. */
   readonly inspectorPort?: number
 }
@@ -147,7 +149,7 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-function capnp({ bundle, port, vars, kvPort }: WorkerOptions): string {
+function capnp({ bundle, port, vars, kvPort, sessions = false }: WorkerOptions): string {
   const text = JSON.stringify
   const bindings = Object.entries(vars).map(
     ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
@@ -160,6 +162,12 @@ function capnp({ bundle, port, vars, kvPort }: WorkerOptions): string {
     bindings.push('(name = "ENTITLEMENTS", kvNamespace = "kv")')
     services.push(`(name = "kv", external = (address = "127.0.0.1:${kvPort}", http = ()))`)
   }
+  if (sessions) bindings.push('(name = "REFRESH_SESSIONS", durableObjectNamespace = "RefreshSession")')
+  const objects = sessions
+    ? `,
+  durableObjectNamespaces = [(className = "RefreshSession", uniqueKey = "sessions", enableSql = true)],
+  durableObjectStorage = (inMemory = void)`
+    : ''
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [${services.join(', ')}],
@@ -168,7 +176,7 @@ const config :Workerd.Config = (
 const worker :Workerd.Worker = (
   modules = [(name = "worker", esModule = embed ${text(bundle.module)})],
   compatibilityDate = "${compatibilityDate()}",
-  bindings = [${bindings.join(', ')}]
+  bindings = [${bindings.join(', ')}]${objects}
 );
 `
 }

@@ -11,10 +11,10 @@ import type { Config } from '../src/gateway/config.ts'
 import { main, paint, Running, signalled, UsageError } from './cli.ts'
 import { entitleCommand, parseCommandLine } from './commands.ts'
 import { upstreamProblem } from './gateway/upstream.ts'
-import { parseVars, problemOfName, resolveVars } from './gateway/vars.ts'
+import { parseVars, problemOfName, resolveVars, SECRETS } from './gateway/vars.ts'
 import { requireFreePort } from './network.ts'
 import { seed } from './seed.ts'
-import { developerSecrets, developerVars, type Secrets, secretsFile } from './signing_keys.ts'
+import { developerSecrets, developerVars, type Secrets, secretsFiles } from './signing_keys.ts'
 import { configuredVars, runWorker, STATE, type Vars, type WorkerProcess } from './wrangler.ts'
 
 export const GATEWAY_PORT = 8787
@@ -50,7 +50,7 @@ export interface Gateway {
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { port, persistTo = STATE, vars = {} } = options
   await requireFreePort(port, 'the gateway', 'npm run gateway -- --port')
-  const secrets = await secretsFile(persistTo, port, options)
+  const secrets = await secretsFiles(persistTo, port, options)
   const worker = await runWorker({
     config: 'wrangler.toml',
     port,
@@ -127,7 +127,7 @@ async function run({ port, var: pairs = [], state, seed: wanted, verbose }: RunO
     const given = parseVars(pairs)
     const file = await developerVars()
     for (const name of Object.keys(file)) {
-      const problem = name === 'SIGNING_KEYS' ? null : problemOfName(name)
+      const problem = SECRETS.includes(name) ? null : problemOfName(name)
       if (problem) warn(`In .dev.vars: ${problem}`)
     }
     const project = await configuredVars('wrangler.toml')

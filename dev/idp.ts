@@ -55,6 +55,8 @@ export interface IdpOptions {
 export interface Idp {
   readonly url: string
   readonly issuer: string
+  /** The provider itself, for tests that watch it or need more sessions than anybody would log in to. */
+  readonly provider: Provider
   close(): Promise<void>
 }
 
@@ -73,6 +75,7 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
   return {
     url,
     issuer,
+    provider,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())

@@ -4,6 +4,7 @@
  * Opens the same files as a running gateway does, so that a document written here is what its next read finds. Every
  * document is checked against the schema on its way in and out. Opening starts a workerd: about a second.
  */
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type * as z from 'zod'
 import {
@@ -45,9 +46,10 @@ export interface LocalDocuments {
 export async function openDocuments(environment = 'production', persistTo = STATE): Promise<LocalDocuments> {
   Object.assign(process.env, wranglerSettings(persistTo))
   const { getPlatformProxy } = await import('wrangler')
+  const configPath = await documentsConfig(persistTo)
   const platform = await leavingSignalsAlone(() =>
     getPlatformProxy<{ ENTITLEMENTS: Namespace }>({
-      configPath: join(PROJECT, 'wrangler.toml'),
+      configPath,
       persist: { path: join(persistTo, 'v3') },
       envFiles: [],
       remoteBindings: false,
@@ -100,4 +102,15 @@ async function leavingSignalsAlone<T>(start: () => Promise<T>): Promise<T> {
     }
   }
   return started
+}
+
+/** The gateway's configuration with its documents only: the rest of it needs the Worker to run. */
+async function documentsConfig(persistTo: string): Promise<string> {
+  const { experimental_readRawConfig } = await import('wrangler')
+  const { rawConfig } = experimental_readRawConfig({ config: join(PROJECT, 'wrangler.toml') })
+  const { name, compatibility_date, kv_namespaces } = rawConfig
+  const file = join(persistTo, 'wrangler.documents.json')
+  await mkdir(persistTo, { recursive: true })
+  await writeFile(file, JSON.stringify({ name, compatibility_date, kv_namespaces }, null, 2))
+  return file
 }

@@ -1,9 +1,11 @@
 /**
- * How the local gateway gets its signing key: from the caller, from the developer's settings, or made once.
+ * How the local gateway gets its secrets, the signing key and the pepper of refresh sessions: from the caller, from the
+ * developer's settings, or made once.
  *
- * A key that is made is kept, mode 0600, beside the local state that git ignores. Keys reach the Worker in a file, never
+ * What is made is kept, mode 0600, beside the local state that git ignores. Keys reach the Worker in a file, never
  * in a command line, where every user of the machine could read them, and are never printed.
  */
+import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { parseEnv } from 'node:util'
@@ -40,34 +42,48 @@ export const generateSigningKeys = async (): Promise<string> =>
   JSON.stringify({ keys: [await makeKey('ES256', new Date())] })
 
 /**
- * The file that takes the signing keys to the Worker on `port`; none when another file has them already.
+ * The files that take the secrets to the Worker on `port`, without those that another file has already.
  *
- * @returns also what removes the file again, if it was for this run only
+ * @returns also what removes the file again that was for this run only
  */
-export async function secretsFile(
+export async function secretsFiles(
   stateFolder: string,
   port: number,
   { signingKeys, envFiles = [] }: Secrets,
 ) {
+  const declared = await Promise.all(envFiles.map((file) => readFile(file, 'utf8')))
+  const isDeclared = (name: string) =>
+    declared.some((text) => new RegExp(`^\\s*${name}\\s*=`, 'm').test(text))
+  const files: string[] = []
+  if (!isDeclared('SESSION_PEPPER'))
+    files.push(await kept(join(stateFolder, 'session-pepper.env'), makePepper))
   if (signingKeys !== undefined) {
     const file = join(stateFolder, `signing-keys.${port}.env`)
-    await write(file, signingKeys)
-    return { files: [file], remove: () => rm(file, { force: true }) }
+    await write(file, signingKeysLine(signingKeys))
+    return { files: [...files, file], remove: () => rm(file, { force: true }) }
   }
-  const remove = async () => {}
-  const declared = await Promise.all(envFiles.map((file) => readFile(file, 'utf8')))
-  if (declared.some((text) => /^\s*SIGNING_KEYS\s*=/m.test(text))) return { files: [], remove }
-  const file = join(stateFolder, 'signing-keys.env')
-  if (!(await exists(file))) await write(file, await generateSigningKeys())
-  return { files: [file], remove }
+  if (!isDeclared('SIGNING_KEYS')) {
+    const make = async () => signingKeysLine(await generateSigningKeys())
+    files.push(await kept(join(stateFolder, 'signing-keys.env'), make))
+  }
+  return { files, remove: async () => {} }
 }
 
-async function write(file: string, signingKeys: string): Promise<void> {
-  const line = `SIGNING_KEYS='${oneLine(signingKeys)}'\n`
+const makePepper = async (): Promise<string> => `SESSION_PEPPER=${randomBytes(32).toString('hex')}`
+
+/** A file of the state folder, made when it is not there yet. */
+async function kept(file: string, make: () => Promise<string>): Promise<string> {
+  if (!(await exists(file))) await write(file, await make())
+  return file
+}
+
+async function write(file: string, line: string): Promise<void> {
   await mkdir(dirname(file), { recursive: true })
-  await writeFile(file, line, { mode: 0o600 })
+  await writeFile(file, `${line}\n`, { mode: 0o600 })
   await chmod(file, 0o600)
 }
+
+const signingKeysLine = (signingKeys: string): string => `SIGNING_KEYS='${oneLine(signingKeys)}'`
 
 function oneLine(signingKeys: string): string {
   try {

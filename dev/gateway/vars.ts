@@ -9,6 +9,12 @@ import { UsageError } from '../cli.ts'
 import { nearNames } from '../entitle/words.ts'
 import type { Vars } from '../wrangler.ts'
 
+type Binding = 'ENTITLEMENTS' | 'REFRESH_SESSIONS'
+type Secret = 'SIGNING_KEYS' | 'SESSION_PEPPER'
+
+/** What belongs into `.dev.vars` or the environment, not on a command line. */
+export const SECRETS: readonly string[] = ['SIGNING_KEYS', 'SESSION_PEPPER'] satisfies Secret[]
+
 /** The compiler holds this to be what the gateway reads. */
 const NAMES = {
   ENVIRONMENT: true,
@@ -23,8 +29,9 @@ const NAMES = {
   TOKEN_ISSUER: true,
   TOKEN_MAX_SECONDS: true,
   STALE_MAX_SECONDS: true,
+  REFRESH_REUSE_SECONDS: true,
   ORG_CLAIM: true,
-} satisfies Record<Exclude<keyof GatewayBindings, 'ENTITLEMENTS' | 'SIGNING_KEYS'>, true>
+} satisfies Record<Exclude<keyof GatewayBindings, Binding | Secret>, true>
 
 const KNOWN = Object.keys(NAMES)
 const MAX_HINTS = 3
@@ -45,8 +52,8 @@ export function parseVars(pairs: readonly string[]): Record<string, string> {
 /** Why there is no such var, or `null`. */
 export function problemOfName(name: string): string | null {
   if (Object.hasOwn(NAMES, name)) return null
-  if (name === 'SIGNING_KEYS') {
-    return 'SIGNING_KEYS is a secret, and every user of this machine can read a command line: put it into .dev.vars or the environment.'
+  if (SECRETS.includes(name)) {
+    return `${name} is a secret, and every user of this machine can read a command line: put it into .dev.vars or the environment.`
   }
   const near = nearNames(name, KNOWN).slice(0, MAX_HINTS)
   const hint = near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${KNOWN.join(', ')}.`

@@ -6,6 +6,7 @@
  */
 import * as z from 'zod'
 import { ENVIRONMENT_NAME } from '../core/documents.ts'
+import type { RefreshSessions } from './session_call.ts'
 
 /** The asymmetric JWS algorithms that upstream may use. HMAC and `none` cannot be configured. */
 const UPSTREAM_ALGORITHMS = [
@@ -18,7 +19,7 @@ export interface EntitlementsKV {
   get(keys: string[], options: { type: 'text'; cacheTtl?: number }): Promise<Map<string, string | null>>
 }
 
-/** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS` is a secret. */
+/** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS` and `SESSION_PEPPER` are secrets. */
 export interface GatewayBindings {
   ENTITLEMENTS: EntitlementsKV
   ENVIRONMENT: string
@@ -34,7 +35,11 @@ export interface GatewayBindings {
   TOKEN_MAX_SECONDS?: string
   STALE_MAX_SECONDS?: string
   ORG_CLAIM?: string
+  REFRESH_REUSE_SECONDS?: string
   SIGNING_KEYS: string
+  /** Without it every request goes to upstream directly. */
+  REFRESH_SESSIONS?: RefreshSessions
+  SESSION_PEPPER?: string
 }
 
 export type ProfileName = 'oidc' | 'workos'
@@ -48,6 +53,8 @@ export interface Config {
   readonly tokenMaxSeconds: number
   readonly staleMaxSeconds: number
   readonly orgClaim: string
+  /** How long upstream's answer to a refresh is given again. */
+  readonly reuseSeconds: number
   readonly upstream: {
     readonly profile: ProfileName
     readonly origin: string
@@ -75,6 +82,12 @@ export function isSecureUrl(value: string): boolean {
   )
 }
 
+/** What WorkOS itself does, and what covers a client's first retries elsewhere. */
+const REUSE_SECONDS: Readonly<Record<ProfileName, number>> = { workos: 30, oidc: 10 }
+
+/** A shorter one could be guessed offline from the name of an object and a refresh token. */
+const MIN_PEPPER_LENGTH = 32
+
 const required = 'is required'
 const url = z.string(required).refine(isSecureUrl, {
   message: 'must be an https URL (http is accepted for localhost, 127.0.0.1 and [::1])',
@@ -84,10 +97,9 @@ const origin = url.refine(
   (value) => URL.canParse(value) && new URL(value).origin === value,
   'must be an origin such as https://auth.example.com, without a path or a trailing slash',
 )
-const integer = (fallback: number, minimum: number, maximum: number) =>
+const integer = (minimum: number, maximum: number) =>
   z
     .string()
-    .default(String(fallback))
     .refine(
       (value) => /^\d{1,9}$/.test(value) && Number(value) >= minimum && Number(value) <= maximum,
       `must be a whole number from ${minimum} to ${maximum}`,
@@ -117,13 +129,27 @@ const varsSchema = z.object({
       (names) => names.every((name) => UPSTREAM_ALGORITHMS.includes(name)),
       `must be a comma-separated list of ${UPSTREAM_ALGORITHMS.join(', ')}`,
     ),
-  UPSTREAM_TIMEOUT_MS: integer(10_000, 100, 25_000),
+  UPSTREAM_TIMEOUT_MS: integer(100, 25_000).default(10_000),
   TOKEN_ISSUER: z
     .union([z.enum(['gateway', 'preserve']), url], 'must be gateway, preserve or an https URL')
     .optional(),
-  TOKEN_MAX_SECONDS: integer(300, 30, 86_400),
-  STALE_MAX_SECONDS: integer(3600, 0, 604_800),
+  TOKEN_MAX_SECONDS: integer(30, 86_400).default(300),
+  STALE_MAX_SECONDS: integer(0, 604_800).default(3600),
   ORG_CLAIM: z.string().min(1, 'must not be empty').default('org_id'),
+  REFRESH_REUSE_SECONDS: integer(0, 60).optional(),
+  REFRESH_SESSIONS: z
+    .custom<RefreshSessions>(
+      (value) => typeof (value as RefreshSessions | undefined)?.getByName === 'function',
+      'must be a Durable Object binding of the class RefreshSession',
+    )
+    .optional(),
+  SESSION_PEPPER: z
+    .string()
+    .min(
+      MIN_PEPPER_LENGTH,
+      `must have at least ${MIN_PEPPER_LENGTH} characters: make one with \`openssl rand -hex 32\``,
+    )
+    .optional(),
   SIGNING_KEYS: z.string(
     'is required: a private JWK Set as JSON, made by `npm run keys -- generate` in Remint’s repository',
   ),
@@ -155,6 +181,7 @@ export function parseConfig(bindings: object): ConfigResult {
       tokenMaxSeconds: vars.TOKEN_MAX_SECONDS,
       staleMaxSeconds: vars.STALE_MAX_SECONDS,
       orgClaim: vars.ORG_CLAIM,
+      reuseSeconds: vars.REFRESH_REUSE_SECONDS ?? REUSE_SECONDS[vars.UPSTREAM_PROFILE],
       upstream: {
         profile: vars.UPSTREAM_PROFILE,
         origin: vars.UPSTREAM_ORIGIN,
@@ -181,6 +208,14 @@ function contradictions(bindings: Partial<Record<keyof GatewayBindings, unknown>
   }
   if (bindings.UPSTREAM_PROFILE === 'workos' && bindings.UPSTREAM_CLIENT_ID === undefined) {
     problems.push('UPSTREAM_CLIENT_ID: is required for the workos profile: whose key set to use')
+  }
+  if (bindings.REFRESH_SESSIONS !== undefined && bindings.SESSION_PEPPER === undefined) {
+    problems.push(
+      'SESSION_PEPPER: is required with the binding REFRESH_SESSIONS: make one with `openssl rand -hex 32`',
+    )
+  }
+  if (bindings.REFRESH_SESSIONS === undefined && bindings.REFRESH_REUSE_SECONDS !== undefined) {
+    problems.push('REFRESH_REUSE_SECONDS: has no effect without the binding REFRESH_SESSIONS')
   }
   if (bindings.ISSUER !== undefined && bindings.ISSUER === bindings.UPSTREAM_ISSUER) {
     if (bindings.TOKEN_ISSUER !== 'preserve') {

@@ -6,9 +6,12 @@ import { type Config, type GatewayBindings, parseConfig } from './config.ts'
 import { type Keyring, loadKeyring } from './keys/keyring.ts'
 import { type UpstreamKeys, upstreamKeys } from './keys/upstream_keys.ts'
 import { DocumentStore } from './pipeline/lookup.ts'
+import { type Ask, direct } from './pipeline/upstream.ts'
 import { oidcProfile } from './profiles/oidc.ts'
 import type { Profile } from './profiles/profile.ts'
 import { workosProfile } from './profiles/workos.ts'
+import { coalesced } from './sessions/coalesce.ts'
+import { importPepper } from './sessions/name.ts'
 import { Identities } from './verification/identity.ts'
 
 export interface Gateway {
@@ -18,6 +21,7 @@ export interface Gateway {
   readonly keys: UpstreamKeys
   readonly documents: DocumentStore
   readonly identities: Identities
+  readonly ask: Ask
   readonly fetcher: typeof fetch
   readonly clock: () => number
 }
@@ -63,8 +67,22 @@ export async function openGateway(
         clock,
       }),
       identities: new Identities(config, keyring),
+      ask: await askOf(bindings, config, profile, fetcher, clock),
       fetcher,
       clock,
     },
   }
+}
+
+async function askOf(
+  { REFRESH_SESSIONS: sessions, SESSION_PEPPER }: GatewayBindings,
+  config: Config,
+  profile: Profile,
+  fetcher: typeof fetch,
+  clock: () => number,
+): Promise<Ask> {
+  const directly = direct(config.upstream.timeoutMs, fetcher, clock)
+  if (!sessions || !SESSION_PEPPER) return directly
+  const pepper = await importPepper(SESSION_PEPPER)
+  return coalesced({ sessions, pepper, config, profile, direct: directly, clock })
 }

@@ -24,27 +24,52 @@ export async function readBounded(
 ): Promise<Result<string, 'body_too_large'>> {
   // A request that is not UTF-8 is refused: it would reach upstream as something else. An answer is taken as it comes.
   const decoder = new TextDecoder('utf-8', { fatal: message instanceof Request, ignoreBOM: false })
-  const declared = message.headers.get('content-length')
-  if (declared !== null && !message.headers.has('content-encoding')) {
-    if (Number(declared) > maxBytes) return err('body_too_large')
-    return ok(
-      message instanceof Response ? await message.text() : decoder.decode(await message.arrayBuffer()),
-    )
+  if (message instanceof Response && isDeclared(message)) {
+    return declaredBytes(message) > maxBytes ? err('body_too_large') : ok(await message.text())
   }
-  if (!message.body) return ok('')
+  const bytes = await readBytes(message, maxBytes)
+  return bytes.ok ? ok(decoder.decode(bytes.value)) : bytes
+}
+
+/** Reads a body as it is, giving up as soon as it is longer than the limit. */
+export async function readBytes(
+  message: Request | Response,
+  maxBytes: number,
+): Promise<Result<Uint8Array<ArrayBuffer>, 'body_too_large'>> {
+  if (isDeclared(message)) {
+    if (declaredBytes(message) > maxBytes) return err('body_too_large')
+    return ok(new Uint8Array(await message.arrayBuffer()))
+  }
+  if (!message.body) return ok(new Uint8Array())
   const reader = message.body.getReader() as ReadableStreamDefaultReader<Uint8Array>
-  let text = ''
+  const chunks: Uint8Array[] = []
   let size = 0
   for (;;) {
     const { done, value } = await reader.read()
-    if (done) return ok(text + decoder.decode())
+    if (done) return ok(concat(chunks))
     size += value.byteLength
     if (size > maxBytes) {
       await reader.cancel()
       return err('body_too_large')
     }
-    text += decoder.decode(value, { stream: true })
+    chunks.push(value)
   }
+}
+
+/** Whether the length is known before the body is read, which is then read in one go. */
+const isDeclared = ({ headers }: Request | Response): boolean =>
+  headers.has('content-length') && !headers.has('content-encoding')
+
+const declaredBytes = ({ headers }: Request | Response): number => Number(headers.get('content-length'))
+
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.byteLength
+  }
+  return whole
 }
 
 /** An OAuth error answer (RFC 6749 section 5.2). */

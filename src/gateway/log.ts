@@ -5,6 +5,7 @@
  * or a query; a path is named by its route, because paths of password resets and magic links are secrets.
  */
 import type { EntitlementSource } from '../core/claims.ts'
+import type { SessionPath } from './session_call.ts'
 
 export interface LogLine {
   readonly request_id: string
@@ -14,6 +15,8 @@ export interface LogLine {
   duration_ms?: number
   /** Why the answer is not what the client asked for: a named reason. */
   reason?: string
+  /** How a refresh came by upstream's answer. */
+  session?: SessionPath
   /** How the access token in the answer came about. */
   access_token?: 'minted' | 'opaque' | 'withheld'
   /** Why an ID token was left as it was. */

@@ -9,7 +9,7 @@ import { story } from '../../dev/commands.ts'
 import { logIn } from '../../dev/login.ts'
 import { freePorts, listen } from '../../dev/network.ts'
 import { PROJECT } from '../../dev/wrangler.ts'
-import { printed, script, scriptIn } from './support/scripts.ts'
+import { printed, script, scriptIn, stop } from './support/scripts.ts'
 
 let state: string
 beforeAll(async () => {
@@ -89,9 +89,7 @@ describe('start', () => {
       expect(await denied.json()).toMatchObject({ code: 'flag_missing', missing: ['advanced-analytics'] })
       expect((await reports(app, await accessToken(gateway, app, 'user_ada'))).status).toBe(200)
     } finally {
-      const exited = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGINT')
-      await exited
+      await stop(child)
     }
     expect(child.exitCode).toBe(0)
     for (const port of [idp, gateway, app, control])

@@ -11,7 +11,7 @@ import { startIdp } from '../../dev/idp.ts'
 import { openDocuments } from '../../dev/local_kv.ts'
 import { freePorts, listen } from '../../dev/network.ts'
 import { PROJECT } from '../../dev/wrangler.ts'
-import { printed, script } from './support/scripts.ts'
+import { printed, script, stop } from './support/scripts.ts'
 
 let state: string
 beforeAll(async () => {
@@ -125,9 +125,7 @@ test('in front of a foreign identity provider it says which, logs requests only,
     for (const line of output.split('\n').filter(Boolean))
       expect(line).toMatch(/^(\{.*\}|Gateway .*|Entitlements: .*)$/)
   } finally {
-    const exited = new Promise((done) => child.once('exit', done))
-    child.kill('SIGINT')
-    await exited
+    await stop(child)
     await upstream.close()
   }
   const documents = await openDocuments('production', folder)

@@ -108,7 +108,9 @@ describe('sessions', () => {
     expect(text.replace(own, JSON.parse(upstreams).access_token)).toBe(upstreams)
     expect(claimsOf(own).feature_flags).toEqual(ACME_FLAGS)
     expect(response.headers.get('cache-control')).toBe('no-store')
-    expect(response.headers.get('server-timing')).toMatch(/^upstream;dur=\d+, lookup;dur=\d+, mint;dur=\d+$/)
+    expect(response.headers.get('server-timing')).toMatch(
+      /^upstream;dur=\d+, lookup;dur=\d+, mint;dur=\d+, session;desc=asked$/,
+    )
   })
 
   test('a refresh token that is sent twice gives the same successor, with a new access token each time', async () => {

@@ -21,6 +21,9 @@ const WORKOS = {
   UPSTREAM_CLIENT_ID: 'client_01ABC',
 }
 
+/** The binding of the Durable Object, and the secret that it needs. */
+const SESSIONS = { REFRESH_SESSIONS: { getByName: () => {} }, SESSION_PEPPER: 'p'.repeat(32) }
+
 const problemsOf = (bindings: object) => {
   const parsed = parseConfig(bindings)
   return parsed.ok ? [] : parsed.problems
@@ -36,6 +39,7 @@ test('oidc: what is not given has its default, and tokens carry the gateway as i
       tokenMaxSeconds: 300,
       staleMaxSeconds: 3600,
       orgClaim: 'org_id',
+      reuseSeconds: 10,
       upstream: {
         profile: 'oidc',
         origin: 'https://idp.example.com',
@@ -85,6 +89,48 @@ test('numbers and lists are read as such', () => {
     orgClaim: 'https://example.com/org',
   })
   expect(config.upstream).toMatchObject({ timeoutMs: 2500, algorithms: ['EdDSA', 'PS256'] })
+})
+
+describe('refresh sessions', () => {
+  test.each<[string, Record<string, unknown>, string[]]>([
+    ['are optional', {}, []],
+    ['are bound with a pepper', SESSIONS, []],
+    [
+      'need a pepper',
+      { REFRESH_SESSIONS: SESSIONS.REFRESH_SESSIONS },
+      ['SESSION_PEPPER: is required with the binding REFRESH_SESSIONS: make one with `openssl rand -hex 32`'],
+    ],
+    [
+      'need a pepper that cannot be guessed',
+      { ...SESSIONS, SESSION_PEPPER: 'short' },
+      ['SESSION_PEPPER: must have at least 32 characters: make one with `openssl rand -hex 32`'],
+    ],
+    [
+      'are a Durable Object binding',
+      { ...SESSIONS, REFRESH_SESSIONS: 'RefreshSession' },
+      ['REFRESH_SESSIONS: must be a Durable Object binding of the class RefreshSession'],
+    ],
+    [
+      'are what the interval is for',
+      { REFRESH_REUSE_SECONDS: '10' },
+      ['REFRESH_REUSE_SECONDS: has no effect without the binding REFRESH_SESSIONS'],
+    ],
+    [
+      'do not reuse answers for long',
+      { ...SESSIONS, REFRESH_REUSE_SECONDS: '61' },
+      ['REFRESH_REUSE_SECONDS: must be a whole number from 0 to 60'],
+    ],
+  ])('%s', (_, vars, problems) => {
+    expect(problemsOf({ ...OIDC, ...vars })).toEqual(problems)
+  })
+})
+
+test.each([
+  ['oidc', OIDC, 10],
+  ['workos', WORKOS, 30],
+  ['off', { ...OIDC, REFRESH_REUSE_SECONDS: '0' }, 0],
+])('the reuse interval: %s', (_, vars, reuseSeconds) => {
+  expect(parseConfig({ ...vars, ...SESSIONS })).toMatchObject({ ok: true, config: { reuseSeconds } })
 })
 
 test('every required var that is missing is named at once', () => {

@@ -142,6 +142,7 @@ test('the deployed entry answers with the bindings of wrangler.toml, and asks fo
     status: 'misconfigured',
     problems: [
       'SIGNING_KEYS: is required: a private JWK Set as JSON, made by `npm run keys -- generate` in Remint’s repository',
+      'SESSION_PEPPER: is required with the binding REFRESH_SESSIONS: make one with `openssl rand -hex 32`',
     ],
   })
 })

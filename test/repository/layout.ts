@@ -20,7 +20,9 @@ const PARTS: Record<string, readonly string[]> = {
 
 /** The parts that are Workers, each with the modules in which its features (its folders) meet. */
 const WORKERS: Record<string, readonly string[]> = {
-  gateway: ['worker.ts', 'app.ts', 'routes.ts', 'exchange.ts', 'gateway.ts', 'errors.ts'],
+  gateway: [
+    ...['worker.ts', 'refresh_session.ts', 'app.ts', 'routes.ts', 'exchange.ts', 'gateway.ts', 'errors.ts'],
+  ],
   control: ['worker.ts', 'app.ts'],
 }
 
@@ -36,6 +38,7 @@ const FOUNDATIONS: Record<string, readonly string[]> = {
 const SHARED_TYPES: Record<string, readonly string[]> = {
   'gateway/pipeline': ['keys', 'profiles'],
   'gateway/proxy': ['keys', 'profiles'],
+  'gateway/sessions': ['pipeline', 'profiles'],
   'gateway/verification': ['keys'],
 }
 
@@ -51,9 +54,9 @@ type Edge = 'clock' | 'fetch' | 'binding' | 'console'
 
 /** The only files that touch the outside world; everything else is handed a clock, a fetcher, a store. */
 const EDGES: Record<Edge, RegExp> = {
-  clock: /^src\/(gateway|control)\/(app|exchange|worker)\.ts$/,
-  fetch: /^src\/(gateway|control)\/(app|exchange|worker)\.ts$/,
-  binding: /^src\/((gateway|control)\/(config|app|worker)\.ts|control\/db\/.+\.ts)$/,
+  clock: /^src\/(gateway|control)\/(app|exchange|worker|refresh_session)\.ts$/,
+  fetch: /^src\/(gateway|control)\/(app|exchange|worker|refresh_session)\.ts$/,
+  binding: /^src\/((gateway|control)\/(config|app|worker|refresh_session)\.ts|control\/db\/.+\.ts)$/,
   console: /^src\/(gateway|control)\/log\.ts$/,
 }
 

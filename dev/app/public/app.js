@@ -147,7 +147,10 @@ async function callApi() {
   const body = await response.json()
   if (response.ok) return showReports(body)
   if (!body.missing) return showDenial(body)
-  const why = { label: 'See why it is off', command: entitle(`show ${claims.org_id}`) }
+  const why = {
+    label: 'See why it is off: one that is killed needs a --revive',
+    command: entitle(`show ${claims.org_id}`),
+  }
   const ways = waysToGet(claims.org_id, body.missing[0])
   showDenial(body, seen.has(body.missing[0]) ? [why, ...ways.slice(0, 1)] : [...ways, why])
 }

@@ -18,7 +18,14 @@ import type { DocumentStore } from './lookup.ts'
 import { mint, mintIdToken } from './mint.ts'
 import type { RefreshRequest } from './request.ts'
 import { respond } from './respond.ts'
-import { callUpstream, type UpstreamReason, type UpstreamTokens } from './upstream.ts'
+import {
+  type Ask,
+  type Asked,
+  readAnswer,
+  type UpstreamReason,
+  type UpstreamTokens,
+  upstreamUrl,
+} from './upstream.ts'
 import { type VerifyReason, verifyAccessToken, verifyIdToken } from './verify.ts'
 
 export interface RefreshContext {
@@ -26,7 +33,7 @@ export interface RefreshContext {
   readonly keyring: Keyring
   readonly keys: UpstreamKeys
   readonly documents: DocumentStore
-  readonly fetcher: typeof fetch
+  readonly ask: Ask
   readonly clock: () => number
 }
 
@@ -49,13 +56,15 @@ export async function refresh(
   headers: Headers,
   log: LogLine,
 ): Promise<Result<Response, RefreshReason>> {
-  const { config, keys, clock, fetcher } = context
+  const { config, keys, clock, ask } = context
   const inHand = await keys.current()
   if (!inHand.ok) return inHand
 
   const askedAt = clock()
-  const answer = await callUpstream(endpoint, request, headers, config.upstream.timeoutMs, fetcher)
+  const asked = await ask({ url: upstreamUrl(endpoint, request), request, headers })
+  const answer = asked.ok ? await readAnswer(asked.value) : asked
   log.upstream_ms = clock() - askedAt
+  if (asked.ok) noteSession(log, asked.value)
   if (!answer.ok) return answer
   log.upstream_status = answer.value.response.status
   if (answer.value.kind === 'other') return ok(passThrough(answer.value.response, config))
@@ -70,7 +79,8 @@ async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, lo
   const { config, keyring, clock } = context
   if (!looksLikeJws(tokens.accessToken)) {
     log.access_token = 'opaque'
-    return ok({ idToken: await replaceIdToken(context, tokens, tokens.accessToken, log) })
+    const idToken = await replaceIdToken(context, tokens, tokens.accessToken, log)
+    return ok({ idToken, expiresIn: remainingSeconds(tokens, clock()) })
   }
 
   const verified = await verifyAccessToken(tokens.accessToken, context, clock())
@@ -116,14 +126,26 @@ async function replaceIdToken(
   return mintIdToken(verified.value, accessToken, replaced, context.keyring.active, context.config)
 }
 
+/** What is left of an opaque token's life; `undefined` where upstream's own figure still holds. */
+function remainingSeconds({ body, receivedAt }: UpstreamTokens, now: number): number | undefined {
+  const { expires_in: lifetime } = body.object
+  const age = Math.floor((now - receivedAt) / 1000)
+  return typeof lifetime === 'number' && age > 0 ? Math.max(0, lifetime - age) : undefined
+}
+
+function noteSession(log: LogLine, { session, warnings = [] }: Asked): void {
+  if (session !== undefined) log.session = session
+  for (const warning of warnings) warn(log, warning)
+}
+
 function warn(log: LogLine, warning: string): void {
   log.warnings = [...(log.warnings ?? []), warning]
 }
 
 /** @see https://www.w3.org/TR/server-timing/ */
-function serverTiming({ upstream_ms, lookup_ms, mint_ms }: LogLine): string {
-  return Object.entries({ upstream: upstream_ms, lookup: lookup_ms, mint: mint_ms })
+function serverTiming({ session, upstream_ms, lookup_ms, mint_ms }: LogLine): string {
+  const durations = Object.entries({ upstream: upstream_ms, lookup: lookup_ms, mint: mint_ms })
     .filter(([, duration]) => duration !== undefined)
     .map(([name, duration]) => `${name};dur=${duration}`)
-    .join(', ')
+  return (session === undefined ? durations : [...durations, `session;desc=${session}`]).join(', ')
 }

@@ -13,6 +13,8 @@ import { parseObjectText } from './json_text.ts'
 export interface RefreshRequest {
   readonly grantType: string
   readonly body: string
+  /** What the body says, repeated parameters included. */
+  readonly parameters: readonly (readonly [name: string, value: unknown])[]
   readonly headers: Headers
   /** The query, with its question mark, or nothing. */
   readonly search: string
@@ -65,12 +67,12 @@ export async function parseTokenRequest(
   const grantType = seen.get('grant_type')
   if (typeof grantType !== 'string' || grantType === '') return err('parameter_missing')
   if (grantType === 'refresh_token' && !seen.get('refresh_token')) return err('parameter_missing')
-  return ok({ grantType, body: body.value, headers: request.headers, search })
+  return ok({ grantType, body: body.value, parameters, headers: request.headers, search })
 }
 
-const formParameters = (body: string): Iterable<[string, unknown]> => new URLSearchParams(body)
+const formParameters = (body: string): [string, unknown][] => [...new URLSearchParams(body)]
 
-function jsonParameters(body: string): Iterable<[string, unknown]> | undefined {
+function jsonParameters(body: string): [string, unknown][] | undefined {
   const parsed = parseObjectText(body)
   return parsed?.members.map(({ name }): [string, unknown] => [name, parsed.object[name]])
 }

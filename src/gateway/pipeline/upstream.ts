@@ -6,6 +6,7 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { NO_STORE, readBounded } from '../http.ts'
+import type { NoAnswer, SessionPath } from '../session_call.ts'
 import { type JsonObjectText, parseObjectText } from './json_text.ts'
 import type { RefreshRequest } from './request.ts'
 
@@ -21,55 +22,82 @@ export interface UpstreamTokens {
   readonly body: JsonObjectText
   readonly accessToken: string
   readonly idToken: string | undefined
+  /** When upstream gave them; epoch milliseconds. */
+  readonly receivedAt: number
 }
 
-export type UpstreamReason =
-  | 'upstream_timeout'
-  | 'upstream_unreachable'
-  | 'upstream_answer_too_large'
-  | 'upstream_answer_unreadable'
+export type UpstreamReason = NoAnswer | 'upstream_answer_unreadable'
 
-/**
- * @param headers - the client's headers, made ready for upstream
- */
-export async function callUpstream(
-  endpoint: string,
-  request: RefreshRequest,
-  headers: Headers,
-  timeoutMs: number,
-  fetcher: typeof fetch,
-): Promise<Result<UpstreamAnswer, UpstreamReason>> {
+export interface UpstreamCall {
+  readonly url: string
+  readonly request: RefreshRequest
+  /** The client's headers, made ready for upstream. */
+  readonly headers: Headers
+}
+
+export interface Asked {
+  readonly response: Response
+  /** The body, where it was read already. */
+  readonly text?: string
+  /** When upstream gave it, which may have been a while ago; epoch milliseconds. */
+  readonly receivedAt: number
+  /** How a refresh came by it. */
+  readonly session?: SessionPath
+  readonly warnings?: readonly string[]
+}
+
+/** How a request comes by upstream's answer: directly, or through the object that all requests for one refresh share. */
+export type Ask = (call: UpstreamCall) => Promise<Result<Asked, UpstreamReason>>
+
+/** Asks upstream, once. */
+export const direct =
+  (timeoutMs: number, fetcher: typeof fetch, clock: () => number): Ask =>
+  async ({ url, request, headers }) => {
+    try {
+      const response = await fetcher(url, {
+        method: 'POST',
+        headers,
+        body: request.body,
+        redirect: 'manual',
+        signal: AbortSignal.timeout(timeoutMs),
+      })
+      return ok({ response, receivedAt: clock() })
+    } catch (cause) {
+      return err(reasonOf(cause))
+    }
+  }
+
+/** Reads tokens out of an answer that holds some. */
+export async function readAnswer({
+  response,
+  text,
+  receivedAt,
+}: Asked): Promise<Result<UpstreamAnswer, UpstreamReason>> {
+  if (!response.ok) return ok({ kind: 'other', response })
   try {
-    const response = await fetcher(withQuery(endpoint, request.search), {
-      method: 'POST',
-      headers,
-      body: request.body,
-      redirect: 'manual',
-      signal: AbortSignal.timeout(timeoutMs),
-    })
-    if (!response.ok) return ok({ kind: 'other', response })
-    const body = await readBounded(response, MAX_ANSWER_BYTES)
+    const body = text === undefined ? await readBounded(response, MAX_ANSWER_BYTES) : ok(text)
     if (!body.ok) return err('upstream_answer_too_large')
     const object = parseObjectText(body.value)
     if (!object && body.value !== '') return err('upstream_answer_unreadable')
-    const tokens = object && readTokens(object)
+    const tokens = object && readTokens(object, receivedAt)
     return ok(
       tokens
         ? { kind: 'tokens', response, tokens }
         : { kind: 'other', response: sameAgain(response, body.value) },
     )
   } catch (cause) {
-    return err(
-      cause instanceof Error && cause.name === 'TimeoutError' ? 'upstream_timeout' : 'upstream_unreachable',
-    )
+    return err(reasonOf(cause))
   }
 }
 
+const reasonOf = (cause: unknown): NoAnswer =>
+  cause instanceof Error && cause.name === 'TimeoutError' ? 'upstream_timeout' : 'upstream_unreachable'
+
 /**
- * The endpoint's own query (a tenant, a policy) is in its published address too, and so comes back with the request; a
- * client cannot change it.
+ * Where a request goes. The endpoint's own query (a tenant, a policy) is in its published address too, and so comes back
+ * with the request; a client cannot change it.
  */
-function withQuery(endpoint: string, search: string): string {
+export function upstreamUrl(endpoint: string, { search }: RefreshRequest): string {
   if (search === '' || !endpoint.includes('?')) return endpoint + search
   const url = new URL(endpoint)
   const parameters = new URLSearchParams(search)
@@ -84,10 +112,10 @@ const OTHER_TOKEN_TYPES = ['id_token', 'refresh_token', 'saml1', 'saml2'].map(
   (name) => `urn:ietf:params:oauth:token-type:${name}`,
 )
 
-function readTokens(body: JsonObjectText): UpstreamTokens | undefined {
+function readTokens(body: JsonObjectText, receivedAt: number): UpstreamTokens | undefined {
   const { access_token: accessToken, id_token: idToken, issued_token_type: type } = body.object
   if (typeof accessToken !== 'string' || OTHER_TOKEN_TYPES.includes(type as string)) return undefined
-  return { body, accessToken, idToken: typeof idToken === 'string' ? idToken : undefined }
+  return { body, accessToken, idToken: typeof idToken === 'string' ? idToken : undefined, receivedAt }
 }
 
 /** An answer whose body was read, whole again. */

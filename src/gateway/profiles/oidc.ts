@@ -28,6 +28,7 @@ export function oidcProfile(config: Config, fetcher: typeof fetch, clock: () => 
   return {
     bodyFormats: ['form'],
     discoveryPath: undefined,
+    replaysRefresh: false,
     async endpoints() {
       const current = await discovered.current()
       return current.ok ? ok(current.value.endpoints) : current

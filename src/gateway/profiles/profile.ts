@@ -27,6 +27,11 @@ export interface Profile {
   readonly bodyFormats: readonly BodyFormat[]
   /** Where upstream keeps its discovery document, if that does not follow from its issuer. */
   readonly discoveryPath: string | undefined
+  /**
+   * Whether upstream answers the same again when a refresh token is used twice within a moment, as it declares itself.
+   * Elsewhere the second use ends the session.
+   */
+  readonly replaysRefresh: boolean
   /** The endpoints, once they are known. */
   endpoints(): Promise<Result<Endpoints, MetadataFault>>
   /** Upstream's discovery document, as upstream wrote it. */

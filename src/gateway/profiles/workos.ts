@@ -24,6 +24,7 @@ export function workosProfile(config: Config, fetcher: typeof fetch, clock: () =
   return {
     bodyFormats: ['json', 'form'],
     discoveryPath,
+    replaysRefresh: true,
     endpoints: async () => ok(endpoints),
     metadata: () => discovery.current(),
   }

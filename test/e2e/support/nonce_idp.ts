@@ -57,6 +57,7 @@ export async function startNonceIdp(issuer: string): Promise<NonceIdp> {
   return {
     url: `http://localhost:${port}`,
     issuer,
+    provider,
     answers,
     close: () =>
       new Promise((resolve) => {

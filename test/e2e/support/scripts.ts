@@ -1,5 +1,6 @@
 /** Runs the command line tools of `dev/` as a person does: processes of their own, from the project's root. */
 import { type ChildProcess, execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { PROJECT } from '../../../dev/wrangler.ts'
@@ -38,4 +39,12 @@ export function printed(child: ChildProcess, text: string): Promise<string> {
     child.stderr?.on('data', take)
     child.once('exit', (code) => reject(new Error(`exited with ${code}:\n${output}`)))
   })
+}
+
+/** Stops a child as Ctrl-C does, and waits for its end; one that has ended already is left alone. */
+export async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill('SIGINT')
+  await exited
 }

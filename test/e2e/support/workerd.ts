@@ -25,12 +25,17 @@ export interface Stage {
   readonly kv: TestKv
 }
 
-/** Bundles the gateway as `wrangler deploy` does, and starts a KV namespace with the demo's documents. */
-export async function openStage(running: Running): Promise<Stage> {
+/**
+ * Bundles the gateway as `wrangler deploy` does, and starts a KV namespace with the demo's documents.
+ *
+ * @param config - of another Worker that takes the gateway's place
+ */
+export async function openStage(running: Running, config = 'wrangler.toml'): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'remint-bundle-'))
   running.add({ close: () => rm(folder, { recursive: true, force: true }) })
   const wrangler = join(PROJECT, 'node_modules', '.bin', 'wrangler')
-  await promisify(execFile)(process.execPath, [wrangler, 'deploy', '--dry-run', '--outdir', folder], {
+  const options = ['--dry-run', '--config', config, '--outdir', folder]
+  await promisify(execFile)(process.execPath, [wrangler, 'deploy', ...options], {
     cwd: PROJECT,
     env: { ...process.env, ...wranglerSettings(folder) },
   })
@@ -77,15 +82,27 @@ export interface GatewayOptions {
   readonly port?: number
   /** A private JWK Set as JSON. Default: one that is made for this gateway. */
   readonly signingKeys?: string
+  /** A folder in which Durable Objects are kept. Default: there are none, and refreshes are not shared. */
+  readonly sessions?: string
+  /** What answers 200 as soon as the Worker serves. */
+  readonly ready?: string
 }
+
+export interface WorkerdGateway extends TestGateway {
+  /** Ends the process at once, as when a machine stops. */
+  kill(): Promise<void>
+}
+
+const PEPPER = 'pepper-of-the-end-to-end-tests-and-of-nothing-else'
 
 /** Starts a gateway and waits until `/healthz` says 200. */
 export async function openGateway(
   running: Running,
   stage: Stage,
   options: GatewayOptions,
-): Promise<TestGateway> {
-  const { port = await freePort(), signingKeys = await generateSigningKeys() } = options
+): Promise<WorkerdGateway> {
+  const { port = await freePort(), signingKeys = await generateSigningKeys(), sessions } = options
+  const { ready = '/healthz' } = options
   const url = `http://localhost:${port}`
   const config = join(stage.bundle, `${port}.capnp`)
   const vars = {
@@ -94,21 +111,21 @@ export async function openGateway(
     UPSTREAM_PROFILE: 'oidc',
     UPSTREAM_AUDIENCE: API_AUDIENCE,
     SIGNING_KEYS: signingKeys,
+    ...(sessions && { SESSION_PEPPER: PEPPER }),
     ...options.vars,
   }
-  await writeFile(config, await capnp(stage, port, vars))
+  await writeFile(config, await capnp(stage, port, vars, sessions))
   const require = createRequire(createRequire(import.meta.url).resolve('miniflare'))
   const { default: workerd } = require('workerd') as { default: string }
   const child = spawn(workerd, ['serve', config, 'config'], { stdio: ['ignore', 'pipe', 'pipe'] })
   children.add(child)
   const exited = new Promise<void>((ended) => child.once('exit', () => ended()))
-  running.add({
-    close: async () => {
-      child.kill('SIGKILL')
-      await exited
-      children.delete(child)
-    },
-  })
+  const kill = async () => {
+    child.kill('SIGKILL')
+    await exited
+    children.delete(child)
+  }
+  running.add({ close: kill })
   const lines: string[] = []
   const { log, read, logged } = readLog()
   for (const stream of [child.stdout, child.stderr]) {
@@ -117,14 +134,19 @@ export async function openGateway(
       read(text)
     })
   }
-  const healthy = async () => (await fetch(`${url}/healthz`).catch(() => undefined))?.ok || undefined
+  const healthy = async () => (await fetch(url + ready).catch(() => undefined))?.ok || undefined
   await eventually(healthy, 'the gateway').catch(() => {
     throw new Error(`workerd does not serve:\n${lines.join('\n')}`)
   })
-  return { url, log, logged }
+  return { url, log, logged, kill }
 }
 
-async function capnp(stage: Stage, port: number, vars: Record<string, string>): Promise<string> {
+async function capnp(
+  stage: Stage,
+  port: number,
+  vars: Record<string, string>,
+  sessions: string | undefined,
+): Promise<string> {
   const text = JSON.stringify
   const main = (await readdir(stage.bundle)).find((file) => file.endsWith('.js'))
   const toml = await readFile(join(PROJECT, 'wrangler.toml'), 'utf8')
@@ -133,19 +155,28 @@ async function capnp(stage: Stage, port: number, vars: Record<string, string>): 
   const bindings = Object.entries(vars).map(
     ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
   )
+  bindings.push('(name = "ENTITLEMENTS", kvNamespace = "kv")')
+  if (sessions) bindings.push('(name = "REFRESH_SESSIONS", durableObjectNamespace = "RefreshSession")')
+  const disk = sessions ? `(name = "sessions", disk = (path = ${text(sessions)}, writable = true)),` : ''
+  const objects = sessions
+    ? `
+  durableObjectNamespaces = [(className = "RefreshSession", uniqueKey = "sessions", enableSql = true)],
+  durableObjectStorage = (localDisk = "sessions"),`
+    : ''
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = .worker),
     (name = "internet", network = (allow = ["public", "private"])),
     (name = "kv", external = (address = ${text(new URL(stage.kv.url).host)}, http = ())),
+    ${disk}
   ],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
 );
 const worker :Workerd.Worker = (
   modules = [(name = "worker", esModule = embed ${text(basename(main))})],
   compatibilityDate = ${text(date)},
-  bindings = [${bindings.join(', ')}, (name = "ENTITLEMENTS", kvNamespace = "kv")],
+  bindings = [${bindings.join(', ')}],${objects}
 );
 `
 }

@@ -1,0 +1,64 @@
+/**
+ * The Durable Object's entry: one object a refresh, named by everything that the answer depends on.
+ *
+ * As `app.ts` for the Worker, this is where the clock and the network come in; `sessions/` does the work.
+ */
+import { DurableObject } from 'cloudflare:workers'
+import type { SessionCall, SessionOutcome } from './session_call.ts'
+import { Session, type SessionStore } from './sessions/session.ts'
+
+export interface RefreshSessionOptions {
+  /** How upstream is reached; the same as the gateway's. */
+  readonly fetch?: typeof fetch
+  /** Epoch milliseconds. */
+  readonly now?: () => number
+}
+
+type RefreshSessionClass = new (
+  ctx: DurableObjectState,
+  env: Cloudflare.Env,
+) => DurableObject & { exchange(call: SessionCall): Promise<SessionOutcome> }
+
+/**
+ * Makes the class that the binding `REFRESH_SESSIONS` names. A Worker that mounts the gateway exports it:
+ * `export const RefreshSession = createRefreshSession()`.
+ */
+export function createRefreshSession(options: RefreshSessionOptions = {}): RefreshSessionClass {
+  const { fetch: fetcher = (...args: Parameters<typeof fetch>) => fetch(...args), now = Date.now } = options
+  return class RefreshSession extends DurableObject {
+    readonly #session: Session
+
+    constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+      super(ctx, env)
+      this.#session = new Session(storeIn(ctx.storage), fetcher as typeof fetch, now)
+    }
+
+    async exchange(call: SessionCall): Promise<SessionOutcome> {
+      const outcome = this.#session.exchange(call)
+      // The answer to a request whose client has gone is stored all the same.
+      this.ctx.waitUntil(this.#session.flight ?? outcome)
+      return outcome
+    }
+
+    override alarm(): Promise<void> {
+      return this.#session.forget()
+    }
+  }
+}
+
+/**
+ * `allowUnconfirmed`: an answer does not wait at the output gate for the disk, which would withhold it when the disk
+ * fails. `sync` waits instead, and its failure costs the replay only.
+ */
+function storeIn(storage: DurableObjectStorage): SessionStore {
+  const unconfirmed = { allowUnconfirmed: true }
+  return {
+    get: (key) => storage.get(key),
+    put: async (key, value) => {
+      await storage.put(key, value, unconfirmed)
+      await storage.sync()
+    },
+    setAlarm: (at) => storage.setAlarm(at, unconfirmed),
+    deleteAll: () => storage.deleteAll(),
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Upstream is asked, from inside the object, and its answer comes back whole, byte for byte.
+ *
+ * An upstream that replays may be asked a second time when it did not answer. Any other is waited for longer than the
+ * client is: it may have spent the refresh token, and its late answer is the only way to the next one.
+ */
+import { err, ok, type Result } from '../../core/result.ts'
+import { readBytes } from '../http.ts'
+import type { NoAnswer, RawAnswer, SessionCall } from '../session_call.ts'
+
+/** A token answer with the user's profile in it is some 10 KiB. */
+const MAX_ANSWER_BYTES = 1024 * 1024
+/** How long an answer that nobody may be waiting for any more is still wanted. */
+const LATE_ANSWER_MS = 60_000
+
+/** Fields that speak of the body as it was on the wire. */
+const OF_THE_WIRE = new Set([
+  'content-length',
+  'content-encoding',
+  'transfer-encoding',
+  'connection',
+  'keep-alive',
+])
+
+export async function ask(
+  call: SessionCall,
+  fetcher: typeof fetch,
+  clock: () => number,
+): Promise<Result<RawAnswer, NoAnswer>> {
+  if (!call.replays) return askOnce(call, LATE_ANSWER_MS, fetcher, clock)
+  const first = await askOnce(call, call.timeoutMs, fetcher, clock)
+  return first.ok || first.reason !== 'upstream_timeout'
+    ? first
+    : askOnce(call, call.timeoutMs, fetcher, clock)
+}
+
+async function askOnce(
+  { url, headers, body }: SessionCall,
+  timeoutMs: number,
+  fetcher: typeof fetch,
+  clock: () => number,
+): Promise<Result<RawAnswer, NoAnswer>> {
+  // Not `AbortSignal.timeout`: its timer would keep the object in memory long after the answer has come.
+  const limit = new AbortController()
+  const timer = setTimeout(() => limit.abort(new DOMException('', 'TimeoutError')), timeoutMs)
+  try {
+    const response = await fetcher(url, {
+      method: 'POST',
+      headers: headers as [string, string][],
+      body,
+      redirect: 'manual',
+      signal: limit.signal,
+    })
+    const bytes = await readBytes(response, MAX_ANSWER_BYTES)
+    if (!bytes.ok) return err('upstream_answer_too_large')
+    return ok({
+      status: response.status,
+      statusText: response.statusText,
+      headers: [...response.headers].filter(([name]) => !OF_THE_WIRE.has(name)),
+      body: bytes.value,
+      receivedAt: clock(),
+    })
+  } catch (cause) {
+    return err(
+      cause instanceof Error && cause.name === 'TimeoutError' ? 'upstream_timeout' : 'upstream_unreachable',
+    )
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The Worker's side of a shared refresh: proves who asks, names the refresh, and has its object bring the answer.
+ *
+ * An object that breaks is called once more, because the answer is where it broke off. Only when that fails too does the
+ * request go to upstream directly: without the object, but not without the session.
+ */
+import { err, ok } from '../../core/result.ts'
+import type { Config } from '../config.ts'
+import type { Ask, Asked, UpstreamCall } from '../pipeline/upstream.ts'
+import type { Profile } from '../profiles/profile.ts'
+import type { RawAnswer, RefreshSessions, SessionCall, SessionOutcome } from '../session_call.ts'
+import { verifyProof } from './dpop.ts'
+import { nameOf } from './name.ts'
+
+const ATTEMPTS = 2
+
+const decoder = new TextDecoder()
+
+/** Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5). */
+const WITHOUT_BODY = [204, 205, 304]
+
+export interface CoalesceOptions {
+  readonly sessions: RefreshSessions
+  readonly pepper: CryptoKey
+  readonly config: Config
+  readonly profile: Profile
+  /** The path without an object. */
+  readonly direct: Ask
+  readonly clock: () => number
+}
+
+export function coalesced(options: CoalesceOptions): Ask {
+  const { sessions, direct } = options
+  return async function ask(call) {
+    if (call.request.grantType !== 'refresh_token') return direct(call)
+    const session = await sessionCall(call, options)
+    // Whose request this is cannot be told, so that it shares nothing; upstream will say what is wrong with it.
+    if (!session) return bypass(direct, call, 'bypassed')
+
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const outcome = await callObject(sessions, session)
+      if (outcome === 'unreachable') continue
+      if (!outcome.ok) return outcome
+      const { answer, origin, unstored } = outcome.value
+      const warnings = unstored ? ['answer_not_stored'] : []
+      return ok({ ...read(answer), session: origin, warnings })
+    }
+    return bypass(direct, call, 'unreachable')
+  }
+}
+
+async function bypass(direct: Ask, call: UpstreamCall, session: 'bypassed' | 'unreachable') {
+  const exchanged = await direct(call)
+  return exchanged.ok ? ok({ ...exchanged.value, session, warnings: [`session_${session}`] }) : exchanged
+}
+
+/** What the object is asked; `undefined` where the request does not prove the key that it claims to hold. */
+async function sessionCall(
+  { url, request, headers }: UpstreamCall,
+  { config, profile, pepper, clock }: CoalesceOptions,
+): Promise<SessionCall | undefined> {
+  const { upstream, issuer, reuseSeconds } = config
+  const refreshToken = request.parameters.find(([name]) => name === 'refresh_token')?.[1]
+  if (typeof refreshToken !== 'string') return undefined
+  const origins = new Set([issuer, upstream.origin, new URL(upstream.issuer).origin])
+  const { pathname } = new URL(url)
+  const targets = [...origins].map((origin) => origin + pathname)
+  const proven = await verifyProof(headers.get('dpop') ?? undefined, targets, clock())
+  if (!proven.ok) return undefined
+
+  const fields = [...headers]
+  const named = {
+    issuer: upstream.issuer,
+    url,
+    parameters: request.parameters,
+    headers: fields,
+    proofThumbprint: proven.value,
+  }
+  return {
+    url,
+    headers: fields,
+    body: request.body,
+    refreshToken,
+    name: await nameOf(named, pepper),
+    timeoutMs: upstream.timeoutMs,
+    reuseSeconds,
+    replays: profile.replaysRefresh,
+  }
+}
+
+/**
+ * A fault of upstream's is an outcome; what is thrown here is about the object itself. The object goes on without a
+ * client that has waited long enough, and has the answer when it comes back.
+ */
+async function callObject(
+  sessions: RefreshSessions,
+  call: SessionCall,
+): Promise<SessionOutcome | 'unreachable'> {
+  const { promise: timeout, resolve } = Promise.withResolvers<SessionOutcome>()
+  const patienceMs = call.replays ? 2 * call.timeoutMs : call.timeoutMs
+  const timer = setTimeout(() => resolve(err('upstream_timeout')), patienceMs)
+  try {
+    return await Promise.race([sessions.getByName(call.name).exchange(call), timeout])
+  } catch {
+    return 'unreachable'
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** The answer as the pipeline takes it. A yes goes as text: the pipeline reads it, and would only have to unpack it. */
+function read({ body, headers, receivedAt, ...head }: RawAnswer): Asked {
+  const init = { ...head, headers: headers as [string, string][] }
+  if (head.status >= 200 && head.status < 300) {
+    return { response: new Response(null, init), text: decoder.decode(body), receivedAt }
+  }
+  return { response: new Response(WITHOUT_BODY.includes(head.status) ? null : body, init), receivedAt }
+}

@@ -1,0 +1,123 @@
+/**
+ * One refresh and everybody who asks for it: the first has upstream asked, those who come meanwhile wait for that answer,
+ * those who come within the reuse interval get it again.
+ *
+ * The answer is stored before anything else is done with it. It is also kept in memory, which is what is left when the
+ * store fails. Upstream's answer is never withheld for a fault of ours: what goes wrong here costs a later replay.
+ */
+import { ok, type Result } from '../../core/result.ts'
+import type { NoAnswer, RawAnswer, SessionAnswer, SessionCall, SessionOutcome } from '../session_call.ts'
+import { ask } from './ask.ts'
+import { seal, sealingKey, unseal } from './seal.ts'
+
+/** The part of a Durable Object's storage that is used here. */
+export interface SessionStore {
+  get(key: string): Promise<unknown>
+  put(key: string, value: unknown): Promise<void>
+  setAlarm(at: number): Promise<void>
+  deleteAll(): Promise<void>
+}
+
+interface StoredAnswer {
+  /** Epoch milliseconds. */
+  readonly until: number
+  readonly sealed: Uint8Array
+}
+
+const ANSWER = 'answer'
+
+type Flight = Promise<Result<Omit<SessionAnswer, 'origin'> & { readonly replayed: boolean }, NoAnswer>>
+
+export class Session {
+  readonly #store: SessionStore
+  readonly #fetcher: typeof fetch
+  readonly #clock: () => number
+  #flight: Flight | undefined
+  #kept: { readonly answer: RawAnswer; readonly until: number } | undefined
+
+  constructor(store: SessionStore, fetcher: typeof fetch, clock: () => number) {
+    this.#store = store
+    this.#fetcher = fetcher
+    this.#clock = clock
+  }
+
+  /** The refresh that is under way, which may outlast whoever asked for it. */
+  get flight(): Promise<unknown> | undefined {
+    return this.#flight
+  }
+
+  async exchange(call: SessionCall): Promise<SessionOutcome> {
+    const joined = this.#flight !== undefined
+    this.#flight ??= this.#fly(call).finally(() => {
+      this.#flight = undefined
+    })
+    const landed = await this.#flight
+    if (!landed.ok) return landed
+    const { answer, replayed, unstored } = landed.value
+    return ok({ answer, unstored, origin: replayed ? 'replayed' : joined ? 'joined' : 'asked' })
+  }
+
+  /** The interval is over: nothing is left. */
+  async forget(): Promise<void> {
+    this.#kept = undefined
+    await this.#store.deleteAll()
+  }
+
+  async #fly(call: SessionCall): Flight {
+    const reuses = call.reuseSeconds > 0
+    const key = reuses ? await sealingKey(call.refreshToken, call.name).catch(() => undefined) : undefined
+    const kept = reuses ? await this.#recall(key) : undefined
+    if (kept) return ok({ answer: kept, replayed: true, unstored: false })
+
+    const asked = await ask(call, this.#fetcher, this.#clock)
+    if (!asked.ok) return asked
+    const answer = asked.value
+    if (!reuses || !isFinal(answer)) return ok({ answer, replayed: false, unstored: false })
+    const until = answer.receivedAt + call.reuseSeconds * 1000
+    this.#kept = { answer, until }
+    const stored = key !== undefined && (await this.#keep(answer, until, key))
+    return ok({ answer, replayed: false, unstored: !stored })
+  }
+
+  async #recall(key: CryptoKey | undefined): Promise<RawAnswer | undefined> {
+    const now = this.#clock()
+    if (this.#kept) return now < this.#kept.until ? this.#kept.answer : undefined
+    if (!key) return undefined
+    try {
+      const stored = (await this.#store.get(ANSWER)) as StoredAnswer | undefined
+      return stored && now < stored.until ? await unseal(stored.sealed, key) : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  /** The answer and the alarm that deletes it go into one transaction: neither is there without the other. */
+  async #keep(answer: RawAnswer, until: number, key: CryptoKey): Promise<boolean> {
+    try {
+      const stored: StoredAnswer = { until, sealed: await seal(answer, key) }
+      await Promise.all([this.#store.put(ANSWER, stored), this.#store.setAlarm(until)])
+      return true
+    } catch {
+      return false
+    }
+  }
+}
+
+/**
+ * Whether upstream has decided: yes, or that this refresh token is good no more (400 by RFC 6749 section 5.2, 403 by
+ * Auth0). Everything else may be another answer the next time: too many requests, a fault, a DPoP nonce to be used, a
+ * client that did not authenticate, an error that calls itself 200.
+ */
+function isFinal({ status, body }: RawAnswer): boolean {
+  if (status >= 500 || status === 429) return false
+  const error = errorOf(body)
+  return status >= 200 && status < 300 ? error === undefined : error === 'invalid_grant'
+}
+
+function errorOf(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(body)).error
+  } catch {
+    return undefined
+  }
+}

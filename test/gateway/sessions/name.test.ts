@@ -1,0 +1,131 @@
+/** Who gets a stored answer and who does not: everything that upstream's answer depends on keeps two requests apart. */
+import { SignJWT } from 'jose'
+import { describe, expect, test } from 'vitest'
+import { GATEWAY } from '../support/gateway.ts'
+import { captureLog } from '../support/log.ts'
+import { PEPPER, setUpSessions } from '../support/sessions.ts'
+import { makeSigner, type Signer } from '../support/upstream.ts'
+
+const log = captureLog()
+
+type Difference = [name: string, parameters: Record<string, string>, headers?: Record<string, string>]
+
+describe('an answer is never given to a request with', () => {
+  test.each<Difference>([
+    ['another client', { client_id: 'other' }],
+    ['another client secret', { client_secret: 'guess' }],
+    ['client credentials in the header', {}, { authorization: 'Basic YXBwOmd1ZXNz' }],
+    ['another client assertion, whose signature only upstream can check', { client_assertion: 'a.b.c' }],
+    ['another refresh token', { refresh_token: 'another' }],
+    ['another scope', { scope: 'openid admin' }],
+    ['another resource', { resource: 'https://other.test' }],
+    ['another organization', { organization_id: 'org_globex' }],
+    ['a parameter that nobody here has heard of', { tenant: 'globex' }],
+    ['an API key', {}, { 'x-api-key': 'k2' }],
+    ['a client attestation', {}, { 'oauth-client-attestation': 'a2' }],
+    ['a cookie', {}, { cookie: 'sid=2' }],
+  ])('%s', async (_, parameters, headers) => {
+    const setup = await setUpSessions()
+    expect((await setup.refreshWith()).status).toBe(200)
+    setup.upstream.onToken = () => Response.json({ error: 'invalid_client' }, { status: 401 })
+    const response = await setup.refreshWith(parameters, headers)
+    expect([response.status, await response.json()]).toEqual([401, { error: 'invalid_client' }])
+    expect(setup.asked()).toBe(2)
+  })
+})
+
+describe('an answer is given again to a request with', () => {
+  test.each<Difference>([
+    ['nothing else', {}],
+    ['another idempotency key', {}, { 'idempotency-key': 'i2' }],
+    ['another trace', {}, { traceparent: '00-2', 'user-agent': 'other', accept: '*/*' }],
+  ])('%s', async (_, parameters, headers) => {
+    const setup = await setUpSessions()
+    await setup.refreshWith()
+    expect((await setup.refreshWith(parameters, headers)).status).toBe(200)
+    expect(setup.asked()).toBe(1)
+  })
+
+  test('its parameters in another order', async () => {
+    const setup = await setUpSessions()
+    await setup.refreshWith()
+    const body = 'client_id=app&refresh_token=TOKEN&grant_type=refresh_token'
+    const token = new URLSearchParams(setup.upstream.requests.at(-1)?.body).get('refresh_token')
+    await setup.refresh({ body: body.replace('TOKEN', token as string) })
+    expect(setup.asked()).toBe(1)
+  })
+})
+
+describe('DPoP', async () => {
+  const proof = async (signer: Signer, claims: Record<string, unknown> = {}, jwk: unknown = signer.jwk) => {
+    const { kty, crv, x, y } = jwk as Record<string, string>
+    return new SignJWT({ jti: crypto.randomUUID(), htm: 'POST', htu: `${GATEWAY}/token`, ...claims })
+      .setProtectedHeader({ typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } as never })
+      .sign(signer.key)
+  }
+  const [mine, theirs] = await Promise.all([makeSigner('ES256'), makeSigner('ES256')])
+
+  const first = async () => {
+    const setup = await setUpSessions()
+    const iat = setup.now / 1000
+    expect((await setup.refreshWith({}, { dpop: await proof(mine, { iat }) })).status).toBe(200)
+    setup.upstream.onToken = () => Response.json({ error: 'invalid_dpop_proof' }, { status: 400 })
+    return { setup, iat }
+  }
+
+  test('the same key with a new proof gets the answer again', async () => {
+    const { setup, iat } = await first()
+    const response = await setup.refreshWith({}, { dpop: await proof(mine, { iat }) })
+    expect([response.status, setup.asked()]).toEqual([200, 1])
+  })
+
+  const refused: [string, (iat: number) => Promise<string | undefined>][] = [
+    ['no proof', async () => undefined],
+    ['a proof of another key', (iat) => proof(theirs, { iat })],
+    [
+      'a forged proof: the key of the one, the signature of another',
+      (iat) => proof(theirs, { iat }, mine.jwk),
+    ],
+    ['a proof for another address', (iat) => proof(mine, { iat, htu: 'https://elsewhere.test/token' })],
+    ['a proof for another path', (iat) => proof(mine, { iat, htu: `${GATEWAY}/userinfo` })],
+    ['a proof for another method', (iat) => proof(mine, { iat, htm: 'GET' })],
+    ['a proof of long ago', (iat) => proof(mine, { iat: iat - 301 })],
+    ['a proof of the future', (iat) => proof(mine, { iat: iat + 31 })],
+    ['a proof without a time', () => proof(mine)],
+    ['what is no proof', async () => 'not.a.proof'],
+    ['two proofs', async (iat) => `${await proof(mine, { iat })}, ${await proof(mine, { iat })}`],
+  ]
+  test.each(refused)('%s gets nothing that was stored: upstream decides', async (_, make) => {
+    const { setup, iat } = await first()
+    const dpop = await make(iat)
+    const response = await setup.refreshWith({}, dpop === undefined ? {} : { dpop })
+    expect([response.status, await response.json()]).toEqual([400, { error: 'invalid_dpop_proof' }])
+    expect(setup.asked()).toBe(2)
+  })
+
+  test('a proof that does not verify never meets an object, and the log says so', async () => {
+    const { setup, iat } = await first()
+    const calls = setup.names.length
+    await setup.refreshWith({}, { dpop: await proof(theirs, { iat }, mine.jwk) })
+    expect(setup.names).toHaveLength(calls)
+    expect(log.last).toMatchObject({ session: 'bypassed', warnings: ['session_bypassed'] })
+  })
+})
+
+test('a name says nothing: no token, no secret, and another pepper makes another', async () => {
+  const secret = crypto.randomUUID()
+  const refreshToken = crypto.randomUUID()
+  const named = async (vars = {}) => {
+    const setup = await setUpSessions(vars)
+    await setup.refreshWith({ refresh_token: refreshToken, client_secret: secret })
+    expect(log.text).not.toContain(secret)
+    expect(log.text).not.toContain(refreshToken)
+    expect(log.text).not.toContain(PEPPER)
+    return setup.names[0] as string
+  }
+  const name = await named()
+  expect(name).toMatch(/^[\w-]{43}$/)
+  expect(await named()).toBe(name)
+  expect(await named({ SESSION_PEPPER: `${PEPPER}!` })).not.toBe(name)
+  expect(await named({ UPSTREAM_ISSUER: 'https://idp.test/tenant' }).catch(() => 'other')).not.toBe(name)
+})
