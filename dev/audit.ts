@@ -12,7 +12,7 @@ import { Command } from 'commander'
 import { type AuditEntry, GENESIS, verifyChain } from '../src/control/changes/chain.ts'
 import { main, Running, UsageError } from './cli.ts'
 import { CONTROL_PORT } from './control.ts'
-import { ControlClient, reachControl } from './control_client.ts'
+import { reachControl } from './control_client.ts'
 import { STATE } from './wrangler.ts'
 
 interface Common {
@@ -25,8 +25,7 @@ const PAGE = 200
 async function exportLog(common: Common, file: string | undefined): Promise<void> {
   const running = new Running()
   try {
-    const key = process.env.REMINT_API_KEY
-    const client = key ? new ControlClient(common.control, key) : await reachControl(running, common)
+    const client = await reachControl(running, common)
     const out = file === undefined ? process.stdout : createWriteStream(file)
     let cursor: string | null = ''
     let count = 0
@@ -71,7 +70,7 @@ const command = new Command('npm run audit --')
   .description('Exports the audit log, and verifies an export offline.')
   .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
   .option('--state <folder>', 'of a local control plane', STATE)
-  .addHelpText('after', '\nREMINT_API_KEY is sent to a control plane that is not local.')
+  .addHelpText('after', '\nWith REMINT_API_KEY set, --control is a control plane that is not local.')
 
 command
   .command('export')

@@ -39,6 +39,8 @@ export interface LocalControl {
   /** An admin's API key. */
   readonly key: string
   readonly exited: Promise<void>
+  /** What it last printed. */
+  output(): string
   close(): Promise<void>
 }
 
@@ -109,6 +111,7 @@ export async function startControl(options: ControlOptions): Promise<LocalContro
     url,
     key: (await localKey(persistTo)) ?? '',
     exited: worker.exited,
+    output: worker.output,
     close: async () => {
       clearInterval(cron)
       await worker.close()

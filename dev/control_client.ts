@@ -86,10 +86,12 @@ export interface ReachOptions {
 }
 
 /**
- * The control plane of a state folder: the one that runs, or one that is started for this command alone. Seeded if it is
- * empty.
+ * The control plane that `REMINT_API_KEY` is for, if that is set. Otherwise the one of the state folder: the one that runs,
+ * or one that is started for this command alone, seeded if it is empty.
  */
 export async function reachControl(running: Running, options: ReachOptions): Promise<ControlClient> {
+  const { REMINT_API_KEY: remoteKey } = process.env
+  if (remoteKey) return new ControlClient(options.control.replace(/\/$/, ''), remoteKey)
   const state = resolve(options.state)
   const client = (await runningClient(options.control, state)) ?? (await startOwn(running, state))
   const seeded = await seedControl(client, state)

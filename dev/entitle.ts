@@ -28,7 +28,9 @@ Examples:
   npm run entitle -- grant user_ada new-editor --user            one person instead of the organization
   npm run entitle -- rule new-editor some --percentage 50        half of all organizations
   npm run entitle -- rule advanced-analytics --kill              off for everybody, at once
-  npm run entitle -- rule advanced-analytics --revive            and back`
+  npm run entitle -- rule advanced-analytics --revive            and back
+
+With REMINT_API_KEY set, --control is a control plane that is not local.`
 
 /** Every grant by hand ends. */
 const GRANT_MS = 30 * 86_400_000

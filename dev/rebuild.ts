@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { main, Running } from './cli.ts'
 import { CONTROL_PORT } from './control.ts'
-import { ControlClient, reachControl } from './control_client.ts'
+import { type ControlClient, reachControl } from './control_client.ts'
 import { STATE } from './wrangler.ts'
 
 const POLL_MS = 500
@@ -23,8 +23,7 @@ interface Options {
 async function rebuild(options: Options): Promise<void> {
   const running = new Running()
   try {
-    const key = process.env.REMINT_API_KEY
-    const client = key ? new ControlClient(options.control, key) : await reachControl(running, options)
+    const client = await reachControl(running, options)
     const { data } = await client.get<{ data: { name: string }[] }>('/environments')
     const names = options.environment === undefined ? data.map(({ name }) => name) : [options.environment]
     for (const name of names) await client.write('POST', `/publishing/${name}/rebuild`, {})
@@ -56,7 +55,7 @@ if (import.meta.main) {
     .option('--environment <name>', 'only this one')
     .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
     .option('--state <folder>', 'of a local control plane', STATE)
-    .addHelpText('after', '\nREMINT_API_KEY is sent to a control plane that is not local.')
+    .addHelpText('after', '\nWith REMINT_API_KEY set, --control is a control plane that is not local.')
     .action((options: Options) => main(() => rebuild(options)))
     .parseAsync()
 }

@@ -9,7 +9,7 @@ import { Command, Option } from 'commander'
 import { startApp } from './app/server.ts'
 import { main, paint, Running, signalled, UsageError } from './cli.ts'
 import { entitleCommand, parseCommandLine, story } from './commands.ts'
-import { CONTROL_PORT, startControl } from './control.ts'
+import { CONTROL_PORT, type LocalControl, startControl } from './control.ts'
 import { ControlClient } from './control_client.ts'
 import { GATEWAY_PORT, type Gateway, isLogLine, parsePort, startGateway } from './gateway.ts'
 import { API_AUDIENCE, startIdp } from './idp.ts'
@@ -36,10 +36,13 @@ async function start(options: StartOptions): Promise<void> {
     await requireFreePort(options.controlPort, 'the control plane', 'npm start -- --control-port')
     await requireFreePort(options.appPort, 'the demo app', 'npm start -- --app-port')
     console.log('Starting …')
-    const ended = startAll(running, options).then(async (gateway) => {
+    const ended = startAll(running, options).then(async ({ gateway, control }) => {
       printAddresses(options)
-      await gateway.exited
-      throw new UsageError(`The gateway has stopped by itself:\n${gateway.output()}`)
+      const stopped = await Promise.race([
+        gateway.exited.then(() => `The gateway has stopped by itself:\n${gateway.output()}`),
+        control.exited.then(() => `The control plane has stopped by itself:\n${control.output()}`),
+      ])
+      throw new UsageError(stopped)
     })
     await Promise.race([stop, ended])
     console.log('\nStopping …')
@@ -48,7 +51,10 @@ async function start(options: StartOptions): Promise<void> {
   }
 }
 
-async function startAll(running: Running, options: StartOptions): Promise<Gateway> {
+async function startAll(
+  running: Running,
+  options: StartOptions,
+): Promise<{ gateway: Gateway; control: LocalControl }> {
   const app = `http://localhost:${options.appPort}`
   const persistTo = resolve(options.state)
   const idp = running.add(
@@ -79,7 +85,7 @@ async function startAll(running: Running, options: StartOptions): Promise<Gatewa
   )
   const entitle = entitleCommand({ state: options.state })
   running.add(await startApp({ port: options.appPort, issuer: gateway.url, audience: API_AUDIENCE, entitle }))
-  return gateway
+  return { gateway, control }
 }
 
 function printAddresses({ appPort, gatewayPort, controlPort, idpPort, state }: StartOptions): void {

@@ -56,6 +56,9 @@ export interface PublisherOptions {
   readonly warn: (event: 'publish_failed' | 'repaired', documents: number) => void
 }
 
+/** `newer`: a later version was written already. */
+type PutResult = 'written' | 'newer' | 'failed'
+
 interface Rebuild extends RebuildProgress {
   readonly cursor: string
 }
@@ -155,9 +158,16 @@ export class EnvironmentPublisher {
 
   /** Writes documents and notes how it went. */
   async #write(projected: readonly Projected[]): Promise<void> {
-    const { db, warn } = this.#options
+    await this.#note(projected, await this.#putAll(projected))
+  }
+
+  #putAll(projected: readonly Projected[]): Promise<readonly PutResult[]> {
     this.#budget -= projected.length
-    const results = await Promise.all(projected.map((document) => this.#put(document)))
+    return Promise.all(projected.map((document) => this.#put(document)))
+  }
+
+  async #note(projected: readonly Projected[], results: readonly PutResult[]): Promise<void> {
+    const { db, warn } = this.#options
     const written = projected.filter((_, index) => results[index] !== 'failed')
     const lost = projected.filter((_, index) => results[index] === 'failed')
     await notePublished(db, written, await this.#failures(lost), this.#instant())
@@ -165,7 +175,7 @@ export class EnvironmentPublisher {
   }
 
   /** The only place that writes to KV. */
-  async #put({ key, version, text }: Projected): Promise<'written' | 'newer' | 'failed'> {
+  async #put({ key, version, text }: Projected): Promise<PutResult> {
     const last = this.#last.get(key)
     if (last && last.version > version) return 'newer'
     this.#last.set(key, { version, at: this.#options.clock() })
@@ -202,10 +212,18 @@ export class EnvironmentPublisher {
     const size = this.#budget - GROUP_DOCUMENTS
     const keys = size > 0 ? await keysAfter(db, environment, rebuild.cursor, size) : []
     const projected = await projectKeys(db, environment, keys)
+    // How one group went is noted while the next one is written.
+    let noted = Promise.resolve()
     for (let start = 0; start < projected.length; start += GROUP_DOCUMENTS) {
-      await this.#write(projected.slice(start, start + GROUP_DOCUMENTS))
-      if (this.#again) await this.#drain()
+      const group = projected.slice(start, start + GROUP_DOCUMENTS)
+      const [results] = await Promise.all([this.#putAll(group), noted])
+      noted = this.#note(group, results)
+      if (this.#again) {
+        await noted
+        await this.#drain()
+      }
     }
+    await noted
     const finished = size > 0 && keys.length < size
     await memory.put('rebuild', {
       ...rebuild,

@@ -23,6 +23,7 @@ test('killing a flag takes it from every organization with one KV write, and rev
   for (const id of ['org_a', 'org_b', 'org_c']) await control.organization(id)
   await control.published()
   const before = await control.catalog()
+  const written = await control.writes()
 
   const killed = await control.call('POST', '/flags/reports/rules/production/kill', {
     role: 'break-glass',
@@ -36,6 +37,9 @@ test('killing a flag takes it from every organization with one KV write, and rev
     }),
   ])
   await control.published()
+  expect((await control.writes()).filter((row) => !written.includes(row))).toEqual([
+    `catalog:production ${killed.body.seq}`,
+  ])
   const after = await control.catalog()
   expect(after?.flags.reports).toMatchObject({ killed: true })
   expect(after?.version).toBeGreaterThan(before?.version ?? 0)

@@ -130,6 +130,13 @@ export async function setUp(overrides: Record<string, unknown> = {}) {
         }
       }
     },
+    /** The last write of each key: every write of the publisher is noted with its version. */
+    async writes(): Promise<string[]> {
+      const { results } = await bindings.DB.prepare(
+        'SELECT key, published_version FROM documents ORDER BY key',
+      ).all<{ key: string; published_version: number }>()
+      return results.map(({ key, published_version }) => `${key} ${published_version}`)
+    },
     auditRows: async () => (await bindings.DB.prepare('SELECT * FROM audit ORDER BY seq').all()).results,
     /** A live flag with a rule in production. */
     async liveFlag(key: string, rule: Record<string, unknown> = { access: 'some' }, flag = {}) {
