@@ -15,7 +15,7 @@ export default defineConfig({
         test: {
           name: 'workerd',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/repository/**', 'test/control/**'],
+          exclude: ['test/e2e/**', 'test/repository/**', 'test/conformance/**', 'test/control/**'],
           // No module keeps state between tests, and a workerd for each file would take most of the time.
           isolate: false,
           globalSetup: ['test/gateway/support/real_upstream.ts'],
@@ -41,6 +41,15 @@ export default defineConfig({
         test: {
           name: 'node',
           include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // Every dialect of verification against the gateway as it is deployed: official clients and real proxies.
+        test: {
+          name: 'conformance',
+          include: ['test/conformance/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

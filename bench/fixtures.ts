@@ -5,10 +5,12 @@
  * and a function of the organization's number alone, so that 10,000 of them need no seeding and every answer of a
  * Worker can be checked against `expectedFlags`.
  */
-import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
+import { createHash, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
 import { calculateJwkThumbprint, type JWK } from 'jose'
 
 export const ENVIRONMENT = 'bench'
+/** The same organizations with a catalog of 100 flags. */
+export const LARGE_ENVIRONMENT = 'bench-100'
 export const AUDIENCE = 'https://api.example.com'
 export const CLIENT_ID = 'bench-app'
 export const TOKEN_SECONDS = 3600
@@ -16,6 +18,7 @@ export const TOKEN_SECONDS = 3600
 const PUBLISHED_AT = '2026-11-01T09:00:00Z'
 const WINDOW = { from: '2026-01-01T00:00:00Z', to: '2036-01-01T00:00:00Z' }
 const FLAG_COUNT = 30
+const LARGE_FLAG_COUNT = 100
 
 const flagName = (n: number): string => `feature-number-${String(n).padStart(2, '0')}`
 const range = (from: number, to: number): string[] =>
@@ -34,16 +37,21 @@ const ROLLOUTS: ReadonlySet<string> = new Set([flagName(26), flagName(27)])
 const PLANS = { starter: range(2, 8), growth: range(2, 16), enterprise: range(2, 24) }
 const PLAN_NAMES = ['starter', 'growth', 'enterprise'] as const
 
-const CATALOG = JSON.stringify({
-  format: 1,
-  environment: ENVIRONMENT,
-  version: 87,
-  published_at: PUBLISHED_AT,
-  flags: Object.fromEntries(
-    range(0, FLAG_COUNT).map((flag, n) => [flag, { kind: 'entitlement', access: 'some', ...RULES[n] }]),
-  ),
-  plans: PLANS,
-})
+const catalog = (environment: string, flagCount: number): string =>
+  JSON.stringify({
+    format: 1,
+    environment,
+    version: 87,
+    published_at: PUBLISHED_AT,
+    flags: Object.fromEntries(
+      range(0, flagCount).map((flag, n) => [flag, { kind: 'entitlement', access: 'some', ...RULES[n] }]),
+    ),
+    plans: PLANS,
+  })
+const CATALOGS: Record<string, string> = {
+  [`catalog:${ENVIRONMENT}`]: catalog(ENVIRONMENT, FLAG_COUNT),
+  [`catalog:${LARGE_ENVIRONMENT}`]: catalog(LARGE_ENVIRONMENT, LARGE_FLAG_COUNT),
+}
 
 const planOf = (n: number) => PLAN_NAMES[n % 3] ?? 'starter'
 
@@ -70,9 +78,8 @@ function orgDocument(n: number): string {
 
 /** The value under a KV key, or `null`. Users have no document of their own. */
 export function documentFor(key: string): string | null {
-  if (key === `catalog:${ENVIRONMENT}`) return CATALOG
-  const org = new RegExp(`^org:${ENVIRONMENT}:org_(\\d+)$`).exec(key)
-  return org ? orgDocument(Number(org[1])) : null
+  const org = /^org:[\w-]+:org_(\d+)$/.exec(key)
+  return org ? orgDocument(Number(org[1])) : (CATALOGS[key] ?? null)
 }
 
 /** What organization `n` is entitled to, percentage rollouts left out. */
@@ -98,6 +105,12 @@ export async function newSigningKey(): Promise<SigningKey> {
   const publicJwk: JWK = { ...bare, kid, alg: 'ES256', use: 'sig' }
   return { kid, publicJwk, privateJwk: { ...publicJwk, d }, privateKey }
 }
+
+/** A service that may ask about any organization. */
+export const VERIFIER = { name: 'bench', secret: randomUUID() } as const
+export const VERIFIERS = JSON.stringify({
+  [VERIFIER.name]: createHash('sha256').update(VERIFIER.secret).digest('hex'),
+})
 
 const base64url = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 

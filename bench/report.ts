@@ -26,6 +26,13 @@ export const TARGETS = {
   verify_cold_vs_floor: { atLeast: 0.85, what: 'new tokens a second, against one bare signature check' },
   verify_warm_vs_floor: { atLeast: 1.3, what: 'the same 1,000 tokens, against one bare signature check' },
   verify_vs_hono_jwk: { atLeast: 3, what: 'the same 1,000 tokens, against a route behind hono/jwk' },
+  guard_vs_verify: { atLeast: 1, what: 'forward-auth a second, against POST /verify' },
+  verify_live_vs_claim: {
+    atLeast: 0.75,
+    what: 'POST /verify with what is true now, against the claim alone',
+  },
+  guard_lib_vs_bare_jose: { atLeast: 0.9, what: 'remint/guard, against jwtVerify with a warm key set' },
+  ofrep_bulk_100_flags: { what: 'OFREP requests a second for 100 flags, against a Worker that says hello' },
   refresh_coalesced_vs_direct: {
     atLeast: 0.6,
     what: 'refreshes a second with a Durable Object each, against without; objects in memory',
@@ -44,7 +51,7 @@ export type MetricName = keyof typeof TARGETS
 /** A metric's rounds; a metric that is measured once has one. */
 export type Metrics = Partial<Record<MetricName, readonly number[]>>
 
-const isRatio = (name: string): boolean => name.includes('_vs_')
+const isRatio = (name: string): boolean => name.includes('_vs_') || name === 'ofrep_bulk_100_flags'
 const rounded = (value: number): number => Number(value.toPrecision(4))
 
 function outcome(target: Target, value: number): 'pass' | 'short' | '' {

@@ -6,11 +6,13 @@
  */
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
+import { measureGuardLibrary } from './guard_library.ts'
 import { measureMemory, measureOperations, measureRefresh } from './refresh.ts'
 import { type MetricName, type Metrics, type Settings, save, TARGETS, table } from './report.ts'
 import { ratios, type Series } from './rounds.ts'
 import { measureSessions } from './sessions.ts'
 import { type Stage, setStage, type WorkerName } from './stage.ts'
+import { measureVerification } from './verification.ts'
 import { measureVerify } from './verify.ts'
 
 interface Context extends Settings {
@@ -80,6 +82,32 @@ const GROUPS: readonly Group[] = [
           verify_vs_hono_jwk: ratios(series, 'gateway warm', 'hono/jwk'),
         },
       }
+    },
+  },
+  {
+    name: 'verification',
+    workers: ['gateway', 'gateway-100', 'hello'],
+    metrics: ['guard_vs_verify', 'verify_live_vs_claim', 'ofrep_bulk_100_flags'],
+    async measure({ stage, rounds, seconds, progress }) {
+      const series = await measureVerification(stage, rounds, seconds, progress)
+      return {
+        series,
+        metrics: {
+          guard_vs_verify: ratios(series, 'guard', 'verify claim'),
+          verify_live_vs_claim: ratios(series, 'verify live', 'verify claim'),
+          ofrep_bulk_100_flags: ratios(series, 'ofrep bulk', 'hello'),
+        },
+      }
+    },
+  },
+  {
+    name: 'guard library',
+    workers: [],
+    metrics: ['guard_lib_vs_bare_jose'],
+    async measure({ rounds, seconds, progress }) {
+      const { library, bare } = await measureGuardLibrary(rounds, seconds, progress)
+      const lib = library.map((value, round) => value / (bare[round] ?? Number.NaN))
+      return { metrics: { guard_lib_vs_bare_jose: lib } }
     },
   },
   {

@@ -4,16 +4,25 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { BackendOptions, Counts } from './backend.ts'
-import { AUDIENCE, ENVIRONMENT, newSigningKey, type SigningKey } from './fixtures.ts'
+import {
+  AUDIENCE,
+  ENVIRONMENT,
+  LARGE_ENVIRONMENT,
+  newSigningKey,
+  type SigningKey,
+  VERIFIERS,
+} from './fixtures.ts'
 import { type Bundle, bundle, freePorts, type RunningWorker, startNode, startWorker } from './workerd.ts'
 
 const WORKERS = {
   gateway: 'src/gateway/worker.ts',
+  'gateway-100': 'src/gateway/worker.ts',
   coalesced: 'src/gateway/worker.ts',
   passthrough: 'bench/workers/passthrough.ts',
   naive: 'bench/workers/naive.ts',
   floor: 'bench/workers/floor.ts',
   'hono-jwk': 'bench/workers/hono-jwk.ts',
+  hello: 'bench/workers/hello.ts',
 } as const
 
 export type WorkerName = keyof typeof WORKERS
@@ -51,13 +60,15 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
     }
     const vars: Record<WorkerName, Record<string, string>> = {
       gateway,
+      'gateway-100': { ...gateway, ENVIRONMENT: LARGE_ENVIRONMENT, VERIFIERS },
       coalesced: { ...gateway, SESSION_PEPPER: randomBytes(32).toString('hex') },
       passthrough: { UPSTREAM_ORIGIN: upstream },
       naive: { ...token, SIGNING_KEY: JSON.stringify(key.privateJwk) },
       floor: { PUBLIC_KEY: JSON.stringify(key.publicJwk) },
       'hono-jwk': { JWKS_URI: `${upstream}/gateway-jwks` },
+      hello: {},
     }
-    const kv = ['gateway', 'coalesced', 'naive'].includes(name) ? { kvPort } : {}
+    const kv = ['gateway', 'gateway-100', 'coalesced', 'naive'].includes(name) ? { kvPort } : {}
     const sessions = name === 'coalesced'
     const inspector = inspectorPort === undefined ? {} : { inspectorPort }
     const worker = await startWorker({

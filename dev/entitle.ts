@@ -6,7 +6,8 @@
  * comes from the same evaluation that the gateway runs.
  */
 import { Argument, Command, Option } from 'commander'
-import { type Catalog, ENVIRONMENT_NAME, type Grant } from '../src/core/documents.ts'
+import type { Catalog, Grant } from '../src/core/documents.ts'
+import { ENVIRONMENT_NAME } from '../src/core/names.ts'
 import { main, Running, UsageError } from './cli.ts'
 import { ENVIRONMENT, parseCommandLine } from './commands.ts'
 import { CONTROL_PORT } from './control.ts'

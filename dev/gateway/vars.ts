@@ -10,10 +10,10 @@ import { nearNames } from '../entitle/words.ts'
 import type { Vars } from '../wrangler.ts'
 
 type Binding = 'ENTITLEMENTS' | 'REFRESH_SESSIONS'
-type Secret = 'SIGNING_KEYS' | 'SESSION_PEPPER'
+type Secret = 'SIGNING_KEYS' | 'SESSION_PEPPER' | 'VERIFIERS'
 
 /** What belongs into `.dev.vars` or the environment, not on a command line. */
-export const SECRETS: readonly string[] = ['SIGNING_KEYS', 'SESSION_PEPPER'] satisfies Secret[]
+export const SECRETS: readonly string[] = ['SIGNING_KEYS', 'SESSION_PEPPER', 'VERIFIERS'] satisfies Secret[]
 
 /** The compiler holds this to be what the gateway reads. */
 const NAMES = {

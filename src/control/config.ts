@@ -5,7 +5,7 @@
  * are no OIDC operators, without Access vars no Access assertions, and API keys always work.
  */
 import * as z from 'zod'
-import { ENVIRONMENT_NAME } from '../core/documents.ts'
+import { ENVIRONMENT_NAME } from '../core/names.ts'
 import { ROLES, type Role } from './roles.ts'
 
 /** The asymmetric JWS algorithms that operators' tokens may use. */

@@ -48,16 +48,19 @@ export interface SubjectIds {
 }
 
 /** Longer ids do not fit into a KV key (512 bytes), so that nothing can have been published for them. */
-const MAX_SUBJECT_ID_BYTES = 440
+const MAX_DOCUMENT_ID_BYTES = 440
 
 /** Who a token is about. A claim that cannot name a document names nobody. */
 export const subjectOf = (claims: Claims, orgClaim: string): SubjectIds => ({
-  orgId: subjectId(claims[orgClaim]),
-  userId: subjectId(claims.sub),
+  orgId: documentId(claims[orgClaim]),
+  userId: documentId(claims.sub),
 })
 
-function subjectId(claim: unknown): string | undefined {
+/** An id that can stand in a document's key, or nothing. */
+export function documentId(claim: unknown): string | undefined {
   const id = Number.isSafeInteger(claim) ? String(claim) : claim
   if (typeof id !== 'string' || id === '') return undefined
-  return new TextEncoder().encode(id).byteLength <= MAX_SUBJECT_ID_BYTES ? id : undefined
+  // A UTF-16 unit is at most three bytes.
+  if (id.length * 3 <= MAX_DOCUMENT_ID_BYTES) return id
+  return new TextEncoder().encode(id).byteLength <= MAX_DOCUMENT_ID_BYTES ? id : undefined
 }

@@ -6,15 +6,10 @@
  * that is not what it should be, fails the whole document, because half of an entitlement document is a wrong one.
  */
 import * as z from 'zod'
+import { ENVIRONMENT_NAME, FLAG_KEY } from './names.ts'
 import { err, ok, type Result } from './result.ts'
 
 export const DOCUMENT_FORMAT = 1
-
-/** A flag's key: a slug of 1 to 63 characters. */
-export const FLAG_KEY = /^[a-z0-9][a-z0-9._-]{0,62}$/
-
-/** An environment's name, as it stands in document keys. */
-export const ENVIRONMENT_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/
 
 const flagKey = z.string().regex(FLAG_KEY)
 const instant = z.iso.datetime({ offset: false })
@@ -86,6 +81,24 @@ export type UserDocument = z.infer<typeof userDocumentSchema>
 export const catalogKey = (environment: string): string => `catalog:${environment}`
 export const orgKey = (environment: string, orgId: string): string => `org:${environment}:${orgId}`
 export const userKey = (environment: string, userId: string): string => `user:${environment}:${userId}`
+
+/** The denylist: a token by its `jti`, or all tokens of a session by its `sid`. An entry that exists denies. */
+export const revokedKey = (environment: string, kind: 'sid' | 'jti', id: string): string =>
+  `revoked:${environment}:${kind}:${id}`
+
+/** @param until - epoch seconds from which on nothing that it denies can be valid any more */
+export const revocationDocument = (until: number): string =>
+  JSON.stringify({ format: DOCUMENT_FORMAT, until })
+
+/** Epoch seconds; 0 where the entry, which denies all the same, does not say. */
+export function parseRevokedUntil(text: string): number {
+  try {
+    const { until } = JSON.parse(text)
+    return Number.isSafeInteger(until) ? until : 0
+  } catch {
+    return 0
+  }
+}
 
 /**
  * Parses a document's text.

@@ -110,6 +110,21 @@ function flagKeys(catalog: Catalog): readonly string[] {
   return keys
 }
 
+/**
+ * Until when an evaluation stands as long as the documents do: the next instant, in epoch milliseconds, at which a window
+ * in them opens or closes; infinite when none is left.
+ */
+export function nextChange({ org, user }: Subject, at: number): number {
+  let next = Number.POSITIVE_INFINITY
+  const note = (instant: string | null | undefined): void => {
+    const time = instant ? epoch(instant) : Number.POSITIVE_INFINITY
+    if (time > at && time < next) next = time
+  }
+  for (const { from, to, grace_until } of org?.contracts ?? []) [from, to, grace_until].forEach(note)
+  for (const { from, to } of [...(org?.grants ?? []), ...(user?.grants ?? [])]) [from, to].forEach(note)
+  return next
+}
+
 /** Least privilege when the subject's documents cannot be read: only what the rule gives to everybody. */
 export function evaluateRulesOnly(catalog: Catalog): readonly string[] {
   return flagKeys(catalog).filter((flag) => {

@@ -24,19 +24,30 @@ const COMPACT = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/
 /** Header parameters by which a token would choose its own key, or its own rules. */
 const REFUSED_PARAMETERS = ['jku', 'x5u', 'jwk', 'x5c', 'crit'] as const
 
+/** Whether a header holds a parameter by which a token would choose its own key, or its own rules. */
+export const isHeaderRefused = (header: object): boolean =>
+  REFUSED_PARAMETERS.some((name) => Object.hasOwn(header, name))
+
+/** What is wrong with the form of a compact JWS, before anything in it is decoded. */
+export function jwsFormFault(token: string): 'token_too_large' | 'token_malformed' | undefined {
+  if (token.length > MAX_JWT_BYTES) return 'token_too_large'
+  const segments = COMPACT.exec(token)
+  if (!segments) return 'token_malformed'
+  for (let i = 1; i <= 3; i++) if (!isCanonical(segments[i] as string)) return 'token_malformed'
+  return undefined
+}
+
 /** Checks the form of a compact JWS and reads its header. Does not check the algorithm, the type or the signature. */
 export function readJwsHeader(token: string): Result<JwsHeader, JwsFormReason> {
-  if (token.length > MAX_JWT_BYTES) return err('token_too_large')
-  const segments = COMPACT.exec(token)
-  if (!segments) return err('token_malformed')
-  for (let i = 1; i <= 3; i++) if (!isCanonical(segments[i] as string)) return err('token_malformed')
+  const fault = jwsFormFault(token)
+  if (fault !== undefined) return err(fault)
   let header: Record<string, unknown>
   try {
     header = decodeProtectedHeader(token)
   } catch {
     return err('token_malformed')
   }
-  if (REFUSED_PARAMETERS.some((name) => Object.hasOwn(header, name))) return err('token_header_refused')
+  if (isHeaderRefused(header)) return err('token_header_refused')
   const { alg, kid, typ } = header
   if (typeof alg !== 'string') return err('token_malformed')
   if (kid !== undefined && typeof kid !== 'string') return err('token_malformed')

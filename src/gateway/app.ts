@@ -2,11 +2,28 @@
  * The gateway as a Hono app: which path belongs to which feature.
  */
 import { Hono } from 'hono'
-import { questionError } from './errors.ts'
-import { type Exchange, frame, type GatewayOptions } from './exchange.ts'
-import { NO_STORE, problem } from './http.ts'
+import { cors } from 'hono/cors'
+import {
+  answerAuthzen,
+  answerGuard,
+  answerIntrospection,
+  answerNowhere,
+  answerOfrep,
+  answerVerify,
+  describeAuthzen,
+} from './dialects.ts'
+import { type Exchange, frame, type GatewayOptions, type Open, opener } from './exchange.ts'
+import { NO_STORE } from './http.ts'
 import { route, servePublishedKeys } from './routes.ts'
-import { verifyJson } from './verification/json.ts'
+
+/** Web pages evaluate flags with the user's token, from whatever origin they are. No cookie takes part. */
+const OFREP_CORS = {
+  origin: '*',
+  allowMethods: ['POST'],
+  allowHeaders: ['authorization', 'content-type', 'if-none-match', 'x-api-key'],
+  exposeHeaders: ['etag', 'retry-after', 'x-request-id'],
+  maxAge: 600,
+}
 
 /**
  * Makes the gateway.
@@ -15,26 +32,30 @@ import { verifyJson } from './verification/json.ts'
  * environment of the first request; while something is wrong with it, every path but `/healthz` answers 503.
  */
 export function createGateway(options: GatewayOptions = {}): Hono {
-  const serve = frame(options)
+  return createApp(options, opener(options))
+}
+
+/** The same over a gateway that others open too: what an isolate holds, it holds once. */
+export function createApp(options: GatewayOptions, open: Open): Hono {
+  const serve = frame(options, open)
   return new Hono()
     .get('/healthz', serve(answerHealth))
     .get('/.well-known/jwks.json', serve(servePublishedKeys))
-    .all('/verify', serve(answerQuestion))
+    .all('/verify', serve(answerVerify))
+    .all('/guard', serve(answerGuard))
+    .all('/guard/*', serve(answerGuard))
+    .all('/introspect', serve(answerIntrospection))
+    .get('/.well-known/authzen-configuration', serve(describeAuthzen))
+    .all('/access/v1/:kind{evaluations?}', serve(answerAuthzen))
+    .use('/ofrep/*', cors(OFREP_CORS))
+    .all('/ofrep/v1/evaluate/flags', serve(answerOfrep))
+    .all('/ofrep/v1/evaluate/flags/:key', serve(answerOfrep))
+    .all('/access/v1/*', serve(answerNowhere))
+    .all('/ofrep/*', serve(answerNowhere))
     .all('*', serve(route))
 }
 
 function answerHealth({ log }: Exchange): Response {
   log.route = 'healthz'
   return Response.json({ status: 'ok' }, { headers: NO_STORE })
-}
-
-async function answerQuestion({ request, gateway, log }: Exchange): Promise<Response> {
-  log.route = 'verify'
-  if (request.method !== 'POST') {
-    return problem(405, 'method_not_allowed', 'Use POST.', log.request_id, { allow: 'POST' })
-  }
-  const answer = await verifyJson(request, gateway.identities, gateway.clock())
-  if (answer.ok) return answer.value
-  log.reason = answer.reason
-  return questionError(answer.reason, log.request_id)
 }

@@ -5,7 +5,7 @@
  * out in an answer of `/healthz`. What is configured is on; there are no `enabled` flags.
  */
 import * as z from 'zod'
-import { ENVIRONMENT_NAME } from '../core/documents.ts'
+import { ENVIRONMENT_NAME } from '../core/names.ts'
 import type { RefreshSessions } from './session_call.ts'
 
 /** The asymmetric JWS algorithms that upstream may use. HMAC and `none` cannot be configured. */
@@ -17,9 +17,11 @@ const UPSTREAM_ALGORITHMS = [
 /** The part of a Workers KV namespace that the gateway uses. */
 export interface EntitlementsKV {
   get(keys: string[], options: { type: 'text'; cacheTtl?: number }): Promise<Map<string, string | null>>
+  /** Only for the denylist; every other document is the control plane's to write. */
+  put(key: string, value: string, options: { expirationTtl: number }): Promise<void>
 }
 
-/** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS` and `SESSION_PEPPER` are secrets. */
+/** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS`, `SESSION_PEPPER` and `VERIFIERS` are secrets. */
 export interface GatewayBindings {
   ENTITLEMENTS: EntitlementsKV
   ENVIRONMENT: string
@@ -37,12 +39,19 @@ export interface GatewayBindings {
   ORG_CLAIM?: string
   REFRESH_REUSE_SECONDS?: string
   SIGNING_KEYS: string
+  VERIFIERS?: string
   /** Without it every request goes to upstream directly. */
   REFRESH_SESSIONS?: RefreshSessions
   SESSION_PEPPER?: string
 }
 
 export type ProfileName = 'oidc' | 'workos'
+
+/** A service that may ask about anyone, known by the SHA-256 of its secret; two while the secret is being changed. */
+export interface Verifier {
+  readonly name: string
+  readonly digests: readonly Uint8Array[]
+}
 
 export interface Config {
   readonly environment: string
@@ -53,6 +62,8 @@ export interface Config {
   readonly tokenMaxSeconds: number
   readonly staleMaxSeconds: number
   readonly orgClaim: string
+  /** Services that may ask about anyone. */
+  readonly verifiers: readonly Verifier[]
   /** How long upstream's answer to a refresh is given again. */
   readonly reuseSeconds: number
   readonly upstream: {
@@ -106,6 +117,15 @@ const integer = (minimum: number, maximum: number) =>
     )
     .transform(Number)
 
+const digests = z
+  .union([z.string(), z.array(z.string()).min(1).max(4)])
+  .transform((value) => (typeof value === 'string' ? [value] : value))
+  .refine((values) => values.every((value) => /^[0-9a-f]{64}$/i.test(value)))
+  .transform((values) => values.map((value) => Uint8Array.from(value.match(/../g) ?? [], parseHexByte)))
+const parseHexByte = (byte: string): number => Number.parseInt(byte, 16)
+/** A name is also a client id, which HTTP Basic carries in front of a colon. */
+const verifiersSchema = z.record(z.string().regex(/^[\w.-]{1,64}$/), digests)
+
 const varsSchema = z.object({
   ENTITLEMENTS: z.custom<EntitlementsKV>(
     (value) => typeof (value as EntitlementsKV | undefined)?.get === 'function',
@@ -136,6 +156,17 @@ const varsSchema = z.object({
   TOKEN_MAX_SECONDS: integer(30, 86_400).default(300),
   STALE_MAX_SECONDS: integer(0, 604_800).default(3600),
   ORG_CLAIM: z.string().min(1, 'must not be empty').default('org_id'),
+  VERIFIERS: z
+    .string()
+    .default('{}')
+    .transform((value, context): readonly Verifier[] => {
+      const parsed = verifiersSchema.safeParse(parseJson(value))
+      if (parsed.success) return Object.entries(parsed.data).map(([name, digests]) => ({ name, digests }))
+      context.addIssue(
+        'must be a JSON object of names, each with the hexadecimal SHA-256 of a secret, or a list of them',
+      )
+      return z.NEVER
+    }),
   REFRESH_REUSE_SECONDS: integer(0, 60).optional(),
   REFRESH_SESSIONS: z
     .custom<RefreshSessions>(
@@ -154,6 +185,14 @@ const varsSchema = z.object({
     'is required: a private JWK Set as JSON, made by `npm run keys -- generate` in Remint’s repository',
   ),
 })
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
 
 /** Reads and checks the environment; `SIGNING_KEYS` is only looked for here and parsed by the keyring. */
 export function parseConfig(bindings: object): ConfigResult {
@@ -181,6 +220,7 @@ export function parseConfig(bindings: object): ConfigResult {
       tokenMaxSeconds: vars.TOKEN_MAX_SECONDS,
       staleMaxSeconds: vars.STALE_MAX_SECONDS,
       orgClaim: vars.ORG_CLAIM,
+      verifiers: vars.VERIFIERS,
       reuseSeconds: vars.REFRESH_REUSE_SECONDS ?? REUSE_SECONDS[vars.UPSTREAM_PROFILE],
       upstream: {
         profile: vars.UPSTREAM_PROFILE,

@@ -7,6 +7,8 @@ import type { GatewayBindings } from './config.ts'
 import { type Gateway, type GatewayResult, openGateway } from './gateway.ts'
 import { NO_STORE, problem, RETRY_AFTER_SECONDS } from './http.ts'
 import { type LogLine, writeLog } from './log.ts'
+import { refuseGuarded } from './verification/forward_auth.ts'
+import { isGuardPath } from './verification/guard_url.ts'
 
 export interface Exchange {
   readonly request: Request
@@ -27,20 +29,28 @@ export interface GatewayOptions {
   readonly now?: () => number
 }
 
-/** Makes the frame: what it opens is kept per environment object, which on Workers means per isolate. */
-export function frame(options: GatewayOptions): (handler: Handler) => (c: Context) => Promise<Response> {
+/** Opens the gateway of an environment object. */
+export type Open = (env: object) => Promise<GatewayResult>
+
+/** What is opened is kept per environment object, which on Workers means per isolate. */
+export function opener(options: GatewayOptions): Open {
   const { bindings = (env: GatewayBindings) => env, now = Date.now } = options
   const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
   const opened = new WeakMap<object, GatewayResult>()
-
-  async function open(env: object): Promise<GatewayResult> {
+  return async function open(env) {
     const known = opened.get(env)
     if (known) return known
     const result = await openGateway(bindings(env as never), fetcher, now)
     opened.set(env, result)
     return result
   }
+}
 
+/** Makes the frame. */
+export function frame(
+  { now = Date.now }: GatewayOptions,
+  open: Open,
+): (handler: Handler) => (c: Context) => Promise<Response> {
   async function answer(c: Context, handler: Handler): Promise<Response> {
     const startedAt = now()
     const request = c.req.raw
@@ -53,7 +63,7 @@ export function frame(options: GatewayOptions): (handler: Handler) => (c: Contex
         ? await handler({ request, path, gateway: result.gateway, log })
         : misconfigured(path, result.problems, log)
     } catch (bug) {
-      response = failed(bug, log)
+      response = failed(bug, path, log)
     }
     log.status = response.status
     log.duration_ms = now() - startedAt
@@ -92,15 +102,18 @@ function misconfigured(path: string, problems: readonly string[], log: LogLine):
   if (path === '/healthz') {
     return Response.json({ status: 'misconfigured', problems }, { status: 503, headers: NO_STORE })
   }
+  if (isGuardPath(path)) return refuseGuarded('misconfigured', log.request_id).response
   return problem(503, 'misconfigured', 'The gateway is not configured; see /healthz.', log.request_id)
 }
 
 /** Where it happened, without the message, which may quote what it was given. */
-function failed(bug: unknown, log: LogLine): Response {
+function failed(bug: unknown, path: string, log: LogLine): Response {
   const frames =
     bug instanceof Error ? (bug.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)) : []
   log.reason = 'internal_error'
   log.stack = frames.slice(0, 8).map((line) => line.trim())
+  // A proxy that asks a guard must hear a no that it understands.
+  if (isGuardPath(path)) return refuseGuarded('internal_error', log.request_id).response
   const retry = { 'retry-after': String(RETRY_AFTER_SECONDS) }
   return problem(503, 'internal_error', 'Something went wrong. Try again.', log.request_id, retry)
 }

@@ -5,14 +5,17 @@
 import { type Config, type GatewayBindings, parseConfig } from './config.ts'
 import { type Keyring, loadKeyring } from './keys/keyring.ts'
 import { type UpstreamKeys, upstreamKeys } from './keys/upstream_keys.ts'
+import { EntitlementsNow } from './pipeline/current.ts'
 import { DocumentStore } from './pipeline/lookup.ts'
 import { type Ask, direct } from './pipeline/upstream.ts'
 import { oidcProfile } from './profiles/oidc.ts'
 import type { Profile } from './profiles/profile.ts'
 import { workosProfile } from './profiles/workos.ts'
+import { Denylist } from './revocation/denylist.ts'
 import { coalesced } from './sessions/coalesce.ts'
 import { importPepper } from './sessions/name.ts'
 import { Identities } from './verification/identity.ts'
+import type { ReadCurrent } from './verification/verdict.ts'
 
 export interface Gateway {
   readonly config: Config
@@ -21,6 +24,8 @@ export interface Gateway {
   readonly keys: UpstreamKeys
   readonly documents: DocumentStore
   readonly identities: Identities
+  readonly current: ReadCurrent
+  readonly denylist: Denylist
   readonly ask: Ask
   readonly fetcher: typeof fetch
   readonly clock: () => number
@@ -53,6 +58,12 @@ export async function openGateway(
     const endpoints = await profile.endpoints()
     return endpoints.ok ? endpoints.value.jwks.url : undefined
   }
+  const documents = new DocumentStore({
+    kv: bindings.ENTITLEMENTS,
+    environment: config.environment,
+    staleMaxSeconds: config.staleMaxSeconds,
+    clock,
+  })
   return {
     ok: true,
     gateway: {
@@ -60,17 +71,25 @@ export async function openGateway(
       keyring,
       profile,
       keys: upstreamKeys(jwksUri, config, keyring, fetcher, clock),
-      documents: new DocumentStore({
-        kv: bindings.ENTITLEMENTS,
-        environment: config.environment,
-        staleMaxSeconds: config.staleMaxSeconds,
-        clock,
-      }),
+      documents,
       identities: new Identities(config, keyring),
+      current: readCurrent(documents, config, clock),
+      denylist: new Denylist(bindings.ENTITLEMENTS, documents, config, clock),
       ask: await askOf(bindings, config, profile, fetcher, clock),
       fetcher,
       clock,
     },
+  }
+}
+
+/** What `live` verification asks, answered by the documents of the pipeline: one cache, one read for everything. */
+function readCurrent(documents: DocumentStore, { environment }: Config, clock: () => number): ReadCurrent {
+  const now = new EntitlementsNow(environment)
+  return async (ids, session, warn) => {
+    const found = await documents.lookup(ids, (fault, key) => warn(`${fault} ${key}`), session)
+    const revoked = session ? found.revoked : false
+    const entitlements = now.of(found, ids, clock())
+    return entitlements && revoked !== undefined ? { ...entitlements, revoked } : undefined
   }
 }
 

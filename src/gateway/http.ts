@@ -72,6 +72,50 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole
 }
 
+export type BodyReason = 'body_too_large' | 'content_type_unsupported' | 'body_malformed'
+
+/** Reads a JSON body. @param empty - whether no body at all is read as `{}` */
+export async function readJson(
+  request: Request,
+  empty: 'may_be_empty' | 'required',
+): Promise<Result<unknown, BodyReason>> {
+  const body = await readText(request)
+  if (!body.ok) return body
+  if (body.value === '' && empty === 'may_be_empty') return ok({})
+  if (!isOfType(request, 'application/json')) return err('content_type_unsupported')
+  try {
+    return ok(JSON.parse(body.value))
+  } catch {
+    return err('body_malformed')
+  }
+}
+
+export type FormReason = BodyReason | 'parameter_repeated' | 'parameter_missing'
+
+/** Reads a form in which no parameter occurs twice (RFC 6749 section 3.1) and the named one is there. */
+export async function readForm(
+  request: Request,
+  required: string,
+): Promise<Result<URLSearchParams, FormReason>> {
+  if (!isOfType(request, 'application/x-www-form-urlencoded')) return err('content_type_unsupported')
+  const body = await readText(request)
+  if (!body.ok) return body
+  const form = new URLSearchParams(body.value)
+  if (new Set(form.keys()).size !== form.size) return err('parameter_repeated')
+  return form.get(required) ? ok(form) : err('parameter_missing')
+}
+
+async function readText(request: Request): Promise<Result<string, 'body_too_large' | 'body_malformed'>> {
+  try {
+    return await readBounded(request, MAX_BODY_BYTES)
+  } catch {
+    return err('body_malformed')
+  }
+}
+
+const isOfType = (request: Request, mediaType: string): boolean =>
+  request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() === mediaType
+
 /** An OAuth error answer (RFC 6749 section 5.2). */
 export function oauthError(
   status: number,

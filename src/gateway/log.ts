@@ -7,14 +7,20 @@
 import type { EntitlementSource } from '../core/claims.ts'
 import type { SessionPath } from './session_call.ts'
 
+export type Route =
+  | ('config' | 'healthz' | 'jwks' | 'discovery' | 'token' | 'revoke' | 'logout' | 'proxy')
+  | ('verify' | 'guard' | 'introspect' | 'authzen' | 'ofrep' | 'rpc')
+
 export interface LogLine {
   readonly request_id: string
   readonly method: string
-  route: 'config' | 'discovery' | 'healthz' | 'jwks' | 'proxy' | 'token' | 'verify'
+  route: Route
   status?: number
   duration_ms?: number
   /** Why the answer is not what the client asked for: a named reason. */
   reason?: string
+  /** The service that asked, by its configured name. */
+  caller?: string
   /** How a refresh came by upstream's answer. */
   session?: SessionPath
   /** How the access token in the answer came about. */

@@ -4,10 +4,11 @@
  *
  * While upstream cannot be described, nothing is proxied: a path that may be the token endpoint must not slip by.
  */
-import { hintError, refreshError, tokenRequestError } from './errors.ts'
+import { documentId } from '../core/claims.ts'
+import { formError, hintError, refreshError, tokenRequestError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { tokenRequestHeaders } from './headers.ts'
-import { oauthError } from './http.ts'
+import { NO_STORE, oauthError, readForm } from './http.ts'
 import { JWKS_MAX_AGE_SECONDS, publishedKeys } from './keys/jwks.ts'
 import { isSamePath, ownDiscoveryPaths } from './paths.ts'
 import { refresh } from './pipeline/refresh.ts'
@@ -16,18 +17,24 @@ import type { Endpoint, Endpoints } from './profiles/profile.ts'
 import { rewriteMetadata } from './proxy/discovery.ts'
 import { withoutOwnHint } from './proxy/id_token_hint.ts'
 import { proxy, upstreamUrl } from './proxy/proxy.ts'
+import { revokeOwnToken } from './revocation/revoke.ts'
+import { basicCredentials } from './verification/callers.ts'
+import { refuseGuarded } from './verification/forward_auth.ts'
+import { isMisspeltGuardPath } from './verification/guard_url.ts'
 
 /** Public documents: any origin may read them, and keep them for a while. */
-const PUBLIC = {
+export const PUBLIC = {
   'cache-control': `public, max-age=${JWKS_MAX_AGE_SECONDS}`,
   'access-control-allow-origin': '*',
 }
 
 export async function route(exchange: Exchange): Promise<Response> {
   const { request, path, gateway } = exchange
+  if (isMisspeltGuardPath(path))
+    return refuseGuarded('requirement_malformed', exchange.log.request_id).response
   const endpoints = await gateway.profile.endpoints()
   if (!endpoints.ok) return refuse(exchange, endpoints.reason)
-  const { token, jwks, authorization, endSession } = endpoints.value
+  const { token, jwks, authorization, endSession, revocation } = endpoints.value
   const isRead = request.method === 'GET' || request.method === 'HEAD'
 
   if (isSamePath(path, token.path)) return serveTokens(exchange, token)
@@ -36,10 +43,11 @@ export async function route(exchange: Exchange): Promise<Response> {
   if (isRead && metadata.some((known) => isSamePath(path, known))) {
     return serveMetadata(exchange, endpoints.value)
   }
-  const takesHint = [authorization, endSession].some(
-    (endpoint) => endpoint && isSamePath(path, endpoint.path),
-  )
-  return takesHint ? proxyWithoutHint(exchange) : proxyAsIs(exchange)
+  const isAt = (endpoint: Endpoint | undefined) => endpoint && isSamePath(path, endpoint.path)
+  if (isAt(endSession)) return endUserSession(exchange, endpoints.value.sessionParameter)
+  if (isAt(authorization)) return proxyWithoutHint(exchange)
+  if (isAt(revocation) && request.method === 'POST') return revokeToken(exchange)
+  return proxyAsIs(exchange)
 }
 
 export async function servePublishedKeys(exchange: Exchange): Promise<Response> {
@@ -84,7 +92,48 @@ const isPreflight = ({ method, headers, body }: Request): boolean =>
   headers.has('origin') &&
   headers.has('access-control-request-method')
 
-async function proxyWithoutHint(exchange: Exchange): Promise<Response> {
+/** Logging out through the gateway also ends what it minted for the session, for those who ask `live`. */
+async function endUserSession(exchange: Exchange, sessionParameter: string | undefined): Promise<Response> {
+  exchange.log.route = 'logout'
+  if (sessionParameter === undefined) return proxyWithoutHint(exchange, (sid) => denySession(exchange, sid))
+  const answer = await proxyAsIs(exchange)
+  const sid = new URL(exchange.request.url).searchParams.get(sessionParameter)
+  // No proof comes with the parameter: upstream's yes is what says that there was such a session.
+  if (answer.status < 400) await denySession(exchange, documentId(sid))
+  return answer
+}
+
+/** A log-out is never held up by this. */
+async function denySession({ gateway, log }: Exchange, sid: string | undefined): Promise<void> {
+  const { denylist } = gateway
+  if (sid === undefined) return
+  const added = await denylist.add([denylist.session(sid)])
+  if (!added.ok) log.warnings = [...(log.warnings ?? []), added.reason]
+}
+
+async function revokeToken(exchange: Exchange): Promise<Response> {
+  const { request, gateway, log } = exchange
+  log.route = 'revoke'
+  const form = await readForm(request, 'token')
+  if (!form.ok) {
+    log.reason = form.reason
+    return readableBy(request, formError(form.reason, log.request_id))
+  }
+  const { value: parameters } = form
+  const clientId = parameters.get('client_id') ?? basicCredentials(request.headers.get('authorization'))?.name
+  const revoked = await revokeOwnToken(parameters.get('token') as string, clientId, gateway, gateway.clock())
+  if (!revoked.ok) return refuse(exchange, revoked.reason)
+  const target = upstreamUrl(request, gateway.config)
+  const proxied = await proxy(request, target, parameters.toString(), gateway.config, gateway.fetcher)
+  // Upstream does not know a token of ours, and may say so in any way it likes.
+  if (revoked.value) return readableBy(request, new Response(null, { status: 200, headers: NO_STORE }))
+  return proxied.ok ? proxied.value : refuse(exchange, proxied.reason)
+}
+
+async function proxyWithoutHint(
+  exchange: Exchange,
+  onSession: (sid: string | undefined) => Promise<void> = async () => {},
+): Promise<Response> {
   const { request, log } = exchange
   const { config, keyring, fetcher } = exchange.gateway
   const hintless = await withoutOwnHint(request, upstreamUrl(request, config), config, keyring)
@@ -92,6 +141,7 @@ async function proxyWithoutHint(exchange: Exchange): Promise<Response> {
     log.reason = hintless.reason
     return hintError(hintless.reason, log.request_id)
   }
+  await onSession(hintless.value.sid)
   const proxied = await proxy(request, hintless.value.target, hintless.value.body, config, fetcher)
   return proxied.ok ? proxied.value : refuse(exchange, proxied.reason)
 }

@@ -166,8 +166,8 @@ describe.each(NAMES)('%s', (name) => {
     await expect(refresh(through)).rejects.toMatchObject({ error: 'invalid_grant', status: 400 })
   })
 
-  test('logging out with the ID token that the client holds ends the session at the provider', async () => {
-    const { config } = mode()
+  test('logging out with the ID token that the client holds ends the session at the provider, and for live', async () => {
+    const { config, gateway, preserved } = mode()
     const session = await logIn(config)
     const again = await logIn(config, { agent: session.agent })
     const silent = oidc.buildAuthorizationUrl(config, {
@@ -180,6 +180,12 @@ describe.each(NAMES)('%s', (name) => {
     const loggedIn = await session.agent.browse(silent, REDIRECT_URI)
     expect(loggedIn.url.searchParams.get('code')).toMatch(/./)
 
+    const live = async ({ tokens }: Session) => {
+      const headers = { authorization: `Bearer ${tokens.access_token}` }
+      return (await fetch(`${gateway}/guard?freshness=live`, { headers })).status
+    }
+    expect(await live(again)).toBe(200)
+
     const logout = oidc.buildEndSessionUrl(config, {
       id_token_hint: again.tokens.id_token as string,
       post_logout_redirect_uri: HOME_URI,
@@ -190,6 +196,8 @@ describe.each(NAMES)('%s', (name) => {
     const loggedOut = await session.agent.browse(silent, REDIRECT_URI)
     expect(loggedOut.url.searchParams.get('error')).toBe('login_required')
     await expect(refresh(again)).rejects.toMatchObject({ error: 'invalid_grant' })
+    // Where the provider's own ID token is left as it is, nothing in it names the session.
+    expect(await live(again)).toBe(preserved ? 200 : 401)
   })
 })
 

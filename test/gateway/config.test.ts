@@ -39,6 +39,7 @@ test('oidc: what is not given has its default, and tokens carry the gateway as i
       tokenMaxSeconds: 300,
       staleMaxSeconds: 3600,
       orgClaim: 'org_id',
+      verifiers: [],
       reuseSeconds: 10,
       upstream: {
         profile: 'oidc',

@@ -22,6 +22,7 @@ const counted: EntitlementsKV = {
     reads.push([keys, options])
     return kv.get(keys, options)
   },
+  put: (key, value, options) => kv.put(key, value, options),
 }
 beforeEach(async () => {
   reads = []

@@ -21,7 +21,8 @@ const PARTS: Record<string, readonly string[]> = {
 /** The parts that are Workers, each with the modules in which its features (its folders) meet. */
 const WORKERS: Record<string, readonly string[]> = {
   gateway: [
-    ...['worker.ts', 'refresh_session.ts', 'app.ts', 'routes.ts', 'exchange.ts', 'gateway.ts', 'errors.ts'],
+    ...['worker.ts', 'rpc.ts', 'refresh_session.ts', 'app.ts', 'routes.ts', 'dialects.ts'],
+    ...['exchange.ts', 'gateway.ts', 'errors.ts'],
   ],
   control: ['worker.ts', 'app.ts'],
 }
@@ -38,6 +39,7 @@ const FOUNDATIONS: Record<string, readonly string[]> = {
 const SHARED_TYPES: Record<string, readonly string[]> = {
   'gateway/pipeline': ['keys', 'profiles'],
   'gateway/proxy': ['keys', 'profiles'],
+  'gateway/revocation': ['keys'],
   'gateway/sessions': ['pipeline', 'profiles'],
   'gateway/verification': ['keys'],
 }
@@ -54,8 +56,8 @@ type Edge = 'clock' | 'fetch' | 'binding' | 'console'
 
 /** The only files that touch the outside world; everything else is handed a clock, a fetcher, a store. */
 const EDGES: Record<Edge, RegExp> = {
-  clock: /^src\/(gateway|control)\/(app|exchange|worker|refresh_session)\.ts$/,
-  fetch: /^src\/(gateway|control)\/(app|exchange|worker|refresh_session)\.ts$/,
+  clock: /^src\/((gateway|control)\/(app|exchange|worker|refresh_session)|guard\/index)\.ts$/,
+  fetch: /^src\/((gateway|control)\/(app|exchange|worker|refresh_session)|guard\/index)\.ts$/,
   binding: /^src\/((gateway|control)\/(config|app|worker|refresh_session)\.ts|control\/db\/.+\.ts)$/,
   console: /^src\/(gateway|control)\/log\.ts$/,
 }

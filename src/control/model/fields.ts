@@ -4,7 +4,7 @@
  * Bounds are part of the definition: an id must fit into a KV key, and a text into a row that somebody reads.
  */
 import { z } from '@hono/zod-openapi'
-import { ENVIRONMENT_NAME, FLAG_KEY } from '../../core/documents.ts'
+import { ENVIRONMENT_NAME, FLAG_KEY } from '../../core/names.ts'
 
 export const flagKey = z.string().regex(FLAG_KEY).openapi({ example: 'advanced-analytics' })
 export const environmentName = z.string().regex(ENVIRONMENT_NAME).openapi({ example: 'production' })

@@ -4,12 +4,14 @@
  * `fresh`, `stale`, `degraded`: least privilege, never a lock-out.
  */
 import type { FeatureFlagsMeta, SubjectIds } from '../../core/claims.ts'
-import { type Evaluation, evaluate, evaluateRulesOnly } from '../../core/evaluate.ts'
+import { type Decision, type Evaluation, evaluate, evaluateRulesOnly } from '../../core/evaluate.ts'
 import type { Documents } from './lookup.ts'
 
 export interface Entitlements {
   /** Sorted and unique. */
   readonly flags: readonly string[]
+  /** The reason for each flag of the catalog; none where not everything could be read. */
+  readonly decisions: readonly Decision[]
   /** Epoch seconds at which a window that holds one of the flags on ends, later than now; `null` when none ends. */
   readonly until: number | null
   readonly meta: FeatureFlagsMeta
@@ -30,14 +32,19 @@ export function entitle(
   if (user?.document) versions.push(user.document.version)
   const meta = { env: environment, ver: versions.join('.'), as_of: Math.floor(readAt / 1000) }
 
-  if (!catalog) return { flags: [], until: null, meta: { ...meta, src: 'degraded' } }
+  if (!catalog) return { flags: [], decisions: [], until: null, meta: { ...meta, src: 'degraded' } }
   if ((ids.orgId !== undefined && !org) || (ids.userId !== undefined && !user)) {
-    return { flags: evaluateRulesOnly(catalog), until: null, meta: { ...meta, src: 'degraded' } }
+    return {
+      flags: evaluateRulesOnly(catalog),
+      decisions: [],
+      until: null,
+      meta: { ...meta, src: 'degraded' },
+    }
   }
   const subject = { ...ids, org: org?.document, user: user?.document }
-  const { flags, until } = evaluateWholeSeconds((at) => evaluate(catalog, subject, at), now)
+  const { flags, decisions, until } = evaluateWholeSeconds((at) => evaluate(catalog, subject, at), now)
   const stale = readings.some((reading) => reading.stale)
-  return { flags, until, meta: { ...meta, src: stale ? 'stale' : 'fresh' } }
+  return { flags, decisions, until, meta: { ...meta, src: stale ? 'stale' : 'fresh' } }
 }
 
 /**
@@ -49,8 +56,8 @@ function evaluateWholeSeconds(evaluateAt: (at: number) => Evaluation, now: numbe
   while (evaluation.until !== null && toSeconds(evaluation.until) <= toSeconds(now)) {
     evaluation = evaluateAt(evaluation.until)
   }
-  const { flags, until } = evaluation
-  return { flags, until: until === null ? null : toSeconds(until) }
+  const { flags, decisions, until } = evaluation
+  return { flags, decisions, until: until === null ? null : toSeconds(until) }
 }
 
 const toSeconds = (milliseconds: number): number => Math.floor(milliseconds / 1000)

@@ -12,12 +12,14 @@ import {
   orgKey,
   parseCatalog,
   parseOrgDocument,
+  parseRevokedUntil,
   parseUserDocument,
+  revokedKey,
   type UserDocument,
   userKey,
 } from '../../core/documents.ts'
 import { LruMap } from '../../core/lru.ts'
-import type { Result } from '../../core/result.ts'
+import { ok, type Result } from '../../core/result.ts'
 import type { EntitlementsKV } from '../config.ts'
 
 /** How long a document is current without asking KV again: the most that a change can be late in one isolate. */
@@ -28,6 +30,9 @@ const KV_CACHE_SECONDS = 30
 const LOOKUP_TIMEOUT_MS = 2_000
 /** Documents kept in an isolate; at 2 KiB each, some 8 MiB of its 128. */
 const MAX_DOCUMENTS = 4_000
+
+/** Sessions and tokens of which an isolate remembers whether they were revoked; at 200 bytes each, some 4 MiB. */
+const MAX_REVOCATIONS = 20_000
 
 /** A document as it was last read. */
 export interface Reading<T> {
@@ -44,19 +49,35 @@ export interface Documents {
   readonly catalog: Reading<Catalog> | undefined
   readonly org: Reading<OrgDocument> | undefined
   readonly user: Reading<UserDocument> | undefined
+  /** Whether the token or its session was revoked, if that was asked for and can be told. */
+  readonly revoked?: boolean | undefined
+}
+
+/** The ids under which a token can have been revoked. */
+export interface SessionIds {
+  readonly sid: string | undefined
+  readonly jti: string | undefined
 }
 
 export type LookupFault = 'kv_failed' | 'kv_timeout' | 'document_invalid' | 'catalog_missing'
 
 interface Kept {
   text: string | null
-  document: Catalog | OrgDocument | UserDocument | null
+  document: Document | null
   readAt: number
   /** When KV last failed to give it, if it did not give it since. */
   failedAt: number | undefined
 }
 
-type Parse = (text: string) => Result<Catalog | OrgDocument | UserDocument>
+type Document = Catalog | OrgDocument | UserDocument | Revocation
+type Parse = (text: string) => Result<Document>
+
+/** That there is one is what counts; what it says tells how long it is good for. */
+interface Revocation {
+  /** Epoch milliseconds. */
+  readonly revokedUntil: number
+}
+const parseRevocation: Parse = (text) => ok({ revokedUntil: parseRevokedUntil(text) * 1000 })
 
 export interface DocumentStoreOptions {
   readonly kv: EntitlementsKV
@@ -67,16 +88,22 @@ export interface DocumentStoreOptions {
 
 export class DocumentStore {
   readonly #options: DocumentStoreOptions
-  readonly #kept = new LruMap<string, Kept>(MAX_DOCUMENTS)
+  readonly #documents = new LruMap<string, Kept>(MAX_DOCUMENTS)
+  /** Apart from the documents: tokens come and go, and must not push out what is needed when KV fails. */
+  readonly #revocations = new LruMap<string, Kept>(MAX_REVOCATIONS)
 
   constructor(options: DocumentStoreOptions) {
     this.#options = options
   }
 
-  /** @param onFault - told the key and what is wrong with it, for the log */
+  /**
+   * @param onFault - told the key and what is wrong with it, for the log
+   * @param session - also looked up in the denylist, in the same read
+   */
   async lookup(
     { orgId, userId }: SubjectIds,
     onFault: (fault: LookupFault, key: string) => void,
+    session?: SessionIds,
   ): Promise<Documents> {
     const { environment } = this.#options
     const wanted = new Map<string, Parse>([
@@ -86,21 +113,52 @@ export class DocumentStore {
     if (userId !== undefined)
       wanted.set(userKey(environment, userId), (text) => parseUserDocument(text, userId))
 
+    const denylist = session ? this.#revocationKeys(session) : []
+    for (const key of denylist) wanted.set(key, parseRevocation)
+
     const due = [...wanted.keys()].filter((key) => !this.#isCurrent(key))
     if (due.length > 0) await this.#read(due, wanted, onFault)
     return {
       catalog: this.#reading(catalogKey(environment)),
       org: orgId === undefined ? undefined : this.#reading(orgKey(environment, orgId)),
       user: userId === undefined ? undefined : this.#reading(userKey(environment, userId)),
+      ...(session && { revoked: this.#anyRevoked(denylist) }),
     }
+  }
+
+  /** Takes note of a revocation that was just written, which KV may be slow to give back. */
+  noteRevocation(key: string, text: string): void {
+    this.#revocations.delete(key)
+    this.#keep(key, text, parseRevocation)
+  }
+
+  #revocationKeys({ sid, jti }: SessionIds): string[] {
+    const { environment } = this.#options
+    const keys: string[] = []
+    if (sid !== undefined) keys.push(revokedKey(environment, 'sid', sid))
+    if (jti !== undefined) keys.push(revokedKey(environment, 'jti', jti))
+    return keys
+  }
+
+  #anyRevoked(keys: readonly string[]): boolean | undefined {
+    const readings = keys.map((key) => this.#reading(key))
+    if (readings.some((reading) => reading?.document)) return true
+    return readings.includes(undefined) ? undefined : false
+  }
+
+  #kept(key: string): Kept | undefined {
+    return (key.startsWith('revoked:') ? this.#revocations : this.#documents).get(key)
   }
 
   /** A document whose reading failed a moment ago is not asked for again either, as long as a good one stands in. */
   #isCurrent(key: string): boolean {
-    const kept = this.#kept.get(key)
+    const kept = this.#kept(key)
     if (!kept) return false
+    const now = this.#options.clock()
+    // What is revoked stays so, though an edge of KV may not have heard of it for a while.
+    if (kept.document && 'revokedUntil' in kept.document && now < kept.document.revokedUntil) return true
     const since = kept.failedAt ?? kept.readAt
-    return this.#options.clock() - since < CURRENT_MS && this.#isUsable(kept)
+    return now - since < CURRENT_MS && this.#isUsable(kept)
   }
 
   #isUsable(kept: Kept): boolean {
@@ -109,7 +167,7 @@ export class DocumentStore {
   }
 
   #reading<T>(key: string): Reading<T> | undefined {
-    const kept = this.#kept.get(key)
+    const kept = this.#kept(key)
     if (!kept || !this.#isUsable(kept)) return undefined
     return { document: kept.document as T | null, readAt: kept.readAt, stale: kept.failedAt !== undefined }
   }
@@ -124,15 +182,16 @@ export class DocumentStore {
       const fault =
         typeof texts === 'string' ? texts : this.#keep(key, texts.get(key) ?? null, wanted.get(key) as Parse)
       if (fault === undefined) continue
-      onFault(fault, key)
-      const kept = this.#kept.get(key)
+      // A session's id is nobody's to read in a log.
+      onFault(fault, wanted.get(key) === parseRevocation ? 'revoked' : key)
+      const kept = this.#kept(key)
       if (kept) kept.failedAt = this.#options.clock()
     }
   }
 
   #keep(key: string, text: string | null, parse: Parse): LookupFault | undefined {
     const readAt = this.#options.clock()
-    const kept = this.#kept.get(key)
+    const kept = this.#kept(key)
     if (kept && kept.text === text) {
       kept.readAt = readAt
       kept.failedAt = undefined
@@ -142,7 +201,8 @@ export class DocumentStore {
     if (text === null && key === catalogKey(this.#options.environment)) return 'catalog_missing'
     const parsed = text === null ? { ok: true as const, value: null } : parse(text)
     if (!parsed.ok) return 'document_invalid'
-    this.#kept.set(key, { text, document: parsed.value, readAt, failedAt: undefined })
+    const kind = parse === parseRevocation ? this.#revocations : this.#documents
+    kind.set(key, { text, document: parsed.value, readAt, failedAt: undefined })
     return undefined
   }
 

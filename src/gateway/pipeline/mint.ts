@@ -21,7 +21,7 @@ export interface MintedToken {
 /** Mints an access token (RFC 9068). @param now - epoch milliseconds */
 export async function mint(
   upstream: VerifiedToken,
-  { flags, until, meta }: Entitlements,
+  { flags, until, meta }: Pick<Entitlements, 'flags' | 'until' | 'meta'>,
   key: SigningKey,
   config: Config,
   now: number,
@@ -49,6 +49,8 @@ export async function mint(
  *
  * @param accessToken - the one that goes into the same answer
  * @param replaced - whether that is another one than upstream's
+ * @param session - of the access token. An ID token of the same subject that does not name its session gets its name, so
+ *   that logging out with it ends the access tokens of the session.
  */
 export async function mintIdToken(
   upstream: VerifiedToken,
@@ -56,6 +58,7 @@ export async function mintIdToken(
   replaced: boolean,
   key: SigningKey,
   config: Config,
+  session: { readonly sub?: unknown; readonly sid?: unknown } = {},
 ): Promise<string | undefined> {
   const { claims } = upstream
   const hasHash = Object.hasOwn(claims, 'at_hash')
@@ -63,7 +66,8 @@ export async function mintIdToken(
   // Flags live in access tokens, which end with what pays for them; what upstream said of them is not ours to repeat.
   const { feature_flags: _, feature_flags_meta: __, ...kept } = claims
   const atHash = hasHash ? { at_hash: await accessTokenHash(accessToken, key.alg) } : {}
-  return sign({ ...kept, iss: config.tokenIssuer, ...atHash }, 'JWT', key)
+  const named = session.sid !== undefined && session.sub === claims.sub ? { sid: session.sid } : {}
+  return sign({ ...named, ...kept, iss: config.tokenIssuer, ...atHash }, 'JWT', key)
 }
 
 /**

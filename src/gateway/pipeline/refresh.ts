@@ -5,7 +5,7 @@
  * Before upstream says yes, every fault leaves the client's refresh token good. After it, no fault of ours may cost the
  * session: only an access token that does not verify is withheld.
  */
-import { subjectOf } from '../../core/claims.ts'
+import { type Claims, subjectOf } from '../../core/claims.ts'
 import { looksLikeJws } from '../../core/jws.ts'
 import { ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
@@ -97,7 +97,7 @@ async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, lo
 
   const now = clock()
   const minted = await mint(verified.value, entitlements, keyring.active, config, now)
-  const idToken = await replaceIdToken(context, tokens, minted.jwt, log)
+  const idToken = await replaceIdToken(context, tokens, minted.jwt, log, verified.value.claims)
   log.mint_ms = clock() - now
   log.access_token = 'minted'
   log.jti = minted.jti
@@ -115,6 +115,7 @@ async function replaceIdToken(
   { idToken, accessToken: upstreamAccessToken }: UpstreamTokens,
   accessToken: string,
   log: LogLine,
+  session: Claims = {},
 ): Promise<string | undefined> {
   if (idToken === undefined) return undefined
   const verified = await verifyIdToken(idToken, context, context.clock())
@@ -123,7 +124,7 @@ async function replaceIdToken(
     return undefined
   }
   const replaced = accessToken !== upstreamAccessToken
-  return mintIdToken(verified.value, accessToken, replaced, context.keyring.active, context.config)
+  return mintIdToken(verified.value, accessToken, replaced, context.keyring.active, context.config, session)
 }
 
 /** What is left of an opaque token's life; `undefined` where upstream's own figure still holds. */

@@ -51,7 +51,8 @@ function readMetadata(metadata: Record<string, unknown>, config: Config): Result
   const jwks = endpoint('jwks_uri')
   if (!token || !jwks) return err('metadata_incomplete')
   const [authorization, endSession] = [endpoint('authorization_endpoint'), endpoint('end_session_endpoint')]
-  return ok({ metadata, endpoints: { token, jwks, authorization, endSession } })
+  const revocation = endpoint('revocation_endpoint')
+  return ok({ metadata, endpoints: { token, jwks, authorization, endSession, revocation } })
 }
 
 /** Where an endpoint is called: upstream's public names and our own all mean the origin that requests are sent to. */

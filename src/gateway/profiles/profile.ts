@@ -17,6 +17,9 @@ export interface Endpoints {
   readonly jwks: Endpoint
   readonly authorization?: Endpoint | undefined
   readonly endSession?: Endpoint | undefined
+  /** The parameter by which the end-session endpoint is told a `sid`, where it is not told by an ID token. */
+  readonly sessionParameter?: string
+  readonly revocation?: Endpoint | undefined
 }
 
 /** Why upstream cannot be described. */

@@ -15,6 +15,8 @@ export function workosProfile(config: Config, fetcher: typeof fetch, clock: () =
   const endpoints: Endpoints = {
     token: endpoint('/user_management/authenticate'),
     jwks: endpoint(`/sso/jwks/${clientId}`),
+    endSession: endpoint('/user_management/sessions/logout'),
+    sessionParameter: 'session_id',
   }
   const discovery = new RemoteDocument<Record<string, unknown>, MetadataFault>(async () => {
     const fetched = await fetchJson(`${origin}${discoveryPath}`, fetcher)

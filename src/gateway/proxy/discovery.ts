@@ -45,6 +45,11 @@ export function rewriteMetadata(
   rewritten.id_token_signing_alg_values_supported = preserved
     ? [...new Set([...keyring.algorithms, ...strings(metadata.id_token_signing_alg_values_supported)])]
     : keyring.algorithms
+  if (config.verifiers.length > 0) {
+    rewritten.introspection_endpoint = `${config.issuer}/introspect`
+    rewritten.introspection_endpoint_auth_methods_supported = ['client_secret_basic', 'client_secret_post']
+    delete rewritten.introspection_endpoint_auth_signing_alg_values_supported
+  }
   if (!preserved) {
     // A token in a redirect or a form never passes the token endpoint, and would name another issuer.
     keep(rewritten, 'response_types_supported', (type) => !/\btoken\b|\bid_token\b/.test(type))

@@ -1,27 +1,89 @@
 /**
- * The one decision: may the bearer of this identity use what is asked for? Pure.
+ * The one decision: may the bearer of this token use what is asked for? Pure.
  *
- * Every dialect of verification asks here, so that they cannot disagree.
+ * Every dialect of verification asks here, so that they cannot disagree. `claim` trusts the token until it expires;
+ * `live` also takes what is true now, and when that cannot be told the answer is no, with a reason of its own.
  */
+import { missingFlags, type Requirement } from '../../core/requirement.ts'
 
-/** What a route needs: all of the one list and at least one of the other. An empty list asks for nothing. */
-export interface Requirement {
-  readonly all: readonly string[]
-  readonly any: readonly string[]
+/** What is true now about the subject and the session of a token. */
+export interface Current {
+  /** Sorted and unique. */
+  readonly flags: readonly string[]
+  /** Epoch seconds: tokens issued earlier are void. */
+  readonly notBefore: number
+  readonly revoked: boolean
 }
+
+/** The part of a verified token that decides. */
+export interface DecidedToken {
+  readonly flags: readonly string[]
+  /** Epoch seconds. */
+  readonly exp: number
+  readonly iat: number
+  readonly bound: boolean
+}
+
+export type DecisionReason =
+  | 'allowed'
+  | 'feature_missing'
+  | 'token_expired'
+  | 'token_bound'
+  | 'token_superseded'
+  | 'session_revoked'
+  | 'state_unknown'
 
 export interface Decision {
+  /** Whether the token is good at all. */
+  readonly active: boolean
   readonly allowed: boolean
-  readonly reason: 'allowed' | 'feature_missing'
-  /** What would have to be granted: every missing flag of `all`, and all of `any` when none of them is there. */
+  readonly reason: DecisionReason
   readonly missing: readonly string[]
+  /** Whether the token's flags are no longer those of now; only `live` can tell. */
+  readonly stale: boolean
+  /** The flags that count: those of the token, and with `live` only those that are on now too. */
+  readonly flags: readonly string[]
 }
 
-/** @param flags - the flags of a verified, unexpired token */
-export function decide(flags: readonly string[], { all, any }: Requirement): Decision {
-  const missing = all.filter((flag) => !flags.includes(flag))
-  if (any.length > 0 && !any.some((flag) => flags.includes(flag))) missing.push(...any)
-  return missing.length === 0
-    ? { allowed: true, reason: 'allowed', missing }
-    : { allowed: false, reason: 'feature_missing', missing: [...new Set(missing)] }
+/**
+ * Decides about a verified token.
+ *
+ * @param current - `undefined` where only the claim was asked for, `unknown` where the present state cannot be told
+ * @param now - epoch milliseconds, read after `current` was
+ */
+export function decide(
+  token: DecidedToken,
+  current: Current | 'unknown' | undefined,
+  requirement: Requirement,
+  now: number,
+): Decision {
+  if (token.exp <= Math.floor(now / 1000)) return inactive('token_expired')
+  if (token.bound) return inactive('token_bound')
+  if (current === undefined) return weigh(token.flags, requirement, false)
+  if (current === 'unknown') return { ...inactive('state_unknown'), active: true }
+  if (current.revoked) return inactive('session_revoked')
+  if (token.iat < current.notBefore) return inactive('token_superseded')
+  if (isSameList(token.flags, current.flags)) return weigh(token.flags, requirement, false)
+  const inBoth = token.flags.filter((flag) => current.flags.includes(flag))
+  const stale = inBoth.length !== token.flags.length || inBoth.length !== current.flags.length
+  return weigh(inBoth, requirement, stale)
 }
+
+/** Both are sorted, so that nothing else needs to be looked at where nothing has changed. */
+const isSameList = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((flag, i) => flag === b[i])
+
+function weigh(flags: readonly string[], requirement: Requirement, stale: boolean): Decision {
+  const missing = missingFlags(flags, requirement)
+  const allowed = missing.length === 0
+  return { active: true, allowed, reason: allowed ? 'allowed' : 'feature_missing', missing, stale, flags }
+}
+
+const inactive = (reason: DecisionReason): Decision => ({
+  active: false,
+  allowed: false,
+  reason,
+  missing: [],
+  stale: false,
+  flags: [],
+})

@@ -42,7 +42,7 @@ export async function openStage(running: Running, config = 'wrangler.toml'): Pro
   return { bundle: folder, kv: await startKv(running) }
 }
 
-/** A KV namespace in a `Map`, as workerd's binding reads it. */
+/** A KV namespace in a `Map`, as workerd's binding reads and writes it. */
 export interface TestKv {
   readonly url: string
   readonly documents: Map<string, string>
@@ -59,6 +59,11 @@ export async function startKv(running: Running): Promise<TestKv> {
     documents.set(`org:production:${org.org_id}`, published(org))
   const server = running.add(
     await startServer(async (request, response) => {
+      if (request.method === 'PUT') {
+        const { pathname } = new URL(request.url ?? '', 'http://kv')
+        documents.set(decodeURIComponent(pathname.slice(1)), await readText(request))
+        return sendJson(response, 200, {})
+      }
       kv.reads++
       const { keys = [] } = JSON.parse((await readText(request)) || '{}') as { keys?: string[] }
       if (kv.fault) return kv.fault(response)
@@ -82,6 +87,8 @@ export interface GatewayOptions {
   readonly port?: number
   /** A private JWK Set as JSON. Default: one that is made for this gateway. */
   readonly signingKeys?: string
+  /** Where a Worker listens that is bound to the gateway's `Verifier` and calls it with what it is sent. */
+  readonly callerPort?: number
   /** A folder in which Durable Objects are kept. Default: there are none, and refreshes are not shared. */
   readonly sessions?: string
   /** What answers 200 as soon as the Worker serves. */
@@ -114,7 +121,7 @@ export async function openGateway(
     ...(sessions && { SESSION_PEPPER: PEPPER }),
     ...options.vars,
   }
-  await writeFile(config, await capnp(stage, port, vars, sessions))
+  await writeFile(config, await capnp(stage, port, vars, sessions, options.callerPort))
   const require = createRequire(createRequire(import.meta.url).resolve('miniflare'))
   const { default: workerd } = require('workerd') as { default: string }
   const child = spawn(workerd, ['serve', config, 'config'], { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -141,11 +148,20 @@ export async function openGateway(
   return { url, log, logged, kill }
 }
 
+/** A Worker with a service binding: it calls the method that it is sent, with the arguments that it is sent. */
+const CALLER = `export default {
+  async fetch(request, env) {
+    const [method, ...args] = await request.json()
+    return Response.json(await env.VERIFIER[method](...args))
+  }
+}`
+
 async function capnp(
   stage: Stage,
   port: number,
   vars: Record<string, string>,
   sessions: string | undefined,
+  callerPort: number | undefined,
 ): Promise<string> {
   const text = JSON.stringify
   const main = (await readdir(stage.bundle)).find((file) => file.endsWith('.js'))
@@ -155,6 +171,12 @@ async function capnp(
   const bindings = Object.entries(vars).map(
     ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
   )
+  const services = ['(name = "main", worker = .worker)']
+  const sockets = [`(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")`]
+  if (callerPort !== undefined) {
+    services.push('(name = "caller", worker = .caller)')
+    sockets.push(`(name = "rpc", address = "127.0.0.1:${callerPort}", http = (), service = "caller")`)
+  }
   bindings.push('(name = "ENTITLEMENTS", kvNamespace = "kv")')
   if (sessions) bindings.push('(name = "REFRESH_SESSIONS", durableObjectNamespace = "RefreshSession")')
   const disk = sessions ? `(name = "sessions", disk = (path = ${text(sessions)}, writable = true)),` : ''
@@ -166,12 +188,17 @@ async function capnp(
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
-    (name = "main", worker = .worker),
+    ${services.join(', ')},
     (name = "internet", network = (allow = ["public", "private"])),
     (name = "kv", external = (address = ${text(new URL(stage.kv.url).host)}, http = ())),
     ${disk}
   ],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+  sockets = [${sockets.join(', ')}],
+);
+const caller :Workerd.Worker = (
+  modules = [(name = "caller", esModule = ${text(CALLER)})],
+  compatibilityDate = ${text(date)},
+  bindings = [(name = "VERIFIER", service = (name = "main", entrypoint = "Verifier"))],
 );
 const worker :Workerd.Worker = (
   modules = [(name = "worker", esModule = embed ${text(basename(main))})],

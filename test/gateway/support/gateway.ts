@@ -50,8 +50,13 @@ export class TestKV implements EntitlementsKV {
   readonly options: unknown[] = []
   fault: (() => Promise<never>) | undefined
 
-  put(key: string, document: unknown): void {
+  /** The life of every entry that was given one. */
+  readonly ttls = new Map<string, number>()
+
+  async put(key: string, document: unknown, options?: { expirationTtl: number }): Promise<void> {
+    if (this.fault) return this.fault()
     this.values.set(key, typeof document === 'string' ? document : JSON.stringify(document))
+    if (options) this.ttls.set(key, options.expirationTtl)
   }
 
   async get(keys: string[], options?: unknown): Promise<Map<string, string | null>> {

@@ -1,0 +1,91 @@
+/**
+ * Verification as RPC: what a Worker with a service binding to the gateway calls in place of HTTP.
+ *
+ * A binding is given by whoever deploys, so that it needs no key. The answers are those of `POST /verify` and of the
+ * dialects that ask about a subject; what is malformed throws, as a mistake of the caller's code.
+ */
+import { WorkerEntrypoint } from 'cloudflare:workers'
+import type { Decision } from '../core/evaluate.ts'
+import type { Freshness } from '../core/requirement.ts'
+import type { GatewayBindings } from './config.ts'
+import { opener } from './exchange.ts'
+import type { Gateway } from './gateway.ts'
+import { type LogLine, writeLog } from './log.ts'
+import { parseRequirement } from './verification/json.ts'
+import { reachVerdict, type VerdictAnswer, type Verification, verdictAnswer } from './verification/verdict.ts'
+
+/** What a route needs. Lists that are left out ask for nothing. */
+export interface RpcRequirement {
+  readonly all?: readonly string[]
+  readonly any?: readonly string[]
+  /** Default: `claim`. */
+  readonly freshness?: Freshness
+}
+
+export interface RpcSubject {
+  readonly orgId?: string
+  readonly userId?: string
+}
+
+/** What a subject may use now. */
+export interface RpcEvaluation {
+  /** Sorted and unique. */
+  readonly flags: readonly string[]
+  readonly decisions: readonly Decision[]
+  /** Of the documents: `"87.12"`. */
+  readonly version: string
+}
+
+/** Also for HTTP in the same isolate. */
+export const open = opener({})
+
+export class Verifier extends WorkerEntrypoint<GatewayBindings> {
+  /** Verifies an access token and decides, as `POST /verify` does. */
+  async verify(token: string, requirement: RpcRequirement = {}): Promise<VerdictAnswer> {
+    const question = parseRequirement(requirement)
+    if (!question || typeof token !== 'string') throw new TypeError('verify(token, { all, any, freshness })')
+    return this.#answer('verify', async (verification, log) => {
+      const verdict = await reachVerdict(token, question, verification)
+      if (!verdict.allowed) log.reason = verdict.reason
+      return verdictAnswer(verdict)
+    })
+  }
+
+  /** Evaluates all flags for an organization, a user, or a user of an organization. */
+  async evaluate({ orgId, userId }: RpcSubject): Promise<RpcEvaluation> {
+    return this.#answer('evaluate', async ({ current: readCurrent, warn }, log) => {
+      const current = await readCurrent({ orgId, userId }, undefined, warn)
+      if (!current) {
+        log.reason = 'state_unknown'
+        throw new Error('state_unknown')
+      }
+      const { flags, decisions, version } = current
+      return { flags, decisions, version }
+    })
+  }
+
+  /** One log line a call, as for a request. */
+  async #answer<T>(
+    method: string,
+    ask: (verification: Verification, log: LogLine) => Promise<T>,
+  ): Promise<T> {
+    const { identities, current, clock } = await this.#gateway()
+    const log: LogLine = { request_id: crypto.randomUUID(), method, route: 'rpc' }
+    const startedAt = clock()
+    const warn = (warning: string) => {
+      log.warnings = [...(log.warnings ?? []), warning]
+    }
+    try {
+      return await ask({ identities, current, clock, warn }, log)
+    } finally {
+      log.duration_ms = clock() - startedAt
+      writeLog(log)
+    }
+  }
+
+  async #gateway(): Promise<Gateway> {
+    const opened = await open(this.env)
+    if (!opened.ok) throw new Error('misconfigured')
+    return opened.gateway
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * What a guard's own URL requires. Pure.
+ *
+ * Some proxies append the client's path to the guard's (Envoy), some its query (Caddy). So everything behind the flag's
+ * segment is ignored, next to a flag the query can add to the requirement but never take from it, and a path that could
+ * be read as another one is refused.
+ *
+ * `/guard/{flag}`, `/guard?all=a,b&any=c&freshness=live`, and for proxies that know prefixes only, the same parameters in
+ * the segment: `/guard/{flag};freshness=live`, `/guard/;all=a,b`.
+ */
+import { FLAG_KEY } from '../../core/names.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import type { Question } from './verdict.ts'
+
+const MAX_REQUIRED = 100
+const PARAMETERS = ['all', 'any', 'freshness']
+
+/** Dot segments, and what some server on the way might decode into one or into a slash. */
+const AMBIGUOUS = /\/\.{1,2}(?:\/|$)|%2e|%2f|%5c|\\/i
+
+export const isGuardPath = (path: string): boolean => path === '/guard' || path.startsWith('/guard/')
+
+/** A guard's path as somebody else on the way may have spelled it; upstream's answer to that must not be taken for ours. */
+export const isMisspeltGuardPath = (path: string): boolean => /^[/\\]*guard(?:[/\\;?#.%]|$)/i.test(path)
+
+/** Anything that is not understood is refused: a misspelt requirement must not be taken for none. */
+export function parseGuardUrl(url: string): Result<Question, 'requirement_malformed'> {
+  const [, path = '', search = ''] = /^[a-z]+:\/\/[^/?#]*([^?#]*)\??([^#]*)/i.exec(url) ?? []
+  if (AMBIGUOUS.test(path)) return err('requirement_malformed')
+  const [, , segment, ...suffix] = path.split('/')
+  if (segment === '') return err('requirement_malformed')
+  const [flag = '', ...matrix] = (segment ?? '').split(';')
+  const own = new URLSearchParams(matrix.join('&'))
+  // Behind a suffix the query is the client's. On the bare guard it is all there is, and must be understood whole.
+  const query = new URLSearchParams(suffix.length === 0 ? search : '')
+  const strict = segment === undefined ? [own, query] : [own]
+  if (strict.some((parameters) => [...parameters.keys()].some((name) => !PARAMETERS.includes(name)))) {
+    return err('requirement_malformed')
+  }
+
+  const all = [...(flag === '' ? [] : [flag]), ...list(own, 'all'), ...list(query, 'all')]
+  // Two lists of alternatives would both have to be met, which one list cannot say: the guard's own counts.
+  const any = list(own.has('any') ? own : query, 'any')
+  const freshness = [...own.getAll('freshness'), ...query.getAll('freshness')]
+  const isUnderstood =
+    [...all, ...any].every((key) => FLAG_KEY.test(key)) &&
+    all.length + any.length <= MAX_REQUIRED &&
+    freshness.every((value) => value === 'claim' || value === 'live')
+  if (!isUnderstood) return err('requirement_malformed')
+  return ok({
+    requirement: { all: [...new Set(all)], any: [...new Set(any)] },
+    freshness: freshness.includes('live') ? 'live' : 'claim',
+  })
+}
+
+/** An empty list is a list of one empty name, which is no flag's: it is refused, not taken for no requirement. */
+const list = (parameters: URLSearchParams, name: string): string[] =>
+  parameters.getAll(name).flatMap((value) => value.split(','))

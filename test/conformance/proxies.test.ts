@@ -1,0 +1,125 @@
+/** The proxy files of the documentation in front of an application, asking the real gateway. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type HttpServer, sendJson, startServer } from '../e2e/support/http.ts'
+import { authorization, send } from './support/http.ts'
+import { missing, PROXY_NAMES, type RunningProxy, startProxy } from './support/proxies.ts'
+import { FLAG, openStand, type Stand } from './support/stand.ts'
+
+let stand: Stand
+let app: HttpServer
+beforeAll(async () => {
+  stand = await openStand()
+  app = await startServer((request, response) => {
+    sendJson(response, 200, { url: request.url, method: request.method, headers: request.rawHeaders })
+  })
+})
+afterAll(async () => {
+  await app.close()
+  await stand.close()
+})
+
+interface Seen {
+  readonly url: string
+  readonly method: string
+  /** Names and values in turn. */
+  readonly headers: string[]
+}
+
+describe.each(PROXY_NAMES)('%s', (name) => {
+  const reason = missing(name)
+  if (reason !== undefined) {
+    test(`skipped: ${reason}`, ({ skip }) => skip(reason))
+    return
+  }
+
+  let proxy: RunningProxy
+  beforeAll(async () => {
+    const host = (url: string) => new URL(url).host.replace('localhost', '127.0.0.1')
+    proxy = await startProxy(name, { gateway: host(stand.gateway.url), app: host(app.url) })
+  })
+  afterAll(() => proxy?.close())
+
+  const ask = (presented: readonly string[], headers: [string, string][] = [], path = '/reports/1?page=2') =>
+    send(`${proxy.url}${path}`, { headers: [...authorization(presented), ...headers] })
+
+  const SPELLINGS = ['-', '_', '.']
+  const NAMES = ['Subject', 'Org', 'Session', 'Features', 'Meta', 'Reason']
+  const spoofed = SPELLINGS.flatMap((mark) =>
+    NAMES.flatMap((what): [string, string][] => [
+      [['X', 'Remint', what].join(mark), 'spoofed'],
+      [['x', 'remint', what.toLowerCase()].join(mark), 'spoofed'],
+    ]),
+  )
+
+  test('hands the application who asks, over whatever the client says about itself', async () => {
+    const answer = await ask([`Bearer ${await stand.mint()}`], spoofed)
+    expect(answer.status, answer.text).toBe(200)
+    const seen = JSON.parse(answer.text) as Seen
+    expect(seen.url).toBe('/reports/1?page=2')
+    const pairs = seen.headers.flatMap((header, i) =>
+      i % 2 === 0 ? [[header.toLowerCase(), seen.headers[i + 1]]] : [],
+    )
+    const ours = pairs.filter(([header = '']) => /^x.remint/.test(header))
+    expect(Object.fromEntries(ours)).toMatchObject({
+      'x-remint-subject': 'user_ada',
+      'x-remint-org': 'org_acme',
+      'x-remint-session': 'session_1',
+      'x-remint-features': `${FLAG} csv-export sso`,
+      'x-remint-meta': expect.stringContaining('"src":"fresh"'),
+    })
+    expect(seen.headers).not.toContain('spoofed')
+  })
+
+  test('leaves nothing of the client’s where the gateway has nothing to say', async () => {
+    const token = await stand.mint({ org_id: undefined, sid: undefined, feature_flags: [FLAG] })
+    // Without an organization the flag is not on now: the route is refused, whatever the client claims.
+    expect((await ask([`Bearer ${token}`], spoofed)).status).toBe(403)
+    const unnamed = await stand.mint({ sid: undefined, feature_flags_meta: undefined })
+    const answer = await ask([`Bearer ${unnamed}`], spoofed)
+    expect(answer.status).toBe(200)
+    expect(answer.text).not.toContain('spoofed')
+  })
+
+  test('refuses with the gateway’s status and challenge, and the application is not reached', async () => {
+    const none = await ask([], spoofed)
+    expect([none.status, none.headers['www-authenticate']]).toEqual([401, 'Bearer realm="remint"'])
+    const lacking = await ask([`Bearer ${await stand.mint({ feature_flags: [] })}`], spoofed)
+    expect(lacking.status).toBe(403)
+    for (const { text } of [none, lacking]) expect(text).not.toContain('rawHeaders')
+  })
+
+  test.each(['POST', 'PUT', 'DELETE', 'PATCH'])('lets %s through with its method', async (method) => {
+    const url = `${proxy.url}/reports/1`
+    const good = authorization([`Bearer ${await stand.mint()}`])
+    const answer = await send(url, { method, headers: good, body: 'x'.repeat(2000) })
+    expect(answer.status, answer.text).toBe(200)
+    expect((JSON.parse(answer.text) as Seen).method).toBe(method)
+    expect((await send(url, { method, body: 'x' })).status).toBe(401)
+  })
+
+  test.each(['?all=', '?freshness=claim&any=csv-export', '?page=1&all=nothing', ';freshness=claim'])(
+    'the client’s %s changes nothing',
+    async (suffix) => {
+      const path = `/reports/1${suffix}`
+      expect((await ask([`Bearer ${await stand.mint()}`], [], path)).status).toBe(200)
+      expect(
+        (await ask([`Bearer ${await stand.mint({ feature_flags: ['csv-export'] })}`], [], path)).status,
+      ).toBe(403)
+      stand.revokeSession('gone')
+      expect((await ask([`Bearer ${await stand.mint({ sid: 'gone' })}`], [], path)).status).toBe(401)
+    },
+  )
+
+  test('without the gateway nobody gets through', async () => {
+    const alone = await startProxy(name, {
+      gateway: '127.0.0.1:9',
+      app: new URL(app.url).host.replace('localhost', '127.0.0.1'),
+    })
+    const answer = await send(`${alone.url}/reports/1`, {
+      headers: authorization([`Bearer ${await stand.mint()}`]),
+    })
+    expect(answer.status).toBeGreaterThanOrEqual(400)
+    expect(answer.text).not.toContain('user_ada')
+    await alone.close()
+  })
+})

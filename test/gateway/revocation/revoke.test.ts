@@ -1,0 +1,168 @@
+import { decodeJwt } from 'jose'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { FORM, type Setup, WORKOS } from '../support/gateway.ts'
+import { captureLog } from '../support/log.ts'
+import { basic, bearer, mintToken, setUpVerification } from '../support/tokens.ts'
+import { UPSTREAM } from '../support/upstream.ts'
+
+const log = captureLog()
+let setup: Setup
+beforeEach(async () => {
+  setup = await setUpVerification()
+  const metadata = setup.upstream.metadata()
+  setup.upstream.onMetadata = () =>
+    Response.json({ ...metadata, revocation_endpoint: `${UPSTREAM}/token/revocation` })
+  setup.upstream.onOther = () => new Response(null, { status: 200 })
+})
+
+const SID = 'revoked:production:sid:session_1'
+const JTI = 'revoked:production:jti:token_1'
+
+const revoke = (parameters: Record<string, string>, headers: Record<string, string> = {}) =>
+  setup.request('/token/revocation', {
+    method: 'POST',
+    headers: { ...FORM, ...headers },
+    body: new URLSearchParams(parameters).toString(),
+  })
+
+const isLive = async (token: string) =>
+  (await setup.request('/guard?freshness=live', bearer(token))).status === 200
+
+describe('a token of ours', () => {
+  test('is refused at once, with its session, and upstream hears of it', async () => {
+    const token = await mintToken(setup)
+    const sibling = await mintToken(setup, { jti: 'token_2' })
+    const stranger = await mintToken(setup, { jti: 'token_3', sid: 'session_2' })
+    expect(await isLive(token)).toBe(true)
+    const response = await revoke({ token, client_id: 'app' })
+    expect([response.status, await response.text()]).toEqual([200, ''])
+    expect(response.headers.get('cache-control')).toBe('no-store')
+    expect(await Promise.all([token, sibling, stranger].map(isLive))).toEqual([false, false, true])
+    expect(setup.upstream.count('/token/revocation')).toBe(1)
+    expect(log.text).not.toContain(token)
+  })
+
+  test('stays on the denylist until it expires, its session until none of its tokens can be left', async () => {
+    const exp = setup.now / 1000 + 120
+    await revoke({ token: await mintToken(setup, { exp }) })
+    expect(setup.kv.values.get(JTI)).toBe(`{"format":1,"until":${exp}}`)
+    expect([setup.kv.ttls.get(JTI), setup.kv.ttls.get(SID)]).toEqual([120, 300])
+  })
+
+  test('stays there for a minute at least, which is the shortest that KV can', async () => {
+    await revoke({ token: await mintToken(setup, { exp: setup.now / 1000 + 5 }) })
+    expect(setup.kv.ttls.get(JTI)).toBe(60)
+  })
+
+  test('that is bound to a key can be revoked too', async () => {
+    await revoke({ token: await mintToken(setup, { cnf: { jkt: 'x' } }) })
+    expect(setup.kv.values.has(JTI)).toBe(true)
+  })
+
+  test.each([401, 400, 503])('is answered 200 even where upstream says %i', async (status) => {
+    setup.upstream.onOther = () => new Response('no', { status })
+    expect((await revoke({ token: await mintToken(setup) })).status).toBe(200)
+  })
+
+  test('is answered 200 even where upstream is down', async () => {
+    setup.upstream.onOther = () => Promise.reject(new Error('down'))
+    expect((await revoke({ token: await mintToken(setup) })).status).toBe(200)
+    expect(setup.kv.values.has(SID)).toBe(true)
+  })
+
+  test('that cannot be written to the denylist is not said to be revoked', async () => {
+    setup.kv.fault = () => Promise.reject(new Error('down'))
+    const response = await revoke({ token: await mintToken(setup) })
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '2'])
+    expect(setup.upstream.count('/token/revocation')).toBe(0)
+  })
+
+  test.each<[string, Record<string, string>, Record<string, string>]>([
+    ['form', { client_id: 'another' }, {}],
+    ['Basic', {}, { authorization: basic('another', 'secret') }],
+  ])('of another client is not revoked: %s', async (_, parameters, headers) => {
+    expect((await revoke({ token: await mintToken(setup), ...parameters }, headers)).status).toBe(200)
+    expect(setup.kv.values.has(SID)).toBe(false)
+  })
+
+  test('that has expired needs no entry', async () => {
+    expect((await revoke({ token: await mintToken(setup, { exp: setup.now / 1000 }) })).status).toBe(200)
+    expect(setup.kv.ttls.size).toBe(0)
+  })
+})
+
+test.each([200, 400, 401])('what is not ours is upstream’s to answer: %i', async (status) => {
+  setup.upstream.onOther = () => new Response('upstream says', { status })
+  const response = await revoke({ token: 'rt_1', token_type_hint: 'refresh_token', client_id: 'app' })
+  expect([response.status, await response.text()]).toEqual([status, 'upstream says'])
+  const body = setup.upstream.requests.at(-1)?.body
+  expect(body).toBe('token=rt_1&token_type_hint=refresh_token&client_id=app')
+  expect(setup.kv.ttls.size).toBe(0)
+})
+
+test('a forged token revokes nothing', async () => {
+  const token = await mintToken(setup)
+  await revoke({ token: `${token.slice(0, -4)}AAAA` })
+  expect(setup.kv.ttls.size).toBe(0)
+})
+
+test('a request without a token is refused', async () => {
+  expect((await revoke({ client_id: 'app' })).status).toBe(400)
+  expect(setup.upstream.count('/token/revocation')).toBe(0)
+})
+
+describe('logging out', () => {
+  test.each(['GET', 'POST'])('with our ID token by %s ends the session for live', async (method) => {
+    const token = await mintToken(setup)
+    expect(await isLive(token)).toBe(true)
+    const hint = await mintToken(setup, { aud: 'app', exp: 1 }, { typ: 'JWT' })
+    const parameters = new URLSearchParams({ id_token_hint: hint }).toString()
+    const init = method === 'GET' ? { method } : { method, headers: FORM, body: parameters }
+    await setup.request(method === 'GET' ? `/logout?${parameters}` : '/logout', init)
+    expect(await isLive(token)).toBe(false)
+    expect(setup.upstream.requests.at(-1)?.url.pathname).toBe('/logout')
+    expect(log.text).not.toContain(hint)
+  })
+
+  test('with an ID token from a refresh ends the session that it came with', async () => {
+    const { sid: _, ...claims } = setup.upstream.claims()
+    const idToken = await setup.upstream.sign({ ...claims, aud: 'app' }, { typ: 'JWT' })
+    setup.upstream.onToken = () => setup.upstream.tokens(undefined, { id_token: idToken })
+    const { access_token, id_token = '' } = await setup.refreshed()
+    expect(decodeJwt(id_token)).toMatchObject({ sub: 'user_1', sid: 'session_1' })
+    expect(await isLive(access_token)).toBe(true)
+    await setup.request(`/logout?id_token_hint=${id_token}`)
+    expect(await isLive(access_token)).toBe(false)
+  })
+
+  test('an ID token of another subject is not given the session', async () => {
+    const { sid: _, ...claims } = setup.upstream.claims()
+    const idToken = await setup.upstream.sign({ ...claims, sub: 'user_2', aud: 'app' }, { typ: 'JWT' })
+    setup.upstream.onToken = () => setup.upstream.tokens(undefined, { id_token: idToken })
+    expect(decodeJwt((await setup.refreshed()).id_token ?? '')).not.toHaveProperty('sid')
+  })
+
+  test('with a hint that is not ours ends nothing', async () => {
+    const hint = await setup.upstream.sign({ ...setup.upstream.claims(), aud: 'app' }, { typ: 'JWT' })
+    await setup.request(`/logout?id_token_hint=${hint}`)
+    expect(setup.kv.ttls.size).toBe(0)
+  })
+
+  test('is not held up by KV', async () => {
+    setup.kv.fault = () => Promise.reject(new Error('down'))
+    const hint = await mintToken(setup, { aud: 'app' }, { typ: 'JWT' })
+    expect((await setup.request(`/logout?id_token_hint=${hint}`)).status).toBe(200)
+    expect(log.last).toMatchObject({ route: 'logout', warnings: ['denylist_unwritable'] })
+  })
+
+  test.each([
+    [302, true],
+    [404, false],
+  ])('of a WorkOS session that upstream answers with %i: %s', async (status, ended) => {
+    setup = await setUpVerification(WORKOS)
+    setup.upstream.onOther = () => new Response(null, { status, headers: { location: 'https://app.test' } })
+    const response = await setup.request('/user_management/sessions/logout?session_id=session_1')
+    expect(response.status).toBe(status)
+    expect(setup.kv.values.has(SID)).toBe(ended)
+  })
+})
