@@ -1,11 +1,11 @@
-import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
     projects: [
       {
-        // Unit and integration tests run inside workerd, as the Workers do.
+        // Unit and integration tests run inside workerd, as the Workers do: first the gateway and what is shared.
         plugins: [
           cloudflareTest({
             main: './test/gateway/support/worker.ts',
@@ -15,10 +15,25 @@ export default defineConfig({
         test: {
           name: 'workerd',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/repository/**', 'test/conformance/**'],
+          exclude: ['test/e2e/**', 'test/repository/**', 'test/conformance/**', 'test/control/**'],
           // No module keeps state between tests, and a workerd for each file would take most of the time.
           isolate: false,
           globalSetup: ['test/gateway/support/real_upstream.ts'],
+        },
+      },
+      {
+        // The control plane, with real D1, KV and Durable Objects.
+        plugins: [
+          cloudflareTest(async () => ({
+            wrangler: { configPath: './wrangler.control.toml' },
+            miniflare: { bindings: { MIGRATIONS: await readD1Migrations('./migrations') } },
+          })),
+        ],
+        test: {
+          name: 'control',
+          include: ['test/control/**/*.test.ts'],
+          isolate: false,
+          testTimeout: 30_000,
         },
       },
       {

@@ -13,18 +13,21 @@ import { parseArgs } from 'node:util'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import * as oidc from 'openid-client'
 import { main, paint, Running, signalled, UsageError } from './cli.ts'
-import { difference, withGrant, withRule } from './entitle/changes.ts'
+import { startControl } from './control.ts'
+import { ControlClient } from './control_client.ts'
+import { difference } from './entitle/changes.ts'
 import { startGateway } from './gateway.ts'
 import { API_AUDIENCE, startIdp } from './idp.ts'
-import { type LocalDocuments, openDocuments } from './local_kv.ts'
 import { logIn } from './login.ts'
 import { freePorts } from './network.ts'
-import { seedMissing } from './seed.ts'
+import { seedControl } from './seed_control.ts'
 
 const ORGANIZATION = 'org_acme'
 const FLAG = 'scim'
 const FUNDED = ['advanced-analytics', 'audit-log', 'csv-export', 'priority-support', 'sso']
 const GRANTED = [...FUNDED, FLAG].sort()
+
+const GRANT_MS = 7 * 86_400_000
 
 /** The gateway keeps a document for at most 5 s; the rest is for a slow machine. */
 const CHANGE_TIMEOUT_MS = 20_000
@@ -50,23 +53,24 @@ async function demo(): Promise<void> {
 
 interface Stage {
   gateway: string
-  documents: LocalDocuments
+  control: ControlClient
 }
 
 async function prepare(running: Running): Promise<Stage> {
-  console.log('Starting an identity provider and the gateway …')
+  console.log('Starting an identity provider, the control plane and the gateway …')
   const state = await mkdtemp(join(tmpdir(), 'remint-demo-'))
   running.add({ close: () => rm(state, { recursive: true, force: true }) })
-  const [gatewayPort = 0] = await freePorts(1)
+  const [gatewayPort = 0, controlPort = 0] = await freePorts(2)
   const idp = running.add(await startIdp({ port: 0 }))
-  const documents = running.add(await openDocuments('production', state))
-  await seedMissing(documents)
+  const { url, key } = running.add(await startControl({ port: controlPort, persistTo: state }))
+  const control = new ControlClient(url, key)
+  await seedControl(control)
   const vars = { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer }
   const gateway = running.add(await startGateway({ port: gatewayPort, vars, persistTo: state }))
-  return { gateway: gateway.url, documents }
+  return { gateway: gateway.url, control }
 }
 
-async function story({ gateway, documents }: Stage): Promise<void> {
+async function story({ gateway, control }: Stage): Promise<void> {
   const keys = createRemoteJWKSet(new URL('/.well-known/jwks.json', gateway))
   let shown: readonly string[] = []
 
@@ -83,15 +87,15 @@ async function story({ gateway, documents }: Stage): Promise<void> {
   await expectClaim(FUNDED)
 
   step(`Support grants ${FLAG} to Acme`, `npm run entitle -- grant ${ORGANIZATION} ${FLAG} --source support`)
-  const org = await documents.org(ORGANIZATION)
-  if (org === null) throw new Error(`${ORGANIZATION} was not seeded`)
-  await documents.saveOrg(withGrant(org, { flag: FLAG, effect: 'allow', source: 'support' }, Date.now()))
+  await control.write('POST', '/grants', {
+    ...{ environment: 'production', subject: { kind: 'org', id: ORGANIZATION }, flag: FLAG },
+    ...{ source: 'support', to: new Date(Date.now() + GRANT_MS).toISOString() },
+    ...{ reason: 'The customer moves to a new directory', ticket: 'SUP-1234' },
+  })
   await refreshUntil(GRANTED)
 
   step(`An incident: ${FLAG} is killed for everybody`, `npm run entitle -- rule ${FLAG} --kill`)
-  const catalog = await documents.catalog()
-  if (catalog === null) throw new Error('the catalog was not seeded')
-  await documents.saveCatalog(withRule(catalog, FLAG, { killed: true }))
+  await control.write('POST', `/flags/${FLAG}/rules/production/kill`, { reason: 'It locks people out' })
   await refreshUntil(FUNDED)
 
   /** Refreshes until the claim is the expected one; on the way there it may only be what it was. */

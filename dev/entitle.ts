@@ -1,21 +1,22 @@
 /**
- * `npm run entitle`: changes the local documents, so that the next refresh through the gateway shows it.
+ * `npm run entitle`: changes what organizations have, through the control plane, so that the next refresh through the
+ * gateway shows it.
  *
- * It stands in for the control plane on a laptop: no approval and no history, only the documents. What it prints before
- * and after comes from the same evaluation that the gateway runs.
+ * Where no control plane runs on the state folder, one is started for the one command. What is printed before and after
+ * comes from the same evaluation that the gateway runs.
  */
-import { resolve } from 'node:path'
 import { Argument, Command, Option } from 'commander'
 import type { Catalog, Grant } from '../src/core/documents.ts'
 import { ENVIRONMENT_NAME } from '../src/core/names.ts'
-import { main, UsageError } from './cli.ts'
+import { main, Running, UsageError } from './cli.ts'
 import { ENVIRONMENT, parseCommandLine } from './commands.ts'
+import { CONTROL_PORT } from './control.ts'
+import { reachControl } from './control_client.ts'
 import { changeRule, changeSubject, type Target } from './entitle/apply.ts'
 import { withGrant, withoutGrants } from './entitle/changes.ts'
+import { governedDocuments } from './entitle/governed.ts'
 import { showAll, showOrg, showUser } from './entitle/show.ts'
 import { nearNames, parseDuration, parsePercentage } from './entitle/words.ts'
-import { openDocuments } from './local_kv.ts'
-import { seedMissing } from './seed.ts'
 import { STATE } from './wrangler.ts'
 
 const HELP = `
@@ -28,11 +29,17 @@ Examples:
   npm run entitle -- grant user_ada new-editor --user            one person instead of the organization
   npm run entitle -- rule new-editor some --percentage 50        half of all organizations
   npm run entitle -- rule advanced-analytics --kill              off for everybody, at once
-  npm run entitle -- rule advanced-analytics --revive            and back`
+  npm run entitle -- rule advanced-analytics --revive            and back
+
+With REMINT_API_KEY set, --control is a control plane that is not local.`
+
+/** Every grant by hand ends. */
+const GRANT_MS = 30 * 86_400_000
 
 interface Common {
   environment: string
   state: string
+  control: string
 }
 
 interface GrantOptions {
@@ -51,18 +58,17 @@ async function withDocuments(common: Common, work: (target: Target) => Promise<v
   if (!ENVIRONMENT_NAME.test(common.environment)) {
     throw new UsageError(`"${common.environment}" is not the name of an environment, such as production.`)
   }
-  const documents = await openDocuments(common.environment, resolve(common.state))
+  const running = new Running()
   try {
-    // Where there is a catalog, somebody has decided which organizations there are.
-    if ((await documents.catalog()) === null) {
-      const seeded = await seedMissing(documents)
-      console.log(`Seeded ${common.environment}: ${seeded.join(', ')}.`)
-    }
+    const client = await reachControl(running, common)
+    const typed = process.argv.slice(2).join(' ')
+    const documents = governedDocuments(client, common.environment, `npm run entitle -- ${typed}`)
     const catalog = await documents.catalog()
-    if (catalog === null) throw new Error('the catalog that was just seeded is missing')
+    if (catalog === null) throw new Error('the control plane has no catalog')
     await work({ documents, catalog, state: common.state })
+    await client.settled(common.environment)
   } finally {
-    await documents.close()
+    await running.close()
   }
 }
 
@@ -76,9 +82,10 @@ function requireFlag(catalog: Catalog, flag: string): void {
 
 function program(): Command {
   const command = new Command('npm run entitle --')
-    .description('Changes what organizations are entitled to, in the local documents.')
+    .description('Changes what organizations are entitled to, through the control plane.')
     .addHelpText('after', HELP)
     .option('--environment <name>', 'whose documents', ENVIRONMENT)
+    .option('--control <url>', 'the control plane, if it runs', `http://localhost:${CONTROL_PORT}`)
     .addOption(
       new Option('--state <folder>', 'the folder of wrangler dev --persist-to').default(
         STATE,
@@ -105,7 +112,9 @@ function program(): Command {
     )
 
   const duration = () =>
-    new Option('--for <duration>', 'how long it holds, such as 30d or 12h').argParser(parseDuration)
+    new Option('--for <duration>', 'how long it holds, such as 12h or 90d (default: 30d)').argParser(
+      parseDuration,
+    )
 
   for (const [name, effect] of [
     ['grant', 'allow'],
@@ -127,15 +136,16 @@ function program(): Command {
       )
       .addOption(duration())
       .addOption(forUser())
-      .action((id: string, flag: string, { source = 'override', for: ttlMs, user }: GrantOptions) =>
-        run(async (target) => {
-          requireFlag(target.catalog, flag)
-          const now = Date.now()
-          await changeSubject(target, {
-            ...{ id, user, flag, asked: effect === 'allow' },
-            change: (document) => withGrant(document, { flag, effect, source }, now, ttlMs),
-          })
-        }),
+      .action(
+        (id: string, flag: string, { source = 'override', for: ttlMs = GRANT_MS, user }: GrantOptions) =>
+          run(async (target) => {
+            requireFlag(target.catalog, flag)
+            const now = Date.now()
+            await changeSubject(target, {
+              ...{ id, user, flag, asked: effect === 'allow' },
+              change: (document) => withGrant(document, { flag, effect, source }, now, ttlMs),
+            })
+          }),
       )
   }
 

@@ -17,13 +17,16 @@ import {
   type KoaContextWithOIDC,
   Provider,
 } from 'oidc-provider'
-import { accounts, findAccount } from './idp/accounts.ts'
+import { accounts, findAccount, operators } from './idp/accounts.ts'
 import { memoryAdapter } from './idp/adapter.ts'
 import { errorPage, homePage, loggedOutPage, loginPage, logoutPage, PAGE_HEADERS } from './idp/pages.ts'
 import { listen } from './network.ts'
 
 /** The API that access tokens are for: their `aud`, unless the options say otherwise. */
 export const API_AUDIENCE = 'http://localhost:8789/api'
+
+/** The control plane's API, as in `wrangler.control.toml`: what operators name as `resource`. */
+export const CONTROL_AUDIENCE = 'http://localhost:8788/api'
 
 /** The public client of the demo app: authorization code and PKCE, no secret. */
 export const DEMO_APP = 'demo-app'
@@ -106,6 +109,9 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
     extraTokenClaims: (_ctx, token) => {
       const account = token.kind === 'AccessToken' ? findAccount(token.accountId) : undefined
       if (!account || token.kind !== 'AccessToken') return undefined
+      if (token.aud === CONTROL_AUDIENCE) {
+        return { remint_roles: account.operatorRole === undefined ? [] : [account.operatorRole] }
+      }
       return {
         sid: token.sessionUid,
         org_id: account.organization.id,
@@ -147,8 +153,8 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
         enabled: true,
         defaultResource: () => audience,
         useGrantedResource: () => true,
-        getResourceServerInfo: () => ({
-          scope: 'reports:read',
+        getResourceServerInfo: (_ctx, resource) => ({
+          scope: resource === CONTROL_AUDIENCE ? 'control' : 'reports:read',
           accessTokenFormat: 'jwt',
           accessTokenTTL: options.accessTokenSeconds ?? 600,
         }),
@@ -225,7 +231,8 @@ async function chooseAccount(provider: Provider, ctx: KoaContextWithOIDC): Promi
   const { params } = await provider.interactionDetails(ctx.req, ctx.res)
   if (ctx.method !== 'POST') {
     const client = await provider.Client.find(String(params.client_id))
-    return send(ctx, loginPage(client?.clientName ?? String(params.client_id), accounts))
+    const people = [params.resource].flat().includes(CONTROL_AUDIENCE) ? operators : accounts
+    return send(ctx, loginPage(client?.clientName ?? String(params.client_id), people))
   }
   const account = findAccount((await readForm(ctx)).get('account') ?? undefined)
   if (!account) throw new errors.InvalidRequest('there is no such account')

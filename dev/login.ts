@@ -16,6 +16,8 @@ export interface LogIn {
   redirectUri: string
   client?: { id: string; secret: string }
   scope?: string
+  /** The API that the access token is for, where it is not the default one (RFC 8707). */
+  resource?: string
 }
 
 /** @returns the client, for refreshing, and what the token endpoint answered */
@@ -28,6 +30,7 @@ export async function logIn(options: LogIn) {
     oidc.ClientSecretBasic(client.secret),
     { execute: [oidc.allowInsecureRequests, oidc.enableNonRepudiationChecks] },
   )
+  const resource = options.resource === undefined ? {} : { resource: options.resource }
   const pkceCodeVerifier = oidc.randomPKCECodeVerifier()
   const expectedState = oidc.randomState()
   const start = oidc.buildAuthorizationUrl(config, {
@@ -36,13 +39,11 @@ export async function logIn(options: LogIn) {
     code_challenge: await oidc.calculatePKCECodeChallenge(pkceCodeVerifier),
     code_challenge_method: 'S256',
     state: expectedState,
+    ...resource,
   })
   const callback = await answerLoginPage(start, options.account, options.redirectUri)
-  const tokens = await oidc.authorizationCodeGrant(config, callback, {
-    pkceCodeVerifier,
-    expectedState,
-    idTokenExpected: true,
-  })
+  const checks = { pkceCodeVerifier, expectedState, idTokenExpected: true }
+  const tokens = await oidc.authorizationCodeGrant(config, callback, checks, resource)
   return { config, tokens }
 }
 

@@ -1,6 +1,6 @@
 /**
- * `npm start`: the whole story on one machine. An identity provider, the gateway in front of it, seeded documents, and
- * an app that logs in through the gateway.
+ * `npm start`: the whole story on one machine. An identity provider, the gateway in front of it, the control plane with
+ * seeded entitlements, and an app that logs in through the gateway.
  *
  * All ports are checked before anything starts, and whatever ends it, what it started is stopped again.
  */
@@ -9,16 +9,19 @@ import { Command, Option } from 'commander'
 import { startApp } from './app/server.ts'
 import { main, paint, Running, signalled, UsageError } from './cli.ts'
 import { entitleCommand, parseCommandLine, story } from './commands.ts'
+import { CONTROL_PORT, type LocalControl, startControl } from './control.ts'
+import { ControlClient } from './control_client.ts'
 import { GATEWAY_PORT, type Gateway, isLogLine, parsePort, startGateway } from './gateway.ts'
 import { API_AUDIENCE, startIdp } from './idp.ts'
 import { requireFreePort } from './network.ts'
-import { seed } from './seed.ts'
+import { seedControl } from './seed_control.ts'
 import { developerSecrets } from './signing_keys.ts'
 import { STATE } from './wrangler.ts'
 
 interface StartOptions {
   idpPort: number
   gatewayPort: number
+  controlPort: number
   appPort: number
   state: string
   logs?: boolean
@@ -30,12 +33,16 @@ async function start(options: StartOptions): Promise<void> {
   try {
     await requireFreePort(options.idpPort, 'the identity provider', 'npm start -- --idp-port')
     await requireFreePort(options.gatewayPort, 'the gateway', 'npm start -- --gateway-port')
+    await requireFreePort(options.controlPort, 'the control plane', 'npm start -- --control-port')
     await requireFreePort(options.appPort, 'the demo app', 'npm start -- --app-port')
     console.log('Starting …')
-    const ended = startAll(running, options).then(async (gateway) => {
+    const ended = startAll(running, options).then(async ({ gateway, control }) => {
       printAddresses(options)
-      await gateway.exited
-      throw new UsageError(`The gateway has stopped by itself:\n${gateway.output()}`)
+      const stopped = await Promise.race([
+        gateway.exited.then(() => `The gateway has stopped by itself:\n${gateway.output()}`),
+        control.exited.then(() => `The control plane has stopped by itself:\n${control.output()}`),
+      ])
+      throw new UsageError(stopped)
     })
     await Promise.race([stop, ended])
     console.log('\nStopping …')
@@ -44,7 +51,10 @@ async function start(options: StartOptions): Promise<void> {
   }
 }
 
-async function startAll(running: Running, options: StartOptions): Promise<Gateway> {
+async function startAll(
+  running: Running,
+  options: StartOptions,
+): Promise<{ gateway: Gateway; control: LocalControl }> {
   const app = `http://localhost:${options.appPort}`
   const persistTo = resolve(options.state)
   const idp = running.add(
@@ -54,26 +64,36 @@ async function startAll(running: Running, options: StartOptions): Promise<Gatewa
       postLogoutRedirectUris: [`${app}/`],
     }),
   )
-  await seed('production', persistTo)
+  const log = options.logs && { onLine: (line: string) => isLogLine(line) && console.log(line) }
+  const control = running.add(
+    await startControl({
+      port: options.controlPort,
+      vars: { OIDC_ISSUER: idp.issuer },
+      persistTo,
+      ...log,
+    }),
+  )
+  await seedControl(new ControlClient(control.url, control.key), persistTo)
   const gateway = running.add(
     await startGateway({
       port: options.gatewayPort,
       vars: { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer },
       persistTo,
       ...(await developerSecrets()),
-      ...(options.logs && { onLine: (line: string) => isLogLine(line) && console.log(line) }),
+      ...log,
     }),
   )
   const entitle = entitleCommand({ state: options.state })
   running.add(await startApp({ port: options.appPort, issuer: gateway.url, audience: API_AUDIENCE, entitle }))
-  return gateway
+  return { gateway, control }
 }
 
-function printAddresses({ appPort, gatewayPort, idpPort, state }: StartOptions): void {
+function printAddresses({ appPort, gatewayPort, controlPort, idpPort, state }: StartOptions): void {
   const rows = [
     ['Demo app', appPort, 'log in here'],
     ['Gateway', gatewayPort, 'what the app trusts'],
     ['Identity provider', idpPort, 'behind the gateway'],
+    ['Control plane', controlPort, 'the API is described at /docs'],
   ] as const
   console.log('')
   for (const [name, port, note] of rows) {
@@ -102,13 +122,14 @@ Nothing leaves this machine. Delete .wrangler/state to begin anew.
 if (import.meta.main) {
   const command = new Command('npm start --')
     .description(
-      'Starts an identity provider, the gateway, seeded entitlements and a demo app. Ctrl-C stops all.',
+      'Starts an identity provider, the gateway, the control plane and a demo app. Ctrl-C stops all.',
     )
     .option('--idp-port <port>', 'the identity provider', parsePort, 9000)
     .option('--gateway-port <port>', 'the gateway', parsePort, GATEWAY_PORT)
+    .option('--control-port <port>', 'the control plane', parsePort, CONTROL_PORT)
     .option('--app-port <port>', 'the demo app', parsePort, 8789)
     .addOption(new Option('--state <folder>', 'documents and signing key').default(STATE, '.wrangler/state'))
-    .option('--logs', 'print what the gateway logs, one JSON line a request')
+    .option('--logs', 'print what the gateway and the control plane log, one JSON line a request')
     .addHelpText('after', HELP)
     .action((options: StartOptions) => main(() => start(options)))
   await parseCommandLine(command)

@@ -5,8 +5,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Catalog, OrgDocument, Rule, UserDocument } from '../../src/core/documents.ts'
 import { type Decision, evaluate, type Subject } from '../../src/core/evaluate.ts'
 import { entitleCommand } from '../commands.ts'
-import type { LocalDocuments } from '../local_kv.ts'
 import { newOrg, newUser, withRule } from './changes.ts'
+import type { Documents } from './governed.ts'
 import { explainNoChange, inWords } from './reasons.ts'
 import { flagsOf, hints, printChange } from './show.ts'
 
@@ -14,7 +14,7 @@ const NEXT =
   'The next refresh shows it, at most 5 s from now: so long may the gateway keep a document in memory.'
 
 export interface Target {
-  documents: LocalDocuments
+  documents: Documents
   catalog: Catalog
   /** The folder that the documents are in, for the commands that are printed. */
   state: string

@@ -4,12 +4,12 @@
 import type { Catalog } from '../../src/core/documents.ts'
 import { type Decision, evaluate, type Subject } from '../../src/core/evaluate.ts'
 import { paint } from '../cli.ts'
-import type { LocalDocuments } from '../local_kv.ts'
 import { difference } from './changes.ts'
+import type { Documents } from './governed.ts'
 import { inWords } from './reasons.ts'
 import { nearNames } from './words.ts'
 
-export async function showAll(documents: LocalDocuments, catalog: Catalog): Promise<void> {
+export async function showAll(documents: Documents, catalog: Catalog): Promise<void> {
   const width = Math.max(...Object.keys(catalog.flags).map((flag) => flag.length))
   console.log(`\n${paint('bold', `Flags in ${catalog.environment}`)}`)
   for (const [flag, rule] of Object.entries(catalog.flags).sort(([a], [b]) => a.localeCompare(b))) {
@@ -25,7 +25,7 @@ export async function showAll(documents: LocalDocuments, catalog: Catalog): Prom
   console.log('')
 }
 
-export async function showOrg(documents: LocalDocuments, catalog: Catalog, id: string): Promise<void> {
+export async function showOrg(documents: Documents, catalog: Catalog, id: string): Promise<void> {
   const org = await documents.org(id)
   if (org === null) {
     console.log(`\n${id} has no document: only rules decide.${hints(id, await documents.organizations())}`)
@@ -33,7 +33,7 @@ export async function showOrg(documents: LocalDocuments, catalog: Catalog, id: s
   printDecisions(id, evaluate(catalog, { orgId: id, org }, Date.now()).decisions)
 }
 
-export async function showUser(documents: LocalDocuments, catalog: Catalog, id: string): Promise<void> {
+export async function showUser(documents: Documents, catalog: Catalog, id: string): Promise<void> {
   const user = await documents.user(id)
   if (user === null) console.log(`\n${id} has no document: no grant or denial of their own.`)
   printDecisions(id, evaluate(catalog, { user }, Date.now()).decisions)

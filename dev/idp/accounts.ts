@@ -1,7 +1,8 @@
 /**
  * The people who can log in to the local IdP. Pure data.
  *
- * Two organizations on different plans, so that one look at both tokens shows what an entitlement is.
+ * Two organizations on different plans, so that one look at both tokens shows what an entitlement is, and operators of the
+ * control plane apart from them.
  */
 export interface Account {
   readonly id: string
@@ -10,6 +11,8 @@ export interface Account {
   readonly organization: { readonly id: string; readonly name: string }
   readonly roles: readonly string[]
   readonly permissions: readonly string[]
+  /** What an operator may do in the control plane: only in tokens for it. */
+  readonly operatorRole?: string
 }
 
 export const accounts: readonly Account[] = [
@@ -31,5 +34,26 @@ export const accounts: readonly Account[] = [
   },
 ]
 
+const REMINT = { id: 'org_remint', name: 'Control plane' }
+
+const operator = (role: string, name: string): Account => ({
+  id: `operator_${role.replace('-', '_')}`,
+  name,
+  email: `${name.split(' ')[0]?.toLowerCase()}@remint.example`,
+  organization: REMINT,
+  roles: [],
+  permissions: [],
+  operatorRole: role,
+})
+
+/** The operators of the control plane, one for each of its roles. */
+export const operators: readonly Account[] = [
+  operator('viewer', 'Vera Viewer'),
+  operator('editor', 'Edith Editor'),
+  operator('approver', 'Arthur Approver'),
+  operator('admin', 'Adele Admin'),
+  operator('break-glass', 'Bruno Break-Glass'),
+]
+
 export const findAccount = (id: string | undefined): Account | undefined =>
-  accounts.find((account) => account.id === id)
+  [...accounts, ...operators].find((account) => account.id === id)

@@ -28,7 +28,7 @@ test('options that npm has taken for its own are explained, and nothing is chang
   )
 })
 
-test.each(['entitle.ts', 'gateway.ts', 'start.ts', 'demo.ts'])(
+test.each(['entitle.ts', 'gateway.ts', 'start.ts', 'demo.ts', 'migrate.ts', 'audit.ts', 'rebuild.ts'])(
   '%s explains itself with --help',
   async (name) => {
     const { code, output } = await script(name, '--help')
@@ -52,25 +52,28 @@ test('the demo tells its story and every claim is as expected', async () => {
 
 describe('start', () => {
   test('prints the addresses, serves a gated API on them, keeps the key to itself, and stops with all it started', async () => {
-    const [idp = 0, gateway = 0, app = 0] = await freePorts(3)
+    const [idp = 0, gateway = 0, app = 0, control = 0] = await freePorts(4)
     const child = spawn(
       process.execPath,
       [
         ...['dev/start.ts', '--state', state],
         ...['--idp-port', String(idp), '--gateway-port', String(gateway), '--app-port', String(app)],
+        ...['--control-port', String(control)],
       ],
       { cwd: PROJECT, stdio: ['ignore', 'pipe', 'pipe'] },
     )
     try {
       const output = await printed(child, 'Ctrl-C stops everything')
-      for (const port of [idp, gateway, app]) expect(output).toContain(`http://localhost:${port}`)
+      for (const port of [idp, gateway, app, control]) expect(output).toContain(`http://localhost:${port}`)
       const entitle = `npm run entitle -- --state ${state}`
       for (const command of Object.values(story(entitle))) expect(output).toContain(command)
       const settings = await (await fetch(`http://localhost:${app}/settings.json`)).json()
       expect(settings).toMatchObject({ issuer: `http://localhost:${gateway}`, entitle })
       expect(output).not.toContain('"d"')
       expect((await stat(join(state, 'signing-keys.env'))).mode & 0o777).toBe(0o600)
+      expect((await stat(join(state, 'control-key'))).mode & 0o777).toBe(0o600)
       expect((await fetch(`http://localhost:${gateway}/healthz`)).status).toBe(200)
+      expect((await fetch(`http://localhost:${control}/docs`)).status).toBe(200)
       expect(await (await fetch(`http://localhost:${app}/`)).text()).toContain('Remint demo')
 
       const home = await (await fetch(`http://localhost:${gateway}/`)).text()
@@ -89,7 +92,8 @@ describe('start', () => {
       await stop(child)
     }
     expect(child.exitCode).toBe(0)
-    for (const port of [idp, gateway, app]) await expect(fetch(`http://localhost:${port}/`)).rejects.toThrow()
+    for (const port of [idp, gateway, app, control])
+      await expect(fetch(`http://localhost:${port}/`)).rejects.toThrow()
   })
 
   test('a port in use is named, with the option that changes it', async () => {

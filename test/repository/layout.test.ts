@@ -97,6 +97,16 @@ describe('an import is refused', () => {
       `import { a } from '../grants/a.ts'`,
       'flags imports the feature grants: src/control/grants/a.ts',
     ],
+    [
+      'src/control/changes/a.ts',
+      `import { a } from '../api/a.ts'`,
+      'changes imports the feature api: src/control/api/a.ts',
+    ],
+    [
+      'src/control/model/a.ts',
+      `import { a } from '../flags/a.ts'`,
+      'model imports the feature flags: src/control/flags/a.ts',
+    ],
   ])('%s: %s', (file, source, what) => {
     expect(checkOne(file, source)).toEqual([{ file, rule: 'import', what }])
   })
@@ -122,6 +132,8 @@ test.each([
     `import { WorkerEntrypoint } from 'cloudflare:workers'\nimport { a } from './app.ts'`,
   ],
   ['src/gateway/gateway.ts', `import { a } from './keys/keyring.ts'`],
+  ['src/control/flags/a.ts', `import { a } from '../changes/a.ts'\nimport { b } from '../db/schema.ts'`],
+  ['src/control/changes/a.ts', `import { a } from '../model/a.ts'`],
   ['src/index.ts', `export { createGateway } from './gateway/app.ts'`],
 ])('%s may: %s', (file, source) => {
   expect(checkOne(file, source)).toEqual([])

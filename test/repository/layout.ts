@@ -27,6 +27,14 @@ const WORKERS: Record<string, readonly string[]> = {
   control: ['worker.ts', 'app.ts'],
 }
 
+/**
+ * The folders of a Worker that its features stand on, each of which may use those before it: here, the tables, what a
+ * row means, the one way of a mutation, who is asking, and how a route is made.
+ */
+const FOUNDATIONS: Record<string, readonly string[]> = {
+  control: ['db', 'model', 'changes', 'access', 'api'],
+}
+
 /** The types, never values, that one feature may take from another: `feature: [from, …]`. */
 const SHARED_TYPES: Record<string, readonly string[]> = {
   'gateway/pipeline': ['keys', 'profiles'],
@@ -38,6 +46,11 @@ const SHARED_TYPES: Record<string, readonly string[]> = {
 
 /** Packages that `core` may use; the others may use what package.json lists as `dependencies`. */
 const CORE_PACKAGES = ['zod', 'jose']
+
+/** What a Worker that is no part of the published package bundles besides. */
+const WORKER_PACKAGES: Record<string, readonly string[]> = {
+  control: ['@hono/zod-openapi', 'canonicalize', 'drizzle-orm'],
+}
 
 type Edge = 'clock' | 'fetch' | 'binding' | 'console'
 
@@ -117,7 +130,8 @@ function importProblem(
   if (source === undefined) return 'imports a path that is computed'
   if (!source.startsWith('.')) {
     const name = source.split('/', source.startsWith('@') ? 2 : 1).join('/')
-    const allowed = from.part === 'core' ? CORE_PACKAGES : [...packages, 'cloudflare:workers']
+    const bundled = [...packages, ...(WORKER_PACKAGES[from.part] ?? []), 'cloudflare:workers']
+    const allowed = from.part === 'core' ? CORE_PACKAGES : bundled
     return allowed.includes(name) ? undefined : `imports the package ${source}`
   }
   const target = posix.join(posix.dirname(file), source)
@@ -130,6 +144,9 @@ function importProblem(
   if (!meetingPlaces || meetingPlaces.includes(from.rest)) return undefined
   if (meetingPlaces.includes(to.rest)) return `imports ${target}, where features meet`
   if (to.feature === undefined || to.feature === from.feature) return undefined
+  const foundations = FOUNDATIONS[from.part] ?? []
+  const level = (feature: string) => (foundations.includes(feature) ? foundations.indexOf(feature) : Infinity)
+  if (from.feature !== undefined && level(to.feature) < level(from.feature)) return undefined
   const shared = typeOnly && SHARED_TYPES[`${from.part}/${from.feature}`]?.includes(to.feature)
   return shared
     ? undefined

@@ -1,0 +1,87 @@
+/**
+ * `npm run audit`: exports the audit log as lines of JSON, and verifies such a file without any server.
+ *
+ * Verifying uses the control plane's own chain module. An export that was kept shows what a database that was rewritten
+ * since would hide: compare the head.
+ */
+
+import { once } from 'node:events'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { Command } from 'commander'
+import { type AuditEntry, GENESIS, verifyChain } from '../src/control/changes/chain.ts'
+import { main, Running, UsageError } from './cli.ts'
+import { CONTROL_PORT } from './control.ts'
+import { reachControl } from './control_client.ts'
+import { STATE } from './wrangler.ts'
+
+interface Common {
+  control: string
+  state: string
+}
+
+const PAGE = 200
+
+async function exportLog(common: Common, file: string | undefined): Promise<void> {
+  const running = new Running()
+  try {
+    const client = await reachControl(running, common)
+    const out = file === undefined ? process.stdout : createWriteStream(file)
+    let cursor: string | null = ''
+    let count = 0
+    do {
+      const next: string = cursor && `&cursor=${cursor}`
+      const page: { data: AuditEntry[]; next_cursor: string | null } = await client.get(
+        `/audit?order=asc&limit=${PAGE}${next}`,
+      )
+      for (const entry of page.data) out.write(`${JSON.stringify(entry)}\n`)
+      count += page.data.length
+      cursor = page.next_cursor
+    } while (cursor !== null)
+    if (out !== process.stdout) {
+      out.end()
+      await once(out, 'finish')
+      console.log(`${count} rows in ${file}.`)
+    }
+  } finally {
+    await running.close()
+  }
+}
+
+async function verifyFile(file: string): Promise<void> {
+  let head = { seq: 0, hash: GENESIS }
+  const lines = createInterface({ input: createReadStream(file) })
+  for await (const line of lines) {
+    let entry: AuditEntry
+    try {
+      entry = JSON.parse(line)
+    } catch {
+      throw new UsageError(`The line after row ${head.seq} is not JSON.`)
+    }
+    const verdict = await verifyChain([entry], head)
+    if (!verdict.intact)
+      throw new UsageError(`The chain is broken at row ${verdict.seq}: ${verdict.problem}.`)
+    head = verdict.head
+  }
+  console.log(`The chain is intact: ${head.seq} rows, the last one is ${head.hash}.`)
+}
+
+const command = new Command('npm run audit --')
+  .description('Exports the audit log, and verifies an export offline.')
+  .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
+  .option('--state <folder>', 'of a local control plane', STATE)
+  .addHelpText('after', '\nWith REMINT_API_KEY set, --control is a control plane that is not local.')
+
+command
+  .command('export')
+  .description('prints the log, one row a line, the first row first')
+  .option('--out <file>', 'write it to a file instead')
+  .action(({ out }: { out?: string }) => main(() => exportLog(command.opts<Common>(), out)))
+
+command
+  .command('verify')
+  .description('checks every hash of an export; needs no server')
+  .argument('<file>')
+  .action((file: string) => main(() => verifyFile(file)))
+
+if (import.meta.main) await command.parseAsync()

@@ -1,0 +1,117 @@
+/**
+ * The control plane's API for the command line tools: one call, its problem as a sentence, and waiting until what was
+ * changed is published.
+ */
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Running, UsageError } from './cli.ts'
+import { localKey, startControl } from './control.ts'
+import { freePorts } from './network.ts'
+import { seedControl } from './seed_control.ts'
+
+const PUBLISH_TIMEOUT_MS = 15_000
+const POLL_MS = 50
+const TIMEOUT_MS = 10_000
+
+/** A refusal of the control plane, with its stable code. */
+export class ControlError extends UsageError {
+  override name = 'ControlError'
+  readonly code: string
+
+  constructor(code: string, detail: string) {
+    super(detail)
+    this.code = code
+  }
+}
+
+export interface Written {
+  readonly data: { readonly revision: number; readonly to?: string | null }
+}
+
+export class ControlClient {
+  readonly url: string
+  readonly #key: string
+
+  constructor(url: string, key: string) {
+    this.url = url
+    this.#key = key
+  }
+
+  get<T>(path: string): Promise<T> {
+    return this.#call<T>('GET', path)
+  }
+
+  /** @param body - with the reason; @param revision - for `If-Match` */
+  write(method: 'POST' | 'PUT' | 'PATCH', path: string, body: object, revision?: number): Promise<Written> {
+    return this.#call<Written>(method, path, body, revision)
+  }
+
+  /** Waits until every document of the environment is as it should be. */
+  async settled(environment: string): Promise<void> {
+    const deadline = Date.now() + PUBLISH_TIMEOUT_MS
+    for (;;) {
+      const { data } = await this.get<{ data: { environment: string; out_of_step: number }[] }>('/publishing')
+      const status = data.find((one) => one.environment === environment)
+      if (!status?.out_of_step) return
+      if (Date.now() > deadline) throw new UsageError('The change is made, but it is not published yet.')
+      await sleep(POLL_MS)
+    }
+  }
+
+  async #call<T>(method: string, path: string, body?: object, revision?: number): Promise<T> {
+    const response = await fetch(`${this.url}/api/v1${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#key}`,
+        ...(body && { 'content-type': 'application/json' }),
+        ...(revision !== undefined && { 'if-match': `"${revision}"` }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    }).catch((cause: Error) => {
+      throw new UsageError(`The control plane at ${this.url} does not answer: ${cause.message}`)
+    })
+    const answer = (await response.json()) as T & { code: string; detail: string; errors?: object[] }
+    if (response.ok) return answer
+    const errors = answer.errors ? ` ${JSON.stringify(answer.errors)}` : ''
+    throw new ControlError(answer.code, `${answer.detail}${errors}`)
+  }
+}
+
+export interface ReachOptions {
+  /** Where a control plane may be running. */
+  readonly control: string
+  /** The state folder whose control plane is meant. */
+  readonly state: string
+}
+
+/**
+ * The control plane that `REMINT_API_KEY` is for, if that is set. Otherwise the one of the state folder: the one that runs,
+ * or one that is started for this command alone, seeded if it is empty.
+ */
+export async function reachControl(running: Running, options: ReachOptions): Promise<ControlClient> {
+  const { REMINT_API_KEY: remoteKey } = process.env
+  if (remoteKey) return new ControlClient(options.control.replace(/\/$/, ''), remoteKey)
+  const state = resolve(options.state)
+  const client = (await runningClient(options.control, state)) ?? (await startOwn(running, state))
+  const seeded = await seedControl(client, state)
+  if (seeded.length > 0) console.log(`Seeded production: ${seeded.join(', ')}.`)
+  return client
+}
+
+/** The control plane that runs, if it is the one of this folder: then it knows the folder's key. */
+async function runningClient(url: string, state: string): Promise<ControlClient | undefined> {
+  const key = await localKey(state)
+  if (key === undefined) return undefined
+  const client = new ControlClient(url.replace(/\/$/, ''), key)
+  return client.get('/me').then(
+    () => client,
+    () => undefined,
+  )
+}
+
+async function startOwn(running: Running, state: string): Promise<ControlClient> {
+  const [port = 0] = await freePorts(1)
+  const { url, key } = running.add(await startControl({ port, persistTo: state }))
+  return new ControlClient(url, key)
+}

@@ -1,0 +1,61 @@
+/** `npm run rebuild`: has the control plane write every document of KV anew from D1, and shows how far it is. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Command } from 'commander'
+import { main, Running } from './cli.ts'
+import { CONTROL_PORT } from './control.ts'
+import { type ControlClient, reachControl } from './control_client.ts'
+import { STATE } from './wrangler.ts'
+
+const POLL_MS = 500
+
+interface Progress {
+  readonly total: number
+  readonly written: number
+  readonly finished_at: string | null
+}
+
+interface Options {
+  control: string
+  state: string
+  environment?: string
+}
+
+async function rebuild(options: Options): Promise<void> {
+  const running = new Running()
+  try {
+    const client = await reachControl(running, options)
+    const { data } = await client.get<{ data: { name: string }[] }>('/environments')
+    const names = options.environment === undefined ? data.map(({ name }) => name) : [options.environment]
+    for (const name of names) await client.write('POST', `/publishing/${name}/rebuild`, {})
+    for (const name of names) await follow(client, name)
+  } finally {
+    await running.close()
+  }
+}
+
+async function follow(client: ControlClient, environment: string): Promise<void> {
+  for (;;) {
+    type Status = { environment: string; rebuild: Progress | null }
+    const { data } = await client.get<{ data: Status[] }>('/publishing')
+    const progress = data.find((one) => one.environment === environment)?.rebuild
+    if (!progress) return
+    const line = `${environment}: ${progress.written} of ${progress.total} documents`
+    if (process.stdout.isTTY) process.stdout.write(`\r${line}`)
+    if (progress.finished_at !== null) {
+      console.log(process.stdout.isTTY ? '' : line)
+      return
+    }
+    await sleep(POLL_MS)
+  }
+}
+
+if (import.meta.main) {
+  await new Command('npm run rebuild --')
+    .description('Writes every document of KV anew from D1. Goes on where it stopped if it is interrupted.')
+    .option('--environment <name>', 'only this one')
+    .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
+    .option('--state <folder>', 'of a local control plane', STATE)
+    .addHelpText('after', '\nWith REMINT_API_KEY set, --control is a control plane that is not local.')
+    .action((options: Options) => main(() => rebuild(options)))
+    .parseAsync()
+}

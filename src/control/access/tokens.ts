@@ -1,0 +1,147 @@
+/**
+ * Operators' tokens: OIDC access tokens and Cloudflare Access assertions. Fetches key sets, does no other I/O.
+ *
+ * Issuer, audience and algorithms come from configuration; the token's header chooses among keys only. The audience is
+ * the control plane's own, so that a customer's token for the product, even one whose roles say admin, is refused.
+ */
+
+import type { FlattenedJWSInput, JWSHeaderParameters } from 'jose'
+import { type CryptoKey, createRemoteJWKSet, customFetch, errors, type JWTPayload, jwtVerify } from 'jose'
+import { readJwsHeader } from '../../core/jws.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import type { Actor } from '../changes/command.ts'
+import type { Config, TokenIssuer } from '../config.ts'
+import type { Refusal } from '../refusals.ts'
+import { rolesAmong } from '../roles.ts'
+
+const CLOCK_SKEW_SECONDS = 5
+const KEYS_TIMEOUT_MS = 5_000
+const KEYS_COOL_DOWN_MS = 30_000
+const KEYS_MAX_AGE_MS = 600_000
+/** A key set or a discovery document is a few KiB. */
+const MAX_DOCUMENT_BYTES = 256 * 1024
+
+type KeySet = (header: JWSHeaderParameters, token: FlattenedJWSInput) => Promise<CryptoKey>
+
+export class TokenVerifier {
+  readonly #config: Config
+  readonly #fetcher: typeof fetch
+  readonly #keys = new Map<string, KeySet>()
+
+  constructor(config: Config, fetcher: typeof fetch) {
+    this.#config = config
+    this.#fetcher = bounded(fetcher)
+  }
+
+  /** An access token of the operators' identity provider. @param now - epoch milliseconds */
+  async verifyAccessToken(token: string, now: number): Promise<Result<Actor, Refusal>> {
+    const { oidc, rolesClaim } = this.#config
+    if (!oidc) return err('token_refused')
+    const verified = await this.#verify(token, oidc, now)
+    if (!verified.ok) return verified
+    const { payload, typ } = verified.value
+    // An ID token can have the right audience where somebody made the API a client; it is no access token.
+    const looksLikeIdToken = ['nonce', 'at_hash', 'c_hash'].some((claim) => claim in payload)
+    if ((typ !== 'at+jwt' && typ !== 'jwt' && typ !== undefined) || looksLikeIdToken)
+      return err('token_refused')
+    // A token that is bound to a key proves nothing when it is only borne.
+    if ('cnf' in payload) return err('token_refused')
+    return actorOf(payload.sub, payload[rolesClaim])
+  }
+
+  /** `Cf-Access-Jwt-Assertion`. @see https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/ */
+  async verifyAccessAssertion(token: string, now: number): Promise<Result<Actor, Refusal>> {
+    const { access, rolesClaim } = this.#config
+    if (!access) return err('token_refused')
+    const verified = await this.#verify(token, access, now)
+    if (!verified.ok) return verified
+    const { payload } = verified.value
+    const email = typeof payload.email === 'string' ? payload.email.toLowerCase() : undefined
+    const custom = (payload.custom as Record<string, unknown> | undefined)?.[rolesClaim]
+    const assigned = email === undefined ? undefined : access.roles.get(email)
+    return actorOf(email ?? payload.sub, [...rolesAmong(custom), ...(assigned ?? [])])
+  }
+
+  async #verify(
+    token: string,
+    issuer: TokenIssuer,
+    now: number,
+  ): Promise<Result<{ payload: JWTPayload; typ: string | undefined }, Refusal>> {
+    const header = readJwsHeader(token)
+    if (!header.ok) return err('token_refused')
+    const keys = await this.#keysOf(issuer)
+    if (!keys) return err('identity_unreachable')
+    try {
+      const { payload } = await jwtVerify(token, keys, {
+        issuer: issuer.issuer,
+        audience: issuer.audience,
+        algorithms: [...issuer.algorithms],
+        requiredClaims: ['exp'],
+        clockTolerance: CLOCK_SKEW_SECONDS,
+        currentDate: new Date(now),
+      })
+      return ok({ payload, typ: header.value.typ })
+    } catch (error) {
+      return err(isOurTrouble(error) ? 'identity_unreachable' : 'token_refused')
+    }
+  }
+
+  /** The issuer's keys; jose keeps them, and fetches at most once per cool-down for a `kid` that it does not know. */
+  async #keysOf({ issuer, jwksUrl }: TokenIssuer): Promise<KeySet | undefined> {
+    const kept = this.#keys.get(issuer)
+    if (kept) return kept
+    const url = jwksUrl ?? (await discover(issuer, this.#fetcher))
+    if (url === undefined) return undefined
+    const keys: KeySet = createRemoteJWKSet(new URL(url), {
+      [customFetch]: this.#fetcher,
+      timeoutDuration: KEYS_TIMEOUT_MS,
+      cooldownDuration: KEYS_COOL_DOWN_MS,
+      cacheMaxAge: KEYS_MAX_AGE_MS,
+    })
+    this.#keys.set(issuer, keys)
+    return keys
+  }
+}
+
+function actorOf(subject: string | undefined, roles: unknown): Result<Actor, Refusal> {
+  if (typeof subject !== 'string' || subject === '' || subject.length > 256) return err('token_refused')
+  return ok({ id: `user:${subject}`, roles: rolesAmong(roles), apiKey: null, environments: null })
+}
+
+/** "We cannot tell right now" is not "the token is bad". */
+function isOurTrouble(error: unknown): boolean {
+  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) return true
+  return !(error instanceof errors.JOSEError) || error.code === 'ERR_JOSE_GENERIC'
+}
+
+async function discover(issuer: string, fetcher: typeof fetch): Promise<string | undefined> {
+  try {
+    const response = await fetcher(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
+      redirect: 'manual',
+      signal: AbortSignal.timeout(KEYS_TIMEOUT_MS),
+    })
+    if (!response.ok) return undefined
+    const document = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown }
+    return document.issuer === issuer && typeof document.jwks_uri === 'string' ? document.jwks_uri : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A fetcher whose answers have a bounded size. */
+function bounded(fetcher: typeof fetch): typeof fetch {
+  return async (input, init) => {
+    const response = await fetcher(input, init)
+    const body = response.body
+    if (!body) return response
+    let size = 0
+    const limit = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        size += chunk.byteLength
+        if (size > MAX_DOCUMENT_BYTES) controller.error(new Error('too large'))
+        else controller.enqueue(chunk)
+      },
+    })
+    return new Response(body.pipeThrough(limit), response)
+  }
+}

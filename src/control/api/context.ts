@@ -1,0 +1,26 @@
+/**
+ * What a request carries through the app, and what a handler is given of the outside world.
+ */
+import type { OpenAPIHono } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import type { Actor } from '../changes/command.ts'
+import type { Config, PublisherStub } from '../config.ts'
+import type { Database } from '../db/client.ts'
+import type { LogLine } from '../log.ts'
+
+export interface Control {
+  readonly config: Config
+  readonly db: Database
+  /** Epoch milliseconds. */
+  readonly clock: () => number
+  /** Tells the publishers that there is something to publish; does not wait for it. */
+  wake(environments: readonly string[]): void
+  publisher(environment: string): PublisherStub
+}
+
+export interface ControlEnv {
+  Variables: { control: Control; log: LogLine; actor: Actor }
+}
+
+export type ControlContext = Context<ControlEnv>
+export type Api = OpenAPIHono<ControlEnv>

@@ -1,0 +1,180 @@
+/**
+ * The control plane as a Hono app: opens what a request needs, asks who it is, and wires the features' routes.
+ *
+ * Everything under `/api/v1` wants credentials, routes that do not exist included; what each role may do stands at the
+ * routes. `/openapi.json`, `/docs` and `/healthz` tell nothing about anybody and are open.
+ */
+import { OpenAPIHono } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { HTTPException } from 'hono/http-exception'
+import { authenticate } from './access/authenticate.ts'
+import { TokenVerifier } from './access/tokens.ts'
+import type { Api, ControlContext, ControlEnv } from './api/context.ts'
+import { type Document, referencePage } from './api/docs.ts'
+import { internalError, NO_STORE, refuse } from './api/problem.ts'
+import { auditRoutes } from './audit/routes.ts'
+import { type Config, type ControlBindings, parseConfig } from './config.ts'
+import { contractRoutes } from './contracts/routes.ts'
+import { connect } from './db/client.ts'
+import { explainRoutes } from './explain/routes.ts'
+import { flagRoutes } from './flags/routes.ts'
+import { grantRoutes } from './grants/routes.ts'
+import { keyRoutes } from './keys/routes.ts'
+import { type LogLine, writeLog, writePublishingLog } from './log.ts'
+import { planRoutes } from './plans/routes.ts'
+import { publishRoutes } from './publish/routes.ts'
+import { selfRoutes } from './self/routes.ts'
+
+/** What a command is, with room to spare. */
+const MAX_BODY_BYTES = 64 * 1024
+
+export interface ControlOptions {
+  /** How key sets are fetched. */
+  readonly fetch?: typeof fetch
+  /** Epoch milliseconds. */
+  readonly now?: () => number
+}
+
+/** Makes the control plane. Configuration is read from the environment of the first request. */
+export function createControl(options: ControlOptions = {}): OpenAPIHono<ControlEnv> {
+  const now = options.now ?? Date.now
+  const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
+  const app = new OpenAPIHono<ControlEnv>()
+  app.use(logRequest(now))
+  // The validators throw where a body is not JSON at all.
+  app.onError((error, c) =>
+    error instanceof HTTPException ? refuse(c, 'request_invalid') : internalError(c, error),
+  )
+  app.notFound((c) => refuse(c, 'route_unknown'))
+  app.use(open(fetcher, now))
+  app.get('/healthz', (c) => c.json({ status: 'ok' }, 200, NO_STORE))
+  app.get('/openapi.json', (c) => c.json(openApi(app)))
+  app.get('/docs', async (c) => {
+    const { html, policy } = await referencePage(openApi(app) as unknown as Document)
+    return c.html(html, 200, { 'content-security-policy': policy, 'x-content-type-options': 'nosniff' })
+  })
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
+    type: 'http',
+    scheme: 'bearer',
+    description:
+      'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, its assertion.',
+  })
+  app.route('/api/v1', api())
+  return app
+}
+
+function api(): Api {
+  const api: Api = new OpenAPIHono<ControlEnv>({
+    defaultHook(result, c) {
+      if (!result.success) return refuse(c, 'request_invalid', result.error.issues)
+    },
+  })
+  api.use(
+    bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => refuse(c as ControlContext, 'body_too_large') }),
+  )
+  for (const routes of [
+    selfRoutes,
+    flagRoutes,
+    grantRoutes,
+    planRoutes,
+    contractRoutes,
+    explainRoutes,
+    auditRoutes,
+    publishRoutes,
+    keyRoutes,
+  ]) {
+    routes(api)
+  }
+  return api
+}
+
+const openApi = (app: OpenAPIHono<ControlEnv>) =>
+  app.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: {
+      title: 'Remint control plane',
+      version: '1',
+      description:
+        'Flags governed as entitlements: who owns them, what pays for them, who has them, and why.',
+    },
+  })
+
+function logRequest(now: () => number): MiddlewareHandler<ControlEnv> {
+  return async function logRequest(c, next) {
+    const startedAt = now()
+    const log: LogLine = { request_id: requestId(c.req.raw.headers), method: c.req.method }
+    c.set('log', log)
+    await next()
+    log.status = c.res.status
+    log.duration_ms = now() - startedAt
+    c.res.headers.set('x-request-id', log.request_id)
+    c.res.headers.set(
+      'server-timing',
+      `total;dur=${log.duration_ms}, d1;desc="${log.statements ?? 0} statements"`,
+    )
+    writeLog(log)
+  }
+}
+
+/** The edge's name of the request, or the caller's if it can be trusted to be a name, or a new one. */
+function requestId(headers: Headers): string {
+  const given = headers.get('cf-ray') ?? headers.get('x-request-id')
+  return given !== null && /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID()
+}
+
+interface Opened {
+  readonly config: Config
+  readonly verifier: TokenVerifier
+}
+
+function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<ControlEnv> {
+  const opened = new WeakMap<object, Opened | { readonly problems: readonly string[] }>()
+  return async function open(c, next) {
+    const env = c.env as unknown as ControlBindings
+    let kept = opened.get(env)
+    if (!kept) {
+      const parsed = parseConfig(env)
+      kept = parsed.ok
+        ? { config: parsed.config, verifier: new TokenVerifier(parsed.config, fetcher) }
+        : { problems: parsed.problems }
+      opened.set(env, kept)
+    }
+    if ('problems' in kept) {
+      c.var.log.reason = 'misconfigured'
+      const problems = c.req.path === '/healthz' ? { problems: kept.problems } : {}
+      return c.json({ status: 'misconfigured', ...problems }, 503, NO_STORE)
+    }
+    const { db, statements } = connect(env.DB)
+    c.set('control', {
+      config: kept.config,
+      db,
+      clock: now,
+      publisher: (environment) => env.PUBLISHER.getByName(environment),
+      wake: (environments) => {
+        for (const environment of environments) {
+          c.executionCtx.waitUntil(wake(env, environment))
+        }
+      },
+    })
+    if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
+      const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
+      if (!actor.ok) return refuse(c, actor.reason)
+      c.set('actor', actor.value)
+    }
+    try {
+      await next()
+    } finally {
+      c.var.log.statements = statements()
+    }
+  }
+}
+
+/** What is not published now is found by the cron, so that a failure here is only noted. */
+async function wake(env: ControlBindings, environment: string): Promise<void> {
+  try {
+    await env.PUBLISHER.getByName(environment).publish(environment)
+  } catch {
+    writePublishingLog({ publisher: environment, event: 'wake_failed' })
+  }
+}

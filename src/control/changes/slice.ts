@@ -1,0 +1,228 @@
+/**
+ * What an edit could change, read from D1 in one round trip: the rows that decide about the flags in question, and the
+ * subjects that the edit can touch. Does I/O.
+ *
+ * A subject that no rule, contract or grant in question is about is not read at all, unless the edit can open the flag
+ * to everybody or to a percentage.
+ */
+import { type SQL, sql } from 'drizzle-orm'
+import type { Database } from '../db/client.ts'
+import type { FlagRow, PlanRow } from '../db/rows.ts'
+import type { Edit } from '../model/edit.ts'
+import { environmentsOf } from '../model/edit.ts'
+import type { Question, World } from '../model/effect.ts'
+import {
+  type ContractColumns,
+  type GrantColumns,
+  isPublished,
+  type RuleColumns,
+} from '../model/projection.ts'
+
+export interface Slice {
+  readonly before: World
+  readonly after: World
+  readonly question: Question
+}
+
+interface Scope {
+  readonly flags: readonly string[]
+  /** `null`: everybody whom the flags' rules, contracts and grants concern. */
+  readonly only: { readonly organizations: readonly string[]; readonly users: readonly string[] } | null
+  /** A plan whose contracts count although it does not hold the flags yet. */
+  readonly plan: string | null
+}
+
+/** @returns `undefined` when the edit is not one that can change what anybody has */
+export async function loadSlice(
+  db: Database,
+  edit: Edit,
+  environments: readonly string[],
+  now: number,
+): Promise<Slice | undefined> {
+  const scope = await scopeOf(db, edit)
+  if (!scope || scope.flags.length === 0) return undefined
+  const touched = environmentsOf(edit, environments)
+  const before = await loadWorld(db, scope, touched)
+  const after = applyEdit(before, edit)
+  const everybody = scope.only === null && opensToAnybody([before, after], touched)
+  const organizations = await organizationsOf(db, scope, [before, after], everybody)
+  const users = scope.only?.users ?? subjects([before, after], 'user')
+  return {
+    before,
+    after,
+    question: { environments: touched, organizations, users, instants: instantsOf(edit, now) },
+  }
+}
+
+async function scopeOf(db: Database, edit: Edit): Promise<Scope | undefined> {
+  switch (edit.table) {
+    case 'flags': {
+      const published = [edit.before, edit.after].map((flag) => flag !== null && isPublished(flag))
+      return published[0] === published[1] ? undefined : { flags: [edit.after.key], only: null, plan: null }
+    }
+    case 'rules':
+      return { flags: [edit.after.flag], only: null, plan: null }
+    case 'plans': {
+      const [had, has] = [edit.before?.flags ?? [], edit.after.flags]
+      const flags = [...had.filter((f) => !has.includes(f)), ...has.filter((f) => !had.includes(f))]
+      return { flags, only: null, plan: edit.after.key }
+    }
+    case 'contracts': {
+      const { before, after } = edit
+      const plans = [before?.plan, after.plan].filter((plan) => typeof plan === 'string')
+      const held = await db.all<{ flag: string }>(
+        sql`SELECT DISTINCT j.value AS flag FROM plans p, json_each(p.flags) j WHERE p.key IN ${list(plans)}`,
+      )
+      const flags = new Set([...held.map(({ flag }) => flag), ...(before?.add ?? []), ...after.add])
+      return { flags: [...flags], only: { organizations: [after.org], users: [] }, plan: null }
+    }
+    case 'grants': {
+      const { flag, subject_kind, subject_id } = edit.after
+      const only =
+        subject_kind === 'org'
+          ? { organizations: [subject_id], users: [] }
+          : { organizations: [], users: [subject_id] }
+      return { flags: [flag], only, plan: null }
+    }
+    case 'organizations':
+    case 'api_keys':
+      return undefined
+  }
+}
+
+const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_each(${JSON.stringify(values)}))`
+
+type Loose<T, K extends keyof T> = Omit<T, K> & Record<K, string>
+
+type C = ContractColumns
+type ContractValues = [
+  C['id'],
+  C['org'],
+  C['plan'],
+  C['status'],
+  C['from'],
+  C['to'],
+  C['grace_until'],
+  string,
+]
+
+async function loadWorld(db: Database, scope: Scope, environments: readonly string[]): Promise<World> {
+  const flags = list(scope.flags)
+  const org = scope.only === null ? sql`` : sql` AND org IN ${list(scope.only.organizations)}`
+  const subject =
+    scope.only === null
+      ? sql``
+      : sql` AND subject_id IN ${list([...scope.only.organizations, ...scope.only.users])}`
+  const [flagRows, ruleRows, planRows, contractRows, grantRows] = await Promise.all([
+    db.all<Pick<FlagRow, 'key' | 'kind' | 'state'>>(
+      sql`SELECT key, kind, state FROM flags WHERE key IN ${flags}`,
+    ),
+    db.all<Omit<RuleColumns, 'killed'> & { killed: number }>(
+      sql`SELECT flag, environment, access, percentage, killed FROM rules
+          WHERE flag IN ${flags} AND environment IN ${list(environments)}`,
+    ),
+    db.all<Loose<Pick<PlanRow, 'key' | 'flags'>, 'flags'>>(sql`SELECT key, flags FROM plans`),
+    // As arrays: there may be as many of these as organizations.
+    db.values<ContractValues>(
+      sql`SELECT id, org, plan, status, "from", "to", grace_until, "add" FROM contracts
+          WHERE (plan = ${scope.plan} OR plan IN (
+              SELECT p.key FROM plans p, json_each(p.flags) j WHERE j.value IN ${flags})
+            OR ("add" <> '[]' AND EXISTS (
+              SELECT 1 FROM json_each(contracts."add") j WHERE j.value IN ${flags})))${org}`,
+    ),
+    db.all<GrantColumns>(
+      sql`SELECT id, environment, subject_kind, subject_id, flag, effect, source, "from", "to" FROM grants
+          WHERE flag IN ${flags} AND environment IN ${list(environments)}${subject}`,
+    ),
+  ])
+  const inQuestion = new Set(scope.flags)
+  return {
+    flags: flagRows,
+    rules: ruleRows.map((rule) => ({ ...rule, killed: Boolean(rule.killed) })),
+    plans: planRows.map(({ key, flags: held }) => ({
+      key,
+      flags: (JSON.parse(held) as string[]).filter((flag) => inQuestion.has(flag)),
+    })),
+    contracts: contractRows.map(([id, org, plan, status, from, to, grace_until, add]) => ({
+      ...{ id, org, plan, status, from, to, grace_until },
+      add: add === '[]' ? NO_FLAGS : (JSON.parse(add) as string[]),
+    })),
+    grants: grantRows,
+  }
+}
+
+const NO_FLAGS: string[] = []
+
+/** The world with the edit's row in the place of the old one; plans keep to the flags in question. */
+export function applyEdit(world: World, edit: Edit): World {
+  switch (edit.table) {
+    case 'flags':
+      return { ...world, flags: [...world.flags.filter(({ key }) => key !== edit.after.key), edit.after] }
+    case 'rules': {
+      const { flag, environment } = edit.after
+      const others = world.rules.filter((rule) => rule.flag !== flag || rule.environment !== environment)
+      return { ...world, rules: [...others, edit.after] }
+    }
+    case 'plans':
+      return { ...world, plans: [...world.plans.filter(({ key }) => key !== edit.after.key), edit.after] }
+    case 'contracts':
+      return {
+        ...world,
+        contracts: [...world.contracts.filter(({ id }) => id !== edit.after.id), edit.after],
+      }
+    case 'grants':
+      return { ...world, grants: [...world.grants.filter(({ id }) => id !== edit.after.id), edit.after] }
+    case 'organizations':
+    case 'api_keys':
+      return world
+  }
+}
+
+/** Whether a rule of these worlds gives a flag to subjects about whom nothing is recorded. */
+function opensToAnybody(worlds: readonly World[], environments: readonly string[]): boolean {
+  return worlds.some(({ rules }) =>
+    rules.some(
+      ({ environment, access, percentage, killed }) =>
+        environments.includes(environment) &&
+        !killed &&
+        (access === 'all' || (access === 'some' && (percentage ?? 0) > 0)),
+    ),
+  )
+}
+
+async function organizationsOf(
+  db: Database,
+  scope: Scope,
+  worlds: readonly World[],
+  everybody: boolean,
+): Promise<readonly string[]> {
+  if (scope.only) return scope.only.organizations
+  const recorded = [
+    ...new Set([
+      ...subjects(worlds, 'org'),
+      ...worlds.flatMap(({ contracts }) => contracts.map(({ org }) => org)),
+    ]),
+  ].sort()
+  if (!everybody) return recorded
+  const rows = await db.values<[string]>(sql`SELECT id FROM organizations ORDER BY id`)
+  return rows.map(([id]) => id)
+}
+
+const subjects = (worlds: readonly World[], kind: 'org' | 'user'): string[] =>
+  [
+    ...new Set(
+      worlds.flatMap(({ grants }) =>
+        grants.filter(({ subject_kind }) => subject_kind === kind).map(({ subject_id }) => subject_id),
+      ),
+    ),
+  ].sort()
+
+/** Now, and every later moment at which the row before or after begins or ends to count. */
+function instantsOf(edit: Edit, now: number): number[] {
+  if (edit.table !== 'grants' && edit.table !== 'contracts') return [now]
+  const borders = [edit.before, edit.after].flatMap((row) =>
+    row === null ? [] : [row.from, row.to, 'grace_until' in row ? row.grace_until : null],
+  )
+  const later = borders.map((border) => (border === null ? 0 : Date.parse(border))).filter((at) => at > now)
+  return [now, ...[...new Set(later)].sort((a, b) => a - b)]
+}

@@ -1,0 +1,76 @@
+/**
+ * The statements of one commit: audit row, mutation, outbox rows, and the record of an Idempotency-Key. Pure: they are
+ * only put together here. D1 runs a batch as one transaction, all or nothing.
+ */
+import type { BatchItem } from 'drizzle-orm/batch'
+import type { Database } from '../db/client.ts'
+import * as schema from '../db/schema.ts'
+import { documentsOf, type Edit } from '../model/edit.ts'
+import { documentKey } from '../model/projection.ts'
+import { type AuditEntry, toRow } from './chain.ts'
+import type { IdempotencyClaim, Replay } from './idempotency.ts'
+
+type Statements = [BatchItem<'sqlite'>, ...BatchItem<'sqlite'>[]]
+
+/** The audit row comes first: if its `seq` is taken, nothing else happens. */
+export function commitStatements(
+  db: Database,
+  edit: Edit,
+  entry: AuditEntry,
+  environments: readonly string[],
+  kept: (IdempotencyClaim & Replay) | undefined,
+): Statements {
+  const statements: Statements = [
+    db.insert(schema.audit).values(toRow(entry)),
+    upsert(db, edit),
+    ...documentsOf(edit, environments).map((ref) => {
+      const changed = { version: entry.seq, changed_at: entry.at, retry_at: null }
+      return db
+        .insert(schema.documents)
+        .values({ ...ref, ...changed, key: documentKey(ref) })
+        .onConflictDoUpdate({ target: schema.documents.key, set: changed })
+    }),
+  ]
+  if (kept) statements.push(db.insert(schema.idempotency).values({ ...kept, created_at: entry.at }))
+  return statements
+}
+
+function upsert(db: Database, edit: Edit): BatchItem<'sqlite'> {
+  switch (edit.table) {
+    case 'flags':
+      return db
+        .insert(schema.flags)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: schema.flags.key, set: edit.after })
+    case 'rules':
+      return db
+        .insert(schema.rules)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: [schema.rules.flag, schema.rules.environment], set: edit.after })
+    case 'plans':
+      return db
+        .insert(schema.plans)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: schema.plans.key, set: edit.after })
+    case 'organizations':
+      return db
+        .insert(schema.organizations)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: schema.organizations.id, set: edit.after })
+    case 'contracts':
+      return db
+        .insert(schema.contracts)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: schema.contracts.id, set: edit.after })
+    case 'grants':
+      return db
+        .insert(schema.grants)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: schema.grants.id, set: edit.after })
+    case 'api_keys':
+      return db
+        .insert(schema.api_keys)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: schema.api_keys.id, set: edit.after })
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Bindings and vars -> `Config`, the only place that reads the environment. Pure.
+ *
+ * All problems are reported at once, by name, and never with a value. What is configured is on: without OIDC vars there
+ * are no OIDC operators, without Access vars no Access assertions, and API keys always work.
+ */
+import * as z from 'zod'
+import { ENVIRONMENT_NAME } from '../core/names.ts'
+import { ROLES, type Role } from './roles.ts'
+
+/** The asymmetric JWS algorithms that operators' tokens may use. */
+const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
+
+const MAX_ENVIRONMENTS = 8
+
+/** The part of a Workers KV namespace that the publisher uses. */
+export interface DocumentsKV {
+  get(keys: string[], options: { type: 'text' }): Promise<Map<string, string | null>>
+  put(key: string, value: string): Promise<void>
+}
+
+/** How the app reaches the publisher of an environment, which lives in a Durable Object. */
+export interface PublisherNamespace {
+  getByName(name: string): PublisherStub
+}
+
+export interface PublisherStub {
+  /** Publishes what is pending in the environment. */
+  publish(environment: string): Promise<void>
+  rebuild(environment: string): Promise<void>
+  progress(environment: string): Promise<RebuildProgress | null>
+  repair(environment: string): Promise<void>
+}
+
+export interface RebuildProgress {
+  readonly total: number
+  readonly written: number
+  readonly started_at: string
+  readonly finished_at: string | null
+}
+
+export interface ControlBindings {
+  DB: D1Database
+  ENTITLEMENTS: KVNamespace
+  PUBLISHER: PublisherNamespace
+  ENVIRONMENTS: string
+  OIDC_ISSUER?: string
+  OIDC_AUDIENCE?: string
+  OIDC_JWKS_URL?: string
+  OIDC_ALGORITHMS?: string
+  ACCESS_TEAM_DOMAIN?: string
+  ACCESS_AUDIENCE?: string
+  ACCESS_ROLES?: string
+  ROLES_CLAIM?: string
+}
+
+export interface TokenIssuer {
+  readonly issuer: string
+  readonly audience: string
+  readonly algorithms: readonly string[]
+  /** `undefined`: as discovery says. */
+  readonly jwksUrl: string | undefined
+}
+
+export interface Config {
+  /** In the order of promotion; the last one is protected. */
+  readonly environments: readonly string[]
+  readonly rolesClaim: string
+  readonly oidc: TokenIssuer | undefined
+  /** With roles by e-mail address, for identity providers that send none. */
+  readonly access: (TokenIssuer & { readonly roles: ReadonlyMap<string, readonly Role[]> }) | undefined
+}
+
+export type ConfigResult =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly problems: readonly string[] }
+
+/** `https`, or `http` on a loopback host. */
+function isSecureUrl(value: string): boolean {
+  if (!URL.canParse(value)) return false
+  const { protocol, hostname } = new URL(value)
+  const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
+  return protocol === 'https:' || (protocol === 'http:' && loopback)
+}
+
+const required = 'is required'
+const url = z.string(required).refine(isSecureUrl, 'must be an https URL (http is accepted for localhost)')
+const list = (value: string) => value.split(',').map((name) => name.trim())
+
+const assignments = z
+  .string()
+  .transform(list)
+  .refine(
+    (pairs) => pairs.every((pair) => /^[^=\s]+@[^=\s]+=[\w|-]+$/.test(pair) && rolesOf(pair) !== undefined),
+    `must be address=role pairs such as ada@example.com=admin, with roles of ${ROLES.join(', ')} joined by |`,
+  )
+  .transform((pairs) => new Map(pairs.map((pair) => [addressOf(pair), rolesOf(pair) ?? []])))
+
+const addressOf = (pair: string): string => pair.slice(0, pair.indexOf('=')).toLowerCase()
+
+function rolesOf(pair: string): Role[] | undefined {
+  const roles = pair.slice(pair.indexOf('=') + 1).split('|')
+  return roles.every((role): role is Role => (ROLES as readonly string[]).includes(role)) ? roles : undefined
+}
+
+const binding = (member: string, what: string) =>
+  z.custom<object>(
+    (value) => typeof (value as Record<string, unknown> | undefined)?.[member] === 'function',
+    `must be ${what} binding`,
+  )
+
+const varsSchema = z.object({
+  DB: binding('prepare', 'a D1'),
+  ENTITLEMENTS: binding('put', 'a KV namespace'),
+  PUBLISHER: binding('getByName', 'a Durable Object'),
+  ENVIRONMENTS: z
+    .string(required)
+    .transform(list)
+    .refine(
+      (names) =>
+        names.length <= MAX_ENVIRONMENTS &&
+        new Set(names).size === names.length &&
+        names.every((name) => ENVIRONMENT_NAME.test(name)),
+      `must be 1 to ${MAX_ENVIRONMENTS} different lower-case names such as staging,production`,
+    ),
+  OIDC_ISSUER: url.optional(),
+  OIDC_AUDIENCE: z.string().min(1, 'must not be empty').optional(),
+  OIDC_JWKS_URL: url.optional(),
+  OIDC_ALGORITHMS: z
+    .string()
+    .default('RS256,ES256')
+    .transform(list)
+    .refine(
+      (names) => names.every((name) => ALGORITHMS.includes(name)),
+      `must be a comma-separated list of ${ALGORITHMS.join(', ')}`,
+    ),
+  ACCESS_TEAM_DOMAIN: url.optional(),
+  ACCESS_AUDIENCE: z.string().min(1, 'must not be empty').optional(),
+  ACCESS_ROLES: assignments.optional(),
+  ROLES_CLAIM: z.string().min(1, 'must not be empty').default('remint_roles'),
+})
+
+export function parseConfig(bindings: object): ConfigResult {
+  const parsed = varsSchema.safeParse(bindings)
+  const problems = [
+    ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+    ...together(bindings, 'OIDC_ISSUER', 'OIDC_AUDIENCE'),
+    ...together(bindings, 'ACCESS_TEAM_DOMAIN', 'ACCESS_AUDIENCE'),
+  ]
+  if (!parsed.success || problems.length > 0) return { ok: false, problems }
+  const vars = parsed.data
+  const team = vars.ACCESS_TEAM_DOMAIN
+  return {
+    ok: true,
+    config: {
+      environments: vars.ENVIRONMENTS,
+      rolesClaim: vars.ROLES_CLAIM,
+      oidc:
+        vars.OIDC_ISSUER !== undefined && vars.OIDC_AUDIENCE !== undefined
+          ? {
+              issuer: vars.OIDC_ISSUER,
+              audience: vars.OIDC_AUDIENCE,
+              algorithms: vars.OIDC_ALGORITHMS,
+              jwksUrl: vars.OIDC_JWKS_URL,
+            }
+          : undefined,
+      access:
+        team !== undefined && vars.ACCESS_AUDIENCE !== undefined
+          ? {
+              issuer: team,
+              audience: vars.ACCESS_AUDIENCE,
+              algorithms: ['RS256'],
+              jwksUrl: `${team}/cdn-cgi/access/certs`,
+              roles: vars.ACCESS_ROLES ?? new Map(),
+            }
+          : undefined,
+    },
+  }
+}
+
+type Name = keyof ControlBindings
+
+/** Without an audience, a token for anything that the issuer serves would do. */
+function together(bindings: Partial<Record<Name, unknown>>, one: Name, other: Name): string[] {
+  const [first, second] = [bindings[one] !== undefined, bindings[other] !== undefined]
+  if (first === second) return []
+  return first ? [`${other}: is required with ${one}`] : [`${one}: is required with ${other}`]
+}

@@ -1,0 +1,13 @@
+/** The rows of the tables, as types. Apart from the connection, so that what runs outside of a Worker can name them. */
+import type { InferSelectModel } from 'drizzle-orm'
+import type * as schema from './schema.ts'
+
+export type FlagRow = InferSelectModel<typeof schema.flags>
+export type RuleRow = InferSelectModel<typeof schema.rules>
+export type PlanRow = InferSelectModel<typeof schema.plans>
+export type OrganizationRow = InferSelectModel<typeof schema.organizations>
+export type ContractRow = InferSelectModel<typeof schema.contracts>
+export type GrantRow = InferSelectModel<typeof schema.grants>
+export type AuditRow = InferSelectModel<typeof schema.audit>
+export type DocumentRow = InferSelectModel<typeof schema.documents>
+export type ApiKeyRow = InferSelectModel<typeof schema.api_keys>

@@ -1,0 +1,131 @@
+/**
+ * A flag's life as decisions over rows. Pure.
+ *
+ * draft -> live -> retiring -> retired, back from retiring to live, and from draft straight to retired. A retired key is
+ * a tombstone: it stays taken, because tokens and services may still know it under its old meaning.
+ */
+import { err, ok, type Result } from '../../core/result.ts'
+import type { FlagRow } from '../db/rows.ts'
+import type { Refusal } from '../refusals.ts'
+
+export const DAY_MS = 86_400_000
+const REVIEW_EVERY_DAYS = 90
+const RETIRE_AFTER_DAYS = 40
+/** The longest that a rollout may still have to live. */
+const MAX_RETIRE_DAYS = 365
+
+const NEXT: Record<FlagRow['state'], readonly FlagRow['state'][]> = {
+  draft: ['live', 'retired'],
+  live: ['retiring'],
+  retiring: ['live', 'retired'],
+  retired: [],
+}
+
+export interface NewFlag {
+  readonly key: string
+  readonly name: string
+  readonly description: string
+  readonly kind: FlagRow['kind']
+  readonly owner: string
+  readonly tags: string[]
+  readonly no_plan_reason?: string | undefined
+  readonly review_every_days?: number | undefined
+  readonly retire_by?: string | undefined
+}
+
+/** @param now - epoch milliseconds */
+export function createFlag(
+  existing: FlagRow | undefined,
+  flag: NewFlag,
+  now: number,
+): Result<FlagRow, Refusal> {
+  if (existing) return err(existing.state === 'retired' ? 'flag_key_retired' : 'flag_exists')
+  const rollout = flag.kind === 'rollout'
+  if (!rollout && flag.retire_by !== undefined) return err('flag_not_rollout')
+  if (rollout && flag.review_every_days !== undefined) return err('flag_not_entitlement')
+  const retireBy =
+    flag.retire_by === undefined ? now + RETIRE_AFTER_DAYS * DAY_MS : Date.parse(flag.retire_by)
+  if (rollout && !isRetireBy(retireBy, now, now)) return err('retire_by_invalid')
+  const at = new Date(now).toISOString()
+  const { key, name, description, kind, owner, tags } = flag
+  return ok({
+    ...{ key, name, description, kind, owner, tags },
+    state: 'draft',
+    no_plan_reason: flag.no_plan_reason ?? null,
+    review_every_days: rollout ? null : (flag.review_every_days ?? REVIEW_EVERY_DAYS),
+    reviewed_at: null,
+    retire_by: rollout ? new Date(retireBy).toISOString() : null,
+    extensions: 0,
+    created_at: at,
+    updated_at: at,
+    revision: 1,
+  })
+}
+
+export type FlagChange = {
+  readonly [Member in 'name' | 'description' | 'owner' | 'tags' | 'no_plan_reason' | 'review_every_days']?:
+    | FlagRow[Member]
+    | undefined
+}
+
+/** @param inPlan - whether a plan holds the flag */
+export function updateFlag(
+  flag: FlagRow,
+  change: FlagChange,
+  inPlan: boolean,
+  now: number,
+): Result<FlagRow, Refusal> {
+  if (flag.state === 'retired') return err('flag_retired')
+  if (flag.kind === 'rollout' && change.review_every_days !== undefined) return err('flag_not_entitlement')
+  const changed = { ...flag }
+  for (const [member, value] of Object.entries(change)) {
+    if (value !== undefined) Object.assign(changed, { [member]: value })
+  }
+  if (!isFunded(changed, inPlan)) return err('flag_unfunded')
+  return ok(revised(changed, now))
+}
+
+export function moveFlag(
+  flag: FlagRow,
+  state: FlagRow['state'],
+  inPlan: boolean,
+  now: number,
+): Result<FlagRow, Refusal> {
+  if (flag.state === 'retired') return err('flag_retired')
+  if (flag.state === state) return ok(flag)
+  if (!NEXT[flag.state].includes(state)) return err('flag_transition')
+  const moved = { ...flag, state }
+  if (!isFunded(moved, inPlan)) return err('flag_unfunded')
+  return ok(revised(moved, now))
+}
+
+/** Puts off the end of a rollout, which is counted. */
+export function extendFlag(flag: FlagRow, retireBy: number, now: number): Result<FlagRow, Refusal> {
+  if (flag.state === 'retired') return err('flag_retired')
+  if (flag.kind !== 'rollout' || flag.retire_by === null) return err('flag_not_rollout')
+  if (!isRetireBy(retireBy, Date.parse(flag.retire_by), now)) return err('retire_by_invalid')
+  const extended = { ...flag, retire_by: new Date(retireBy).toISOString(), extensions: flag.extensions + 1 }
+  return ok(revised(extended, now))
+}
+
+/** The owner has looked at the entitlement and keeps it. */
+export function reviewFlag(flag: FlagRow, now: number): Result<FlagRow, Refusal> {
+  if (flag.state === 'retired') return err('flag_retired')
+  if (flag.kind !== 'entitlement') return err('flag_not_entitlement')
+  return ok(revised({ ...flag, reviewed_at: new Date(now).toISOString() }, now))
+}
+
+/** An entitlement that customers can have is sold in a plan, or says why it is not. */
+export const isFunded = (
+  flag: Pick<FlagRow, 'kind' | 'state' | 'no_plan_reason'>,
+  inPlan: boolean,
+): boolean => flag.kind !== 'entitlement' || flag.state !== 'live' || inPlan || flag.no_plan_reason !== null
+
+const isRetireBy = (at: number, after: number, now: number): boolean =>
+  at > Math.max(after, now) && at <= now + MAX_RETIRE_DAYS * DAY_MS
+
+const revised = (flag: FlagRow, now: number): FlagRow => ({
+  ...flag,
+  updated_at: new Date(now).toISOString(),
+  revision: flag.revision + 1,
+})

@@ -1,0 +1,199 @@
+/** The routes of flags and rules. */
+import { z } from '@hono/zod-openapi'
+import { err } from '../../core/result.ts'
+import type { Api } from '../api/context.ts'
+import { read, write } from '../api/define.ts'
+import { pageOf, pageQuery } from '../api/page.ts'
+import { because } from '../changes/command.ts'
+import { flagKey, shortText } from '../model/fields.ts'
+import { EDITORS, READERS, RESPONDERS } from '../roles.ts'
+import {
+  createFlagCommand,
+  extendFlagCommand,
+  type FlagEdit,
+  findFlag,
+  moveFlagCommand,
+  type RuleEdit,
+  reviewFlagCommand,
+  ruleCommand,
+  updateFlagCommand,
+} from './commands.ts'
+import { listFlags, showFlag } from './inventory.ts'
+import {
+  FLAG_STATES,
+  flagCreation,
+  flagExtension,
+  flagParams,
+  flagSchema,
+  flagTransition,
+  flagUpdate,
+  inventoryFlag,
+  justWhy,
+  ruleChange,
+  ruleParams,
+  ruleSchema,
+} from './schemas.ts'
+
+const asIs = <T>(row: T): T => row
+
+export function flagRoutes(api: Api): void {
+  read(api, {
+    path: '/flags',
+    tag: 'Flags',
+    summary: 'The inventory of flags',
+    roles: READERS,
+    query: z.object({
+      ...pageQuery,
+      kind: z.enum(['entitlement', 'rollout']).optional(),
+      state: z.enum(FLAG_STATES).optional(),
+      owner: shortText.optional(),
+      tag: z.string().max(41).optional(),
+      plan: z.string().max(64).optional(),
+    }),
+    answer: pageOf(inventoryFlag),
+    read: ({ query, control }) => listFlags(control.db, query, control.config.environments),
+  })
+
+  write<typeof flagCreation, FlagEdit>(api, {
+    method: 'post',
+    path: '/flags',
+    tag: 'Flags',
+    summary: 'Create a flag, as a draft',
+    roles: EDITORS,
+    body: flagCreation,
+    data: flagSchema,
+    status: 201,
+    command: ({ body }) => createFlagCommand(body, because(body)),
+    view: asIs,
+  })
+
+  read(api, {
+    path: '/flags/{flag}',
+    tag: 'Flags',
+    summary: 'A flag with its rules and plans',
+    roles: READERS,
+    params: flagParams,
+    answer: inventoryFlag,
+    async read({ params, control }) {
+      const flag = await findFlag(control.db, params.flag)
+      return flag ? showFlag(control.db, flag, control.config.environments) : err('not_found')
+    },
+  })
+
+  write<typeof flagUpdate, FlagEdit, typeof flagParams>(api, {
+    method: 'patch',
+    path: '/flags/{flag}',
+    tag: 'Flags',
+    summary: 'Change what a flag says about itself',
+    roles: EDITORS,
+    params: flagParams,
+    body: flagUpdate,
+    data: flagSchema,
+    ifMatch: 'required',
+    command: ({ params, body: { reason, ticket, ...change } }) =>
+      updateFlagCommand(params.flag, change, because({ reason, ticket })),
+    view: asIs,
+  })
+
+  write<typeof flagTransition, FlagEdit, typeof flagParams>(api, {
+    method: 'post',
+    path: '/flags/{flag}/state',
+    tag: 'Flags',
+    summary: 'Move a flag through its life',
+    description: 'draft → live → retiring → retired; a retired key is never used again.',
+    roles: EDITORS,
+    params: flagParams,
+    body: flagTransition,
+    data: flagSchema,
+    ifMatch: 'required',
+    command: ({ params, body }) => moveFlagCommand(params.flag, body.state, because(body)),
+    view: asIs,
+  })
+
+  write<typeof flagExtension, FlagEdit, typeof flagParams>(api, {
+    method: 'post',
+    path: '/flags/{flag}/extend',
+    tag: 'Flags',
+    summary: 'Put off the end of a rollout, which is counted',
+    roles: EDITORS,
+    params: flagParams,
+    body: flagExtension,
+    data: flagSchema,
+    ifMatch: 'required',
+    command: ({ params, body }) => extendFlagCommand(params.flag, Date.parse(body.retire_by), because(body)),
+    view: asIs,
+  })
+
+  write<typeof justWhy, FlagEdit, typeof flagParams>(api, {
+    method: 'post',
+    path: '/flags/{flag}/review',
+    tag: 'Flags',
+    summary: 'Record that an entitlement was reviewed and is kept',
+    roles: EDITORS,
+    params: flagParams,
+    body: justWhy,
+    data: flagSchema,
+    command: ({ params, body }) => reviewFlagCommand(params.flag, because(body)),
+    view: asIs,
+  })
+
+  ruleRoutes(api)
+}
+
+function ruleRoutes(api: Api): void {
+  read(api, {
+    path: '/flags/{flag}/rules/{environment}',
+    tag: 'Rules',
+    summary: 'The rule of a flag in an environment',
+    roles: READERS,
+    params: ruleParams,
+    answer: ruleSchema,
+    async read({ params, control: { db, config } }) {
+      const flag = await findFlag(db, params.flag)
+      if (!flag) return err('not_found')
+      const shown = await showFlag(db, flag, config.environments)
+      const rule = shown.ok && shown.value.rules.find(({ environment }) => environment === params.environment)
+      return rule ? { ok: true, value: rule } : err('environment_unknown')
+    },
+  })
+
+  write<typeof ruleChange, RuleEdit, typeof ruleParams>(api, {
+    method: 'put',
+    path: '/flags/{flag}/rules/{environment}',
+    tag: 'Rules',
+    summary: 'Set access and percentage',
+    roles: EDITORS,
+    params: ruleParams,
+    body: ruleChange,
+    data: ruleSchema,
+    ifMatch: 'required',
+    command: ({ params: { flag, environment }, body }) =>
+      ruleCommand(
+        'rule.set',
+        flag,
+        environment,
+        { access: body.access, percentage: body.percentage },
+        because(body),
+      ),
+    view: asIs,
+  })
+
+  for (const [name, summary, roles] of [
+    ['kill', 'Take a flag from everybody, at once', RESPONDERS],
+    ['revive', 'Let the rule decide again', EDITORS],
+  ] as const) {
+    write<typeof justWhy, RuleEdit, typeof ruleParams>(api, {
+      method: 'post',
+      path: `/flags/{flag}/rules/{environment}/${name}`,
+      tag: 'Rules',
+      summary,
+      roles,
+      params: z.object({ flag: flagKey, environment: ruleParams.shape.environment }),
+      body: justWhy,
+      data: ruleSchema,
+      command: ({ params: { flag, environment }, body }) =>
+        ruleCommand(`rule.${name}`, flag, environment, { killed: name === 'kill' }, because(body)),
+      view: asIs,
+    })
+  }
+}

@@ -1,0 +1,140 @@
+/** The routes of grants. */
+import { z } from '@hono/zod-openapi'
+import { and, asc, eq, gt, isNull, lte, or, type SQL } from 'drizzle-orm'
+import { err, ok } from '../../core/result.ts'
+import type { Api } from '../api/context.ts'
+import { read, write } from '../api/define.ts'
+import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
+import { because } from '../changes/command.ts'
+import type { GrantRow } from '../db/rows.ts'
+import { grants } from '../db/schema.ts'
+import { environmentName, externalId, flagKey, instant, storedInstant, why } from '../model/fields.ts'
+import { READERS, RESPONDERS } from '../roles.ts'
+import { createGrantCommand, findGrant, type GrantEdit, revokeGrantCommand } from './commands.ts'
+
+const subject = z.object({ kind: z.enum(['org', 'user']), id: externalId })
+const source = z.enum(['override', 'beta', 'support', 'import'])
+const effect = z.enum(['allow', 'deny'])
+
+const grantCreation = z.object({
+  environment: environmentName,
+  subject,
+  flag: flagKey,
+  effect: effect.default('allow'),
+  source,
+  from: instant.optional().openapi({ description: 'Now unless told.' }),
+  to: instant
+    .nullable()
+    .default(null)
+    .openapi({ description: 'Required unless the source is import; at most 365 days away.' }),
+  ...why,
+})
+
+const grantSchema = z
+  .object({
+    id: z.string(),
+    environment: z.string(),
+    subject: z.object({ kind: z.enum(['org', 'user']), id: z.string() }),
+    flag: z.string(),
+    effect,
+    source,
+    reason: z.string(),
+    ticket: z.string().nullable(),
+    from: storedInstant,
+    to: storedInstant.nullable().openapi({ description: 'When it ends; null: not by itself.' }),
+    created_by: z.string(),
+    created_at: storedInstant,
+    updated_at: storedInstant,
+    revoked_at: storedInstant.nullable(),
+    revoked_by: z.string().nullable(),
+    revision: z.int(),
+  })
+  .openapi('Grant')
+
+const grantParams = z.object({ grant: z.string().regex(/^[\w-]{1,64}$/) })
+const revocation = z.object(why)
+
+const view = ({ subject_kind, subject_id, ...grant }: GrantRow) => ({
+  ...grant,
+  subject: { kind: subject_kind, id: subject_id },
+})
+
+export function grantRoutes(api: Api): void {
+  read(api, {
+    path: '/grants',
+    tag: 'Grants',
+    summary: 'Grants, filtered',
+    roles: READERS,
+    query: z.object({
+      ...pageQuery,
+      environment: environmentName.optional(),
+      org: externalId.optional(),
+      user: externalId.optional(),
+      flag: flagKey.optional(),
+      source: source.optional(),
+      active: z.enum(['true']).optional().openapi({ description: 'Only those that hold now.' }),
+    }),
+    answer: pageOf(grantSchema),
+    async read({ query, control }) {
+      const after = afterCursor(query.cursor)
+      if (!after.ok) return after
+      const now = new Date(control.clock()).toISOString()
+      const conditions: (SQL | undefined)[] = [
+        after.value === undefined ? undefined : gt(grants.id, after.value),
+        query.environment && eq(grants.environment, query.environment),
+        query.org && and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)),
+        query.user && and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)),
+        query.flag && eq(grants.flag, query.flag),
+        query.source && eq(grants.source, query.source),
+        query.active && and(lte(grants.from, now), or(isNull(grants.to), gt(grants.to, now))),
+      ].filter((condition) => typeof condition !== 'string')
+      const rows = await control.db
+        .select()
+        .from(grants)
+        .where(and(...conditions))
+        .orderBy(asc(grants.id))
+        .limit(query.limit + 1)
+      const page = toPage(rows, query.limit, ({ id }) => id)
+      return ok({ ...page, data: page.data.map(view) })
+    },
+  })
+
+  write<typeof grantCreation, GrantEdit>(api, {
+    method: 'post',
+    path: '/grants',
+    tag: 'Grants',
+    summary: 'Allow or deny a flag to an organization or a user',
+    roles: RESPONDERS,
+    body: grantCreation,
+    data: grantSchema,
+    status: 201,
+    command: ({ body }) => createGrantCommand({ ...body, from: body.from, ticket: body.ticket ?? null }),
+    view,
+  })
+
+  read(api, {
+    path: '/grants/{grant}',
+    tag: 'Grants',
+    summary: 'A grant',
+    roles: READERS,
+    params: grantParams,
+    answer: grantSchema,
+    async read({ params, control }) {
+      const grant = await findGrant(control.db, params.grant)
+      return grant ? ok(view(grant)) : err('not_found')
+    },
+  })
+
+  write<typeof revocation, GrantEdit, typeof grantParams>(api, {
+    method: 'post',
+    path: '/grants/{grant}/revoke',
+    tag: 'Grants',
+    summary: 'End a grant now',
+    roles: RESPONDERS,
+    params: grantParams,
+    body: revocation,
+    data: grantSchema,
+    command: ({ params, body }) => revokeGrantCommand(params.grant, because(body)),
+    view,
+  })
+}

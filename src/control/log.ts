@@ -1,0 +1,39 @@
+/**
+ * One structured line a request, and one a publishing fault: the only place that writes to the console.
+ *
+ * The type is the allow-list of what may be logged. There is no member that could hold a credential, a header, a query
+ * or a body; a path is named by its route.
+ */
+export interface LogLine {
+  readonly request_id: string
+  readonly method: string
+  /** The route's pattern: `/api/v1/flags/{flag}`. */
+  route?: string
+  status?: number
+  duration_ms?: number
+  /** Why the answer is not what the client asked for: a named reason. */
+  reason?: string
+  /** Of an internal error: its kind and where it came up. */
+  fault?: string
+  /** SQL statements sent to D1. */
+  statements?: number
+  /** The `seq` of the audit row that the request wrote. */
+  seq?: number
+}
+
+export interface PublishingLine {
+  readonly publisher: string
+  readonly event: 'publish_failed' | 'repaired' | 'wake_failed'
+  readonly documents?: number
+}
+
+export function writeLog(line: LogLine): void {
+  const failed = (line.status ?? 0) >= 500
+  const text = JSON.stringify({ level: failed ? 'error' : 'info', ...line })
+  if (failed) console.error(text)
+  else console.info(text)
+}
+
+/** A fault of publishing: the change is safe in D1 and will be tried again, but somebody may want to look. */
+export const writePublishingLog = (line: PublishingLine): void =>
+  console.warn(JSON.stringify({ level: 'warn', ...line }))

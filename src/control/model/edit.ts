@@ -1,0 +1,112 @@
+/**
+ * What a command comes down to: one row, before and after. Pure.
+ *
+ * All that follows from a mutation (who is touched, which documents, how the audit log files it) is derived here from
+ * the rows, in one place, so that a new command cannot forget any of it.
+ */
+import type {
+  ApiKeyRow,
+  ContractRow,
+  FlagRow,
+  GrantRow,
+  OrganizationRow,
+  PlanRow,
+  RuleRow,
+} from '../db/rows.ts'
+import type { DocumentRef } from './projection.ts'
+
+interface Change<Table extends string, Row> {
+  readonly table: Table
+  readonly before: Row | null
+  readonly after: Row
+}
+
+export type Edit =
+  | Change<'flags', FlagRow>
+  | Change<'rules', RuleRow>
+  | Change<'plans', PlanRow>
+  | Change<'organizations', OrganizationRow>
+  | Change<'contracts', ContractRow>
+  | Change<'grants', GrantRow>
+  | Change<'api_keys', ApiKeyRow>
+
+export interface Filing {
+  readonly entity: string
+  readonly environment: string | null
+  readonly flag: string | null
+  readonly org: string | null
+  readonly user: string | null
+}
+
+const NOWHERE = { environment: null, flag: null, org: null, user: null }
+
+/** Under what the audit log files an edit. */
+export function filingOf(edit: Edit): Filing {
+  switch (edit.table) {
+    case 'flags':
+      return { ...NOWHERE, entity: `flag:${edit.after.key}`, flag: edit.after.key }
+    case 'rules': {
+      const { flag, environment } = edit.after
+      return { ...NOWHERE, entity: `rule:${environment}:${flag}`, flag, environment }
+    }
+    case 'plans':
+      return { ...NOWHERE, entity: `plan:${edit.after.key}` }
+    case 'organizations':
+      return { ...NOWHERE, entity: `organization:${edit.after.id}`, org: edit.after.id }
+    case 'contracts':
+      return { ...NOWHERE, entity: `contract:${edit.after.id}`, org: edit.after.org }
+    case 'grants': {
+      const { id, environment, flag, subject_kind, subject_id } = edit.after
+      const subject = subject_kind === 'org' ? { org: subject_id } : { user: subject_id }
+      return { ...NOWHERE, entity: `grant:${id}`, environment, flag, ...subject }
+    }
+    case 'api_keys':
+      return { ...NOWHERE, entity: `api_key:${edit.after.id}` }
+  }
+}
+
+/** The environments in which an edit can change what somebody has; none for what is not about entitlements. */
+export function environmentsOf(edit: Edit, all: readonly string[]): readonly string[] {
+  switch (edit.table) {
+    case 'rules':
+    case 'grants':
+      return [edit.after.environment]
+    case 'flags':
+    case 'plans':
+    case 'organizations':
+    case 'contracts':
+      return all
+    case 'api_keys':
+      return []
+  }
+}
+
+/** The documents that an edit changes. */
+export function documentsOf(edit: Edit, all: readonly string[]): readonly DocumentRef[] {
+  const catalogs = (environments: readonly string[]): DocumentRef[] =>
+    environments.map((environment) => ({ kind: 'catalog', environment, subject: environment }))
+  switch (edit.table) {
+    case 'flags':
+    case 'plans':
+      return catalogs(all)
+    case 'rules':
+      return catalogs([edit.after.environment])
+    case 'organizations':
+      return all.map((environment) => ({ kind: 'org', environment, subject: edit.after.id }))
+    case 'contracts':
+      return all.map((environment) => ({ kind: 'org', environment, subject: edit.after.org }))
+    case 'grants': {
+      const { environment, subject_kind, subject_id } = edit.after
+      return [{ kind: subject_kind, environment, subject: subject_id }]
+    }
+    case 'api_keys':
+      return []
+  }
+}
+
+/** A row as the audit log and answers show it: without what only serves to check a secret. */
+export function publicRow(row: Edit['after'] | null): Record<string, unknown> | null {
+  if (row === null) return null
+  const { secret_hash: _, ...shown } = row as Partial<ApiKeyRow>
+  return shown
+}

@@ -1,0 +1,263 @@
+/**
+ * The one writer of an environment's documents, as the logic inside its Durable Object. Does I/O, through what it is
+ * handed.
+ *
+ * Every write goes through `#put`, one run at a time, so that an older version never overwrites a newer one; what comes
+ * in meanwhile is merged into the next run. KV takes one write a second for a key, failures wait longer each time, and
+ * a rebuild gives way to fresh changes between two groups of writes.
+ */
+import { LruMap } from '../../core/lru.ts'
+import type { DocumentsKV, RebuildProgress } from '../config.ts'
+import type { Database } from '../db/client.ts'
+import {
+  attemptsOf,
+  enrol,
+  type Failure,
+  keysAfter,
+  nextRetry,
+  notePublished,
+  type Projected,
+  pendingKeys,
+  projectKeys,
+  settledKeys,
+} from './store.ts'
+
+/** KV takes one write a second for a key. */
+const KEY_INTERVAL_MS = 1_000
+/** Documents written in one invocation, which has 1,000 operations; the rest are for D1 and bulk reads. */
+const INVOCATION_DOCUMENTS = 900
+/** Documents read and written together. */
+const RUN_DOCUMENTS = 200
+/** Documents between which a rebuild looks whether there is something fresh to publish. */
+const GROUP_DOCUMENTS = 100
+const RETRY_MS = { first: 1_000, longest: 60_000 } as const
+/** After this long every reader of KV sees a write. */
+const SETTLED_MS = 60_000
+/** Documents read back by one repair, in bulk reads of as many as KV allows. */
+const READ_BACK_DOCUMENTS = 500
+const BULK_KEYS = 100
+/** Keys whose last write is remembered. */
+const REMEMBERED_KEYS = 20_000
+
+/** What survives an eviction of the Durable Object. */
+export interface PublisherMemory {
+  get<T>(name: string): Promise<T | undefined>
+  put(name: string, value: unknown): Promise<void>
+  /** Calls `wake` at that time, or earlier if it was asked to before. */
+  wakeAt(at: number): Promise<void>
+}
+
+export interface PublisherOptions {
+  readonly environment: string
+  readonly db: Database
+  readonly kv: DocumentsKV
+  readonly clock: () => number
+  readonly memory: PublisherMemory
+  readonly warn: (event: 'publish_failed' | 'repaired', documents: number) => void
+}
+
+/** `newer`: a later version was written already. */
+type PutResult = 'written' | 'newer' | 'failed'
+
+interface Rebuild extends RebuildProgress {
+  readonly cursor: string
+}
+
+export class EnvironmentPublisher {
+  readonly #options: PublisherOptions
+  readonly #last = new LruMap<string, { version: number; at: number }>(REMEMBERED_KEYS)
+  #running: Promise<void> | undefined
+  #again = false
+  /** Documents that the invocation at work may still write. */
+  #budget = 0
+
+  constructor(options: PublisherOptions) {
+    this.#options = options
+  }
+
+  /** Publishes what is pending; returns when it is done, whoever started it. */
+  async publish(): Promise<void> {
+    this.#again = true
+    await this.#exclusively(() => this.#drain())
+  }
+
+  /** Begins to write every document anew; goes on by itself, and from where it stopped. */
+  async rebuild(): Promise<void> {
+    const { db, environment, clock, memory } = this.#options
+    await this.#exclusively(async () => {
+      const started_at = this.#instant()
+      const total = await enrol(db, environment, started_at)
+      await memory.put('rebuild', { cursor: '', total, written: 0, started_at, finished_at: null })
+      await memory.wakeAt(clock())
+    })
+  }
+
+  async progress(): Promise<RebuildProgress | null> {
+    const rebuild = await this.#options.memory.get<Rebuild>('rebuild')
+    if (!rebuild) return null
+    const { cursor: _, ...progress } = rebuild
+    return progress
+  }
+
+  /** What is due: retries, deferred writes, the next chunk of a rebuild. */
+  async wake(): Promise<void> {
+    this.#again = true
+    await this.#exclusively(async () => {
+      await this.#drain()
+      await this.#rebuildChunk()
+    })
+  }
+
+  /** Reads the next documents back, and writes again what KV has wrong or has lost. */
+  async repair(): Promise<void> {
+    this.#again = true
+    await this.#exclusively(async () => {
+      await this.#drain()
+      await this.#readBack()
+    })
+  }
+
+  /** One at a time: who comes while another works waits, and looks again afterwards. */
+  async #exclusively(work: () => Promise<void>): Promise<void> {
+    while (this.#running) await this.#running
+    this.#budget = INVOCATION_DOCUMENTS
+    this.#running = work()
+    try {
+      await this.#running
+    } finally {
+      this.#running = undefined
+    }
+  }
+
+  /** While a rebuild is on its way, what changed before it began is left to it. */
+  async #drain(): Promise<void> {
+    const { db, environment, clock, memory } = this.#options
+    const rebuild = await this.#unfinished()
+    let deferredUntil: number | undefined
+    while (this.#again && this.#budget > 0) {
+      this.#again = false
+      const limit = Math.min(RUN_DOCUMENTS, this.#budget)
+      const keys = await pendingKeys(db, environment, this.#instant(), rebuild?.started_at ?? '', limit)
+      const due = keys.filter((key) => {
+        const free = (this.#last.get(key)?.at ?? Number.NEGATIVE_INFINITY) + KEY_INTERVAL_MS
+        if (free <= clock()) return true
+        deferredUntil = Math.min(deferredUntil ?? free, free)
+        return false
+      })
+      if (due.length === 0) continue
+      await this.#write(await projectKeys(db, environment, due))
+      if (keys.length === limit) this.#again = true
+    }
+    if (this.#again) deferredUntil = clock()
+    const retry = await nextRetry(db, environment)
+    const next = [deferredUntil, retry === null ? undefined : Date.parse(retry)].filter(
+      (at) => at !== undefined,
+    )
+    if (next.length > 0) await memory.wakeAt(Math.max(Math.min(...next), clock()))
+  }
+
+  /** Writes documents and notes how it went. */
+  async #write(projected: readonly Projected[]): Promise<void> {
+    await this.#note(projected, await this.#putAll(projected))
+  }
+
+  #putAll(projected: readonly Projected[]): Promise<readonly PutResult[]> {
+    this.#budget -= projected.length
+    return Promise.all(projected.map((document) => this.#put(document)))
+  }
+
+  async #note(projected: readonly Projected[], results: readonly PutResult[]): Promise<void> {
+    const { db, warn } = this.#options
+    const written = projected.filter((_, index) => results[index] !== 'failed')
+    const lost = projected.filter((_, index) => results[index] === 'failed')
+    await notePublished(db, written, await this.#failures(lost), this.#instant())
+    if (lost.length > 0) warn('publish_failed', lost.length)
+  }
+
+  /** The only place that writes to KV. */
+  async #put({ key, version, text }: Projected): Promise<PutResult> {
+    const last = this.#last.get(key)
+    if (last && last.version > version) return 'newer'
+    this.#last.set(key, { version, at: this.#options.clock() })
+    try {
+      await this.#options.kv.put(key, text)
+      return 'written'
+    } catch {
+      return 'failed'
+    }
+  }
+
+  async #failures(lost: readonly Projected[]): Promise<Failure[]> {
+    if (lost.length === 0) return []
+    const { db, clock } = this.#options
+    const attempts = await attemptsOf(
+      db,
+      lost.map(({ key }) => key),
+    )
+    return lost.map(({ key }) => {
+      const pause = Math.min(RETRY_MS.first * 2 ** (attempts.get(key) ?? 0), RETRY_MS.longest)
+      return { key, error: 'kv_failed', retry_at: new Date(clock() + pause).toISOString() }
+    })
+  }
+
+  async #unfinished(): Promise<Rebuild | undefined> {
+    const rebuild = await this.#options.memory.get<Rebuild>('rebuild')
+    return rebuild?.finished_at === null ? rebuild : undefined
+  }
+
+  async #rebuildChunk(): Promise<void> {
+    const { db, environment, memory, clock } = this.#options
+    const rebuild = await this.#unfinished()
+    if (!rebuild) return
+    const size = this.#budget - GROUP_DOCUMENTS
+    const keys = size > 0 ? await keysAfter(db, environment, rebuild.cursor, size) : []
+    const projected = await projectKeys(db, environment, keys)
+    // How one group went is noted while the next one is written.
+    let noted = Promise.resolve()
+    for (let start = 0; start < projected.length; start += GROUP_DOCUMENTS) {
+      const group = projected.slice(start, start + GROUP_DOCUMENTS)
+      const [results] = await Promise.all([this.#putAll(group), noted])
+      noted = this.#note(group, results)
+      if (this.#again) {
+        await noted
+        await this.#drain()
+      }
+    }
+    await noted
+    const finished = size > 0 && keys.length < size
+    await memory.put('rebuild', {
+      ...rebuild,
+      cursor: keys.at(-1) ?? rebuild.cursor,
+      written: rebuild.written + projected.length,
+      finished_at: finished ? this.#instant() : null,
+    })
+    await memory.wakeAt(clock())
+  }
+
+  async #readBack(): Promise<void> {
+    const { db, kv, environment, memory, clock, warn } = this.#options
+    const cursor = (await memory.get<string>('read_back')) ?? ''
+    const keys = await keysAfter(db, environment, cursor, READ_BACK_DOCUMENTS)
+    await memory.put('read_back', keys.length < READ_BACK_DOCUMENTS ? '' : (keys.at(-1) ?? ''))
+    const catalog = `catalog:${environment}`
+    const wanted = keys.includes(catalog) ? keys : [catalog, ...keys]
+    const settled = await settledKeys(db, wanted, new Date(clock() - SETTLED_MS).toISOString())
+    const expected = (await projectKeys(db, environment, wanted)).filter(({ key }) => settled.has(key))
+    const wrong: Projected[] = []
+    for (let start = 0; start < expected.length; start += BULK_KEYS) {
+      const group = expected.slice(start, start + BULK_KEYS)
+      const found = await kv.get(
+        group.map(({ key }) => key),
+        { type: 'text' },
+      )
+      wrong.push(...group.filter(({ key, text }) => found.get(key) !== text))
+    }
+    if (wrong.length === 0) return
+    await this.#write(wrong)
+    warn('repaired', wrong.length)
+  }
+
+  #instant(): string {
+    return new Date(this.#options.clock()).toISOString()
+  }
+}

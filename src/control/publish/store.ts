@@ -1,0 +1,205 @@
+/**
+ * What the publisher reads and notes in D1: documents as they should be, and which version was written. Does I/O.
+ *
+ * A document's rows and its version are read in one batch, which is one transaction, so that a version always stands for
+ * the same content.
+ */
+import { and, asc, eq, gt, inArray, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
+import type { Database } from '../db/client.ts'
+import type { DocumentRow } from '../db/rows.ts'
+import { contracts, documents, flags, grants, organizations, plans, rules } from '../db/schema.ts'
+import { projectCatalog, projectOrg, projectUser } from '../model/projection.ts'
+
+export interface Projected {
+  readonly key: string
+  readonly version: number
+  readonly text: string
+}
+
+export interface Failure {
+  readonly key: string
+  /** A code; never what the platform's message says. */
+  readonly error: 'kv_failed'
+  /** RFC 3339. */
+  readonly retry_at: string
+}
+
+/** Documents that are out of step and may be tried now, catalogs first. @param since - changed after that */
+export async function pendingKeys(
+  db: Database,
+  environment: string,
+  now: string,
+  since: string,
+  limit: number,
+): Promise<string[]> {
+  const rows = await db
+    .select({ key: documents.key })
+    .from(documents)
+    .where(
+      and(
+        eq(documents.environment, environment),
+        lt(documents.published_version, documents.version),
+        gt(documents.changed_at, since),
+        or(isNull(documents.retry_at), lte(documents.retry_at, now)),
+      ),
+    )
+    .orderBy(sql`${documents.kind} <> 'catalog'`, asc(documents.version))
+    .limit(limit)
+  return rows.map(({ key }) => key)
+}
+
+/** When the next document that failed may be tried again. */
+export async function nextRetry(db: Database, environment: string): Promise<string | null> {
+  const [row] = await db.all<{ at: string | null }>(
+    sql`SELECT min(retry_at) AS at FROM documents
+        WHERE environment = ${environment} AND published_version < version`,
+  )
+  return row?.at ?? null
+}
+
+/** The documents of the keys as they should be now. */
+export async function projectKeys(
+  db: Database,
+  environment: string,
+  keys: readonly string[],
+): Promise<Projected[]> {
+  const wanted = sql`(SELECT value FROM json_each(${JSON.stringify(keys)}))`
+  const subjects = (kind: DocumentRow['kind']): SQL =>
+    sql`(SELECT subject FROM documents WHERE kind = ${kind} AND key IN ${wanted})`
+  const withCatalog = keys.some((key) => key.startsWith('catalog:'))
+  const catalogOnly = <T extends { where(condition: SQL): unknown }>(query: T) =>
+    query.where(withCatalog ? sql`true` : sql`false`) as ReturnType<T['where']>
+  const [refs, orgRows, contractRows, grantRows, flagRows, ruleRows, planRows] = await db.batch([
+    db.select().from(documents).where(inArray(documents.key, wanted)),
+    db
+      .select()
+      .from(organizations)
+      .where(inArray(organizations.id, subjects('org'))),
+    db
+      .select()
+      .from(contracts)
+      .where(inArray(contracts.org, subjects('org'))),
+    db
+      .select()
+      .from(grants)
+      .where(
+        and(
+          eq(grants.environment, environment),
+          or(
+            and(eq(grants.subject_kind, 'org'), inArray(grants.subject_id, subjects('org'))),
+            and(eq(grants.subject_kind, 'user'), inArray(grants.subject_id, subjects('user'))),
+          ),
+        ),
+      ),
+    catalogOnly(db.select().from(flags)),
+    catalogOnly(db.select().from(rules)),
+    catalogOnly(db.select().from(plans)),
+  ])
+  const orgs = new Map(orgRows.map((org) => [org.id, org]))
+  const contractsByOrg = Map.groupBy(contractRows, ({ org }) => org)
+  const grantsBySubject = Map.groupBy(grantRows, (grant) => `${grant.subject_kind}:${grant.subject_id}`)
+  return refs.map((ref) => {
+    const granted = grantsBySubject.get(`${ref.kind}:${ref.subject}`) ?? []
+    return { key: ref.key, version: ref.version, text: JSON.stringify(project(ref, granted)) }
+  })
+
+  function project(ref: DocumentRow, granted: typeof grantRows) {
+    switch (ref.kind) {
+      case 'catalog':
+        return projectCatalog(environment, { flags: flagRows, rules: ruleRows, plans: planRows }, ref)
+      case 'org': {
+        const org = orgs.get(ref.subject) ?? { id: ref.subject, not_before: 0 }
+        return projectOrg(org, contractsByOrg.get(ref.subject) ?? [], granted, ref)
+      }
+      case 'user':
+        return projectUser(ref.subject, granted, ref)
+    }
+  }
+}
+
+/** Notes what was written and what failed. */
+export async function notePublished(
+  db: Database,
+  written: readonly Projected[],
+  failed: readonly Failure[],
+  now: string,
+): Promise<void> {
+  if (written.length > 0) {
+    const done = JSON.stringify(written.map(({ key, version }) => [key, version]))
+    await db.run(
+      sql`UPDATE documents SET published_version = max(published_version, json_extract(done.value, '$[1]')),
+            published_at = ${now}, attempts = 0, retry_at = NULL, error = NULL
+          FROM json_each(${done}) AS done WHERE documents.key = json_extract(done.value, '$[0]')`,
+    )
+  }
+  if (failed.length > 0) {
+    const failures = JSON.stringify(failed.map(({ key, retry_at }) => [key, retry_at]))
+    await db.run(
+      sql`UPDATE documents SET attempts = attempts + 1, retry_at = json_extract(failed.value, '$[1]'),
+            error = 'kv_failed'
+          FROM json_each(${failures}) AS failed WHERE documents.key = json_extract(failed.value, '$[0]')`,
+    )
+  }
+}
+
+/** How often the documents of these keys have failed in a row. */
+export async function attemptsOf(db: Database, keys: readonly string[]): Promise<Map<string, number>> {
+  const rows = await db
+    .select({ key: documents.key, attempts: documents.attempts })
+    .from(documents)
+    .where(inArray(documents.key, sql`(SELECT value FROM json_each(${JSON.stringify(keys)}))`))
+  return new Map(rows.map(({ key, attempts }) => [key, attempts]))
+}
+
+/** Gives every subject of an environment an outbox row, such as after rows came in by SQL, or a new environment. */
+export async function enrol(db: Database, environment: string, now: string): Promise<number> {
+  const head = sql`max(1, coalesce((SELECT max(seq) FROM audit), 1))`
+  const insert = (select: SQL) =>
+    db.run(
+      sql`INSERT INTO documents (key, environment, kind, subject, version, changed_at) ${select}
+          ON CONFLICT (key) DO NOTHING`,
+    )
+  const columns = (kind: string, id: SQL) =>
+    sql`${`${kind}:${environment}:`} || ${id}, ${environment}, ${kind}, ${id}, ${head}, ${now}`
+  await insert(sql`SELECT ${`catalog:${environment}`}, ${environment}, 'catalog', ${environment}, ${head}, ${now}
+                   WHERE true`)
+  await insert(sql`SELECT ${columns('org', sql`id`)} FROM organizations WHERE true`)
+  await insert(sql`SELECT DISTINCT ${columns('user', sql`subject_id`)} FROM grants
+                   WHERE subject_kind = 'user' AND environment = ${environment}`)
+  return db.$count(documents, eq(documents.environment, environment))
+}
+
+/** Keys in order, from after the cursor. */
+export async function keysAfter(
+  db: Database,
+  environment: string,
+  cursor: string,
+  limit: number,
+): Promise<string[]> {
+  const rows = await db
+    .select({ key: documents.key })
+    .from(documents)
+    .where(and(eq(documents.environment, environment), gt(documents.key, cursor)))
+    .orderBy(asc(documents.key))
+    .limit(limit)
+  return rows.map(({ key }) => key)
+}
+
+/** Of these keys, those whose written version is the latest and was written before a time: what KV must show by now. */
+export async function settledKeys(
+  db: Database,
+  keys: readonly string[],
+  before: string,
+): Promise<Set<string>> {
+  const rows = await db
+    .select({ key: documents.key })
+    .from(documents)
+    .where(
+      and(
+        inArray(documents.key, sql`(SELECT value FROM json_each(${JSON.stringify(keys)}))`),
+        eq(documents.published_version, documents.version),
+        lt(documents.published_at, before),
+      ),
+    )
+  return new Set(rows.map(({ key }) => key))
+}

@@ -1,0 +1,78 @@
+/**
+ * Why the control plane says no, and what goes on the wire for each reason. Pure.
+ *
+ * The record is exhaustive by its type: a reason without an answer does not compile. Details say what to do, and never
+ * quote what was sent.
+ */
+interface Wire {
+  readonly status: 400 | 401 | 403 | 404 | 409 | 412 | 413 | 415 | 422 | 428 | 503
+  readonly detail: string
+}
+
+const WIRE = {
+  unauthenticated: { status: 401, detail: 'Send an access token or an API key as a bearer token.' },
+  token_refused: { status: 401, detail: 'The credentials are not valid.' },
+  identity_unreachable: {
+    status: 503,
+    detail: 'The keys that verify credentials cannot be fetched right now.',
+  },
+  role_missing: { status: 403, detail: 'None of your roles may do this.' },
+  environment_forbidden: {
+    status: 403,
+    detail: 'The API key is not for every environment that this changes.',
+  },
+  request_invalid: { status: 400, detail: 'The request does not match the schema of this route.' },
+  body_not_json: { status: 415, detail: 'Send a JSON body with Content-Type: application/json.' },
+  body_too_large: { status: 413, detail: 'The body is longer than 64 KiB.' },
+  cursor_invalid: { status: 400, detail: 'The cursor is not one that this route gave.' },
+  not_found: { status: 404, detail: 'There is no such thing.' },
+  route_unknown: { status: 404, detail: 'There is no such route; see /openapi.json.' },
+  environment_unknown: { status: 404, detail: 'There is no such environment; see /api/v1/environments.' },
+  revision_required: { status: 428, detail: 'Send If-Match with the revision that you have read.' },
+  revision_conflict: { status: 412, detail: 'It was changed since you read it. Read it again.' },
+  busy: { status: 503, detail: 'Too many changes at once. Try again.' },
+  idempotency_key_reused: { status: 422, detail: 'The Idempotency-Key was used for another request.' },
+  idempotency_key_invalid: {
+    status: 400,
+    detail: 'An Idempotency-Key has 1 to 128 letters, digits, or . _ : -',
+  },
+  flag_exists: { status: 409, detail: 'There is a flag with this key.' },
+  flag_key_retired: {
+    status: 409,
+    detail: 'The key belonged to a flag that is retired, and is never used again.',
+  },
+  flag_unknown: { status: 422, detail: 'There is no flag with this key.' },
+  flag_retired: { status: 409, detail: 'The flag is retired.' },
+  flag_unfunded: { status: 422, detail: 'An entitlement needs a plan that holds it, or no_plan_reason.' },
+  flag_transition: { status: 409, detail: 'The flag cannot go from its state to that one.' },
+  flag_not_rollout: { status: 422, detail: 'Only a rollout has a retire_by; an entitlement is reviewed.' },
+  flag_not_entitlement: {
+    status: 422,
+    detail: 'Only an entitlement is reviewed; a rollout has a retire_by.',
+  },
+  retire_by_invalid: {
+    status: 422,
+    detail: 'retire_by must be later than now, than before, and within 365 days.',
+  },
+  window_invalid: { status: 422, detail: 'The window must end after it begins, and in the future.' },
+  grant_needs_end: { status: 422, detail: 'An override, beta or support grant must end: send to.' },
+  grant_too_long: { status: 422, detail: 'An override, beta or support grant lasts at most 365 days.' },
+  grant_ended: { status: 409, detail: 'The grant has ended already.' },
+  org_unknown: { status: 422, detail: 'There is no such organization.' },
+  org_exists: { status: 409, detail: 'There is an organization with this id.' },
+  not_before_backwards: { status: 422, detail: 'not_before only goes up, and not into the future.' },
+  plan_unknown: { status: 422, detail: 'There is no plan with this key.' },
+  plan_exists: { status: 409, detail: 'There is a plan with this key.' },
+  contract_elsewhere: { status: 409, detail: 'A contract of another organization has this id.' },
+  contract_revision_stale: { status: 409, detail: 'A later revision of the contract is known.' },
+  contract_revision_conflict: {
+    status: 409,
+    detail: 'This revision of the contract is known with other content.',
+  },
+  key_lifetime: { status: 422, detail: 'An API key ends in the future, and within 365 days.' },
+  key_revoked: { status: 409, detail: 'The API key is revoked already.' },
+} as const satisfies Record<string, Wire>
+
+export type Refusal = keyof typeof WIRE
+
+export const wireOf = (reason: Refusal): Wire => WIRE[reason]

@@ -1,0 +1,26 @@
+/**
+ * The roles of operators, and the sets of them that routes name. Pure.
+ *
+ * A route without a set cannot be made (`api/define.ts`), so that what is forgotten is closed, not open.
+ */
+export const ROLES = ['viewer', 'editor', 'approver', 'admin', 'break-glass'] as const
+
+export type Role = (typeof ROLES)[number]
+
+/** Everybody who may see anything. */
+export const READERS: readonly Role[] = ROLES
+
+/** Who changes flags, rules, grants, plans and contracts. */
+export const EDITORS: readonly Role[] = ['editor', 'admin']
+
+/** Who stops or helps in an incident: killing is always safe, and a grant ends by itself. */
+export const RESPONDERS: readonly Role[] = ['editor', 'admin', 'break-glass']
+
+/** Who hands out access to the control plane itself, and rewrites what is published. */
+export const ADMINS: readonly Role[] = ['admin']
+
+const known = new Set<string>(ROLES)
+
+/** The roles among the values of a claim; anything else counts for nothing. */
+export const rolesAmong = (values: unknown): Role[] =>
+  Array.isArray(values) ? values.filter((value): value is Role => known.has(value)) : []

@@ -1,0 +1,162 @@
+/**
+ * A control plane under test: the real app with real D1, KV and Durable Objects, operators with real keys, and time in
+ * the hands of the test. Publishers run on the real clock, inside their Durable Objects.
+ */
+import { applyD1Migrations, createExecutionContext, reset, waitOnExecutionContext } from 'cloudflare:test'
+import { env } from 'cloudflare:workers'
+import { createControl } from '../../../src/control/app.ts'
+import type { ControlBindings } from '../../../src/control/config.ts'
+import type { Role } from '../../../src/control/roles.ts'
+import type { Publisher } from '../../../src/control/worker.ts'
+import {
+  type Catalog,
+  catalogKey,
+  type OrgDocument,
+  orgKey,
+  type UserDocument,
+  userKey,
+} from '../../../src/core/documents.ts'
+import { AUDIENCE, ISSUER, makeOperators, TEAM, TEAM_AUDIENCE } from './operators.ts'
+
+type Migrations = Parameters<typeof applyD1Migrations>[1]
+
+export interface TestBindings extends Omit<ControlBindings, 'PUBLISHER'> {
+  PUBLISHER: DurableObjectNamespace<Publisher>
+  MIGRATIONS: Migrations
+}
+
+export const bindings = {
+  ...(env as unknown as TestBindings),
+  ENVIRONMENTS: 'staging,production',
+  OIDC_ISSUER: ISSUER,
+  OIDC_AUDIENCE: AUDIENCE,
+  ACCESS_TEAM_DOMAIN: TEAM,
+  ACCESS_AUDIENCE: TEAM_AUDIENCE,
+  ACCESS_ROLES: 'vera@example.com=viewer,ada@example.com=editor|approver',
+}
+
+export const DAY_MS = 86_400_000
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  // Tests look at single members of answers of every shape.
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  readonly body: any
+}
+
+export interface RequestOptions {
+  readonly role?: Role | null
+  readonly body?: unknown
+  readonly headers?: Record<string, string>
+  readonly ifMatch?: number
+}
+
+/** An empty control plane. Everything that an earlier test of the file left is gone. */
+export async function setUp(overrides: Record<string, unknown> = {}) {
+  await reset()
+  await applyD1Migrations(bindings.DB, bindings.MIGRATIONS)
+  const operators = await makeOperators()
+  const clock = { now: Date.now() }
+  const app = createControl({ fetch: operators.fetcher, now: () => clock.now })
+  const environment = { ...bindings, ...overrides }
+
+  async function send(path: string, init: RequestInit): Promise<Answer> {
+    const context = createExecutionContext()
+    const response = await app.fetch(new Request(`https://control.test${path}`, init), environment, context)
+    const text = await response.text()
+    await waitOnExecutionContext(context)
+    const isJson = response.headers.get('content-type')?.includes('json')
+    return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
+  }
+
+  async function call(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+    const { role = 'admin', body, ifMatch } = options
+    const headers = new Headers(options.headers)
+    if (role !== null) headers.set('authorization', `Bearer ${await operators.roleToken(role, clock.now)}`)
+    if (ifMatch !== undefined) headers.set('if-match', `"${ifMatch}"`)
+    if (body !== undefined) headers.set('content-type', 'application/json')
+    return send(`/api/v1${path}`, {
+      method,
+      headers,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+  }
+
+  /** A write that must be accepted. */
+  async function must(
+    method: string,
+    path: string,
+    body: Record<string, unknown>,
+    ifMatch?: number,
+  ): Promise<Answer['body']> {
+    const answer = await call(method, path, {
+      body: { reason: 'a test', ...body },
+      ...(ifMatch !== undefined && { ifMatch }),
+    })
+    if (answer.status >= 300) {
+      throw new Error(`${method} ${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`)
+    }
+    return answer.body
+  }
+
+  return {
+    app,
+    clock,
+    operators,
+    environment,
+    send,
+    call,
+    must,
+    get: (path: string, role: Role = 'viewer') => call('GET', path, { role }),
+    document: async <T>(key: string): Promise<T | null> => bindings.ENTITLEMENTS.get<T>(key, 'json'),
+    catalog: (name = 'production') => bindings.ENTITLEMENTS.get<Catalog>(catalogKey(name), 'json'),
+    org: (id: string, name = 'production') =>
+      bindings.ENTITLEMENTS.get<OrgDocument>(orgKey(name, id), 'json'),
+    user: (id: string, name = 'production') =>
+      bindings.ENTITLEMENTS.get<UserDocument>(userKey(name, id), 'json'),
+    /** Writes whatever waits for the one write a second that KV takes. */
+    async published(): Promise<void> {
+      for (const name of ['staging', 'production']) {
+        for (let tries = 0; tries < 60; tries++) {
+          await bindings.PUBLISHER.getByName(name).publish(name)
+          const behind = await bindings.DB.prepare(
+            'SELECT 1 FROM documents WHERE environment = ? AND published_version < version LIMIT 1',
+          )
+            .bind(name)
+            .first()
+          if (behind === null) break
+          await new Promise((resolve) => setTimeout(resolve, 50))
+        }
+      }
+    },
+    /** The last write of each key: every write of the publisher is noted with its version. */
+    async writes(): Promise<string[]> {
+      const { results } = await bindings.DB.prepare(
+        'SELECT key, published_version FROM documents ORDER BY key',
+      ).all<{ key: string; published_version: number }>()
+      return results.map(({ key, published_version }) => `${key} ${published_version}`)
+    },
+    auditRows: async () => (await bindings.DB.prepare('SELECT * FROM audit ORDER BY seq').all()).results,
+    /** A live flag with a rule in production. */
+    async liveFlag(key: string, rule: Record<string, unknown> = { access: 'some' }, flag = {}) {
+      await must('POST', '/flags', {
+        ...{ key, name: key, kind: 'entitlement', owner: 'team-a', no_plan_reason: 'a test' },
+        ...flag,
+      })
+      await must('POST', `/flags/${key}/state`, { state: 'live' }, 1)
+      await must('PUT', `/flags/${key}/rules/production`, rule, 0)
+    },
+    async organization(id: string, plan?: string) {
+      await must('POST', '/orgs', { id, name: id })
+      if (plan === undefined) return
+      await must('PUT', `/orgs/${id}/contracts/contract-${id}`, {
+        ...{ plan, status: 'active', revision: 1 },
+        from: new Date(clock.now - DAY_MS).toISOString(),
+      })
+    },
+    in: (days: number): string => new Date(clock.now + days * DAY_MS).toISOString(),
+  }
+}
+
+export type ControlUnderTest = Awaited<ReturnType<typeof setUp>>

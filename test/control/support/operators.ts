@@ -1,0 +1,77 @@
+/** The operators' identity provider as the control plane sees it: discovery, keys, and tokens of any kind. */
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import type { Role } from '../../../src/control/roles.ts'
+
+export const ISSUER = 'https://operators.test'
+export const AUDIENCE = 'https://control.test/api'
+export const TEAM = 'https://team.test'
+export const TEAM_AUDIENCE = 'access-audience'
+
+export interface TokenOptions {
+  readonly roles?: unknown
+  readonly sub?: string
+  readonly claims?: Record<string, unknown>
+  readonly header?: Record<string, unknown>
+  readonly issuer?: string
+  readonly audience?: string
+  /** Epoch seconds. */
+  readonly exp?: number
+}
+
+export async function makeOperators() {
+  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
+  const rsa = await generateKeyPair('RS256', { extractable: true })
+  const stranger = await generateKeyPair('ES256')
+  const keys = [
+    { ...(await exportJWK(publicKey)), kid: 'es', alg: 'ES256', use: 'sig' },
+    { ...(await exportJWK(rsa.publicKey)), kid: 'rs', alg: 'RS256', use: 'sig' },
+  ]
+  const state = { reachable: true, fetches: 0 }
+
+  async function fetcher(input: RequestInfo | URL): Promise<Response> {
+    state.fetches++
+    if (!state.reachable) throw new TypeError('unreachable')
+    const url = new URL(input instanceof Request ? input.url : input)
+    switch (url.href) {
+      case `${ISSUER}/.well-known/openid-configuration`:
+        return Response.json({ issuer: ISSUER, jwks_uri: `${ISSUER}/keys` })
+      case `${ISSUER}/keys`:
+      case `${TEAM}/cdn-cgi/access/certs`:
+        return Response.json({ keys })
+      default:
+        return new Response(null, { status: 404 })
+    }
+  }
+
+  const sign = (options: TokenOptions, alg: string, kid: string, key: CryptoKey, now: number) =>
+    new SignJWT({
+      sub: options.sub ?? 'olivia',
+      ...(options.roles !== undefined && { remint_roles: options.roles }),
+      ...options.claims,
+    })
+      .setProtectedHeader({ alg, kid, typ: 'at+jwt', ...options.header })
+      .setIssuer(options.issuer ?? ISSUER)
+      .setAudience(options.audience ?? AUDIENCE)
+      .setIssuedAt(Math.floor(now / 1000))
+      .setExpirationTime(options.exp ?? Math.floor(now / 1000) + 600)
+      .sign(key)
+
+  return {
+    state,
+    fetcher: fetcher as typeof fetch,
+    token: (options: TokenOptions, now: number) => sign(options, 'ES256', 'es', privateKey, now),
+    forged: (options: TokenOptions, now: number) => sign(options, 'ES256', 'es', stranger.privateKey, now),
+    assertion: (email: string, now: number, claims: Record<string, unknown> = {}) =>
+      sign(
+        { claims: { email, ...claims }, issuer: TEAM, audience: TEAM_AUDIENCE, header: { typ: 'JWT' } },
+        'RS256',
+        'rs',
+        rsa.privateKey,
+        now,
+      ),
+    roleToken: (role: Role, now: number) =>
+      sign({ roles: [role], sub: role }, 'ES256', 'es', privateKey, now),
+  }
+}
+
+export type Operators = Awaited<ReturnType<typeof makeOperators>>
