@@ -3,13 +3,22 @@
  */
 import type { Config } from './config.ts'
 
+/** Servers decode a path once, and some that stand behind others once more. */
+const ESCAPE_LEVELS = 3
+
 /**
- * Whether upstream might take one path for the other. Servers differ in what they make of case, escapes, backslashes,
+ * Tells the paths that upstream might take for this one. Servers differ in what they make of case, escapes, backslashes,
  * parameters, dots, a `.json` at the end, doubled and trailing slashes; a token request in such a spelling must not slip
  * past the pipeline.
  */
-export const isSamePath = (path: string, endpoint: string): boolean =>
-  path === endpoint || canonical(path) === canonical(endpoint)
+export function pathMatcher(path: string): (endpoint: string) => boolean {
+  let asked: string | undefined
+  return (endpoint) => {
+    if (path === endpoint) return true
+    asked ??= canonical(path)
+    return asked === canonical(endpoint)
+  }
+}
 
 function canonical(path: string): string {
   const segments: string[] = []
@@ -24,8 +33,7 @@ function canonical(path: string): string {
 /** Decoded escape by escape, so that a broken one does not hide the others, and again where escapes were escaped. */
 function unescaped(path: string): string {
   let decoded = path
-  for (let before = ''; before !== decoded && decoded.includes('%'); ) {
-    before = decoded
+  for (let level = 0; level < ESCAPE_LEVELS && decoded.includes('%'); level++) {
     decoded = decoded.replace(/%([0-7][0-9a-f])/gi, (_, code: string) =>
       String.fromCharCode(Number.parseInt(code, 16)),
     )

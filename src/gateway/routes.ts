@@ -10,7 +10,7 @@ import type { Exchange } from './exchange.ts'
 import { tokenRequestHeaders } from './headers.ts'
 import { NO_STORE, oauthError, readForm } from './http.ts'
 import { JWKS_MAX_AGE_SECONDS, publishedKeys } from './keys/jwks.ts'
-import { isSamePath, ownDiscoveryPaths } from './paths.ts'
+import { ownDiscoveryPaths, pathMatcher } from './paths.ts'
 import { refresh } from './pipeline/refresh.ts'
 import { parseTokenRequest } from './pipeline/request.ts'
 import type { Endpoint, Endpoints } from './profiles/profile.ts'
@@ -37,13 +37,12 @@ export async function route(exchange: Exchange): Promise<Response> {
   const { token, jwks, authorization, endSession, revocation } = endpoints.value
   const isRead = request.method === 'GET' || request.method === 'HEAD'
 
-  if (isSamePath(path, token.path)) return serveTokens(exchange, token)
-  if (isRead && isSamePath(path, jwks.path)) return servePublishedKeys(exchange)
+  const is = pathMatcher(path)
+  if (is(token.path)) return serveTokens(exchange, token)
+  if (isRead && is(jwks.path)) return servePublishedKeys(exchange)
   const metadata = [...ownDiscoveryPaths(gateway.config), gateway.profile.discoveryPath ?? []].flat()
-  if (isRead && metadata.some((known) => isSamePath(path, known))) {
-    return serveMetadata(exchange, endpoints.value)
-  }
-  const isAt = (endpoint: Endpoint | undefined) => endpoint && isSamePath(path, endpoint.path)
+  if (isRead && metadata.some(is)) return serveMetadata(exchange, endpoints.value)
+  const isAt = (endpoint: Endpoint | undefined) => endpoint && is(endpoint.path)
   if (isAt(endSession)) return endUserSession(exchange, endpoints.value.sessionParameter)
   if (isAt(authorization)) return proxyWithoutHint(exchange)
   if (isAt(revocation) && request.method === 'POST') return revokeToken(exchange)

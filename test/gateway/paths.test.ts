@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { discoveryPaths, isSamePath, ownDiscoveryPaths } from '../../src/gateway/paths.ts'
+import { discoveryPaths, ownDiscoveryPaths, pathMatcher } from '../../src/gateway/paths.ts'
 import { configOf } from './support/gateway.ts'
 
 describe('what some upstream might take for its token endpoint is its token endpoint', () => {
@@ -29,7 +29,7 @@ describe('what some upstream might take for its token endpoint is its token endp
     '/oauth/token.',
     '/oauth/token.json',
   ])('%s', (path) => {
-    expect(isSamePath(path, '/oauth/token')).toBe(true)
+    expect(pathMatcher(path)('/oauth/token')).toBe(true)
   })
 
   test.each([
@@ -42,12 +42,12 @@ describe('what some upstream might take for its token endpoint is its token endp
     '/oauth/%zz',
     '/x/oauth/token',
   ])('and %s is another path', (path) => {
-    expect(isSamePath(path, '/oauth/token')).toBe(false)
+    expect(pathMatcher(path)('/oauth/token')).toBe(false)
   })
 
   test('the root is a path like any other', () => {
-    expect(isSamePath('//', '/')).toBe(true)
-    expect(isSamePath('/x', '/')).toBe(false)
+    expect(pathMatcher('//')('/')).toBe(true)
+    expect(pathMatcher('/x')('/')).toBe(false)
   })
 })
 
@@ -75,4 +75,9 @@ test('a client finds the document under the issuer of the gateway, of its tokens
       '/.well-known/oauth-authorization-server/realm',
     ]),
   )
+})
+
+test('escapes of escapes are undone three deep, so that a long run of them costs no more', () => {
+  expect(pathMatcher('/oauth/%252574oken')('/oauth/token')).toBe(true)
+  expect(pathMatcher('/oauth/%25252574oken')('/oauth/token')).toBe(false)
 })
