@@ -35,7 +35,15 @@ export interface Bundle {
 export async function bundle(entry: string): Promise<Bundle> {
   const folder = join(STATE, entry.replaceAll(/\W+/g, '-'))
   const wrangler = join(ROOT, 'node_modules', '.bin', 'wrangler')
-  await promisify(execFile)(process.execPath, [wrangler, 'deploy', entry, '--dry-run', '--outdir', folder], {
+  // The gateway is bundled by its own configuration; the others have none of its bindings.
+  const config = entry.startsWith('src/') ? join(ROOT, 'wrangler.toml') : join(folder, 'wrangler.json')
+  mkdirSync(folder, { recursive: true })
+  if (!entry.startsWith('src/')) {
+    const main = join(ROOT, entry)
+    writeFileSync(config, JSON.stringify({ name: 'bench', main, compatibility_date: compatibilityDate() }))
+  }
+  const args = [wrangler, 'deploy', '--config', config, '--dry-run', '--outdir', folder]
+  await promisify(execFile)(process.execPath, args, {
     cwd: ROOT,
     env: { ...process.env, WRANGLER_SEND_METRICS: 'false' },
   })

@@ -45,16 +45,19 @@ export function audiences(claims: Claims): readonly string[] {
 export interface SubjectIds {
   readonly orgId: string | undefined
   readonly userId: string | undefined
+  /** A claim names an organization, but in a way that no document can be found by. */
+  readonly unreadable?: true
 }
 
 /** Longer ids do not fit into a KV key (512 bytes), so that nothing can have been published for them. */
 const MAX_DOCUMENT_ID_BYTES = 440
 
-/** Who a token is about. A claim that cannot name a document names nobody. */
-export const subjectOf = (claims: Claims, orgClaim: string): SubjectIds => ({
-  orgId: documentId(claims[orgClaim]),
-  userId: documentId(claims.sub),
-})
+/** Who a token is about. */
+export function subjectOf(claims: Claims, orgClaim: string): SubjectIds {
+  const orgId = documentId(claims[orgClaim])
+  const unreadable = orgId === undefined && (claims[orgClaim] ?? undefined) !== undefined
+  return { orgId, userId: documentId(claims.sub), ...(unreadable && { unreadable }) }
+}
 
 /** An id that can stand in a document's key, or nothing. */
 export function documentId(claim: unknown): string | undefined {

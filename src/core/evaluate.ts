@@ -125,14 +125,6 @@ export function nextChange({ org, user }: Subject, at: number): number {
   return next
 }
 
-/** Least privilege when the subject's documents cannot be read: only what the rule gives to everybody. */
-export function evaluateRulesOnly(catalog: Catalog): readonly string[] {
-  return flagKeys(catalog).filter((flag) => {
-    const rule = catalog.flags[flag] as Rule
-    return rule.access === 'all' && !rule.killed
-  })
-}
-
 /** The flags that active contracts pay for, each with the earliest end of the contracts that do (epoch ms). */
 function fundedFlags(catalog: Catalog, contracts: readonly Contract[], at: number): Map<string, number> {
   const ends = new Map<string, number>()

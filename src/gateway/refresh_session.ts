@@ -33,11 +33,9 @@ export function createRefreshSession(options: RefreshSessionOptions = {}): Refre
       this.#session = new Session(storeIn(ctx.storage), fetcher as typeof fetch, now)
     }
 
-    async exchange(call: SessionCall): Promise<SessionOutcome> {
-      const outcome = this.#session.exchange(call)
-      // The answer to a request whose client has gone is stored all the same.
-      this.ctx.waitUntil(this.#session.flight ?? outcome)
-      return outcome
+    /** An object lives as long as it waits for something, so that an answer is stored also when its client has gone. */
+    exchange(call: SessionCall): Promise<SessionOutcome> {
+      return this.#session.exchange(call)
     }
 
     override alarm(): Promise<void> {
@@ -53,7 +51,7 @@ export function createRefreshSession(options: RefreshSessionOptions = {}): Refre
 function storeIn(storage: DurableObjectStorage): SessionStore {
   const unconfirmed = { allowUnconfirmed: true }
   return {
-    get: (key) => storage.get(key),
+    get: (key) => storage.kv.get(key),
     put: async (key, value) => {
       await storage.put(key, value, unconfirmed)
       await storage.sync()

@@ -6,13 +6,10 @@
  */
 import type { Result } from '../core/result.ts'
 
-/** Names and values. Not typed as pairs, because the types of remote calls lose tuples. */
-export type HeaderPairs = readonly (readonly string[])[]
-
 /** One refresh, ready to be sent to upstream. */
 export interface SessionCall {
   readonly url: string
-  readonly headers: HeaderPairs
+  readonly headers: Headers
   readonly body: string
   /** The key to a stored answer is derived from the refresh token, with the object's name as salt. */
   readonly refreshToken: string
@@ -29,7 +26,7 @@ export interface SessionCall {
 export interface RawAnswer {
   readonly status: number
   readonly statusText: string
-  readonly headers: HeaderPairs
+  readonly headers: Headers
   readonly body: Uint8Array<ArrayBuffer>
   /** Epoch milliseconds. */
   readonly receivedAt: number

@@ -7,7 +7,7 @@ import {
   parseUserDocument,
   type UserDocument,
 } from '../../src/core/documents.ts'
-import { evaluate, evaluateRulesOnly } from '../../src/core/evaluate.ts'
+import { evaluate } from '../../src/core/evaluate.ts'
 import type { Result } from '../../src/core/result.ts'
 import vectors from './evaluate.vectors.json' with { type: 'json' }
 
@@ -115,7 +115,7 @@ test('an empty catalog gives nothing', () => {
   expect(evaluate(catalogOf({}), { orgId: 'o' }, AT)).toEqual({ decisions: [], flags: [], until: null })
 })
 
-test('without documents only the rules speak: access all, not killed, sorted', () => {
+test('nobody in particular has what the rules give to everybody: access all, not killed, sorted', () => {
   const flags = {
     z: { kind: 'entitlement', access: 'all' },
     a: { kind: 'rollout', access: 'all' },
@@ -123,7 +123,7 @@ test('without documents only the rules speak: access all, not killed, sorted', (
     some: { kind: 'rollout', access: 'some', percentage: 100 },
     none: { kind: 'entitlement', access: 'none' },
   }
-  expect(evaluateRulesOnly(catalogOf(flags))).toEqual(['a', 'z'])
+  expect(evaluate(catalogOf(flags), {}, AT)).toMatchObject({ flags: ['a', 'z'], until: null })
 })
 
 test('a denial that is yet to begin bounds how long a token may say that the flag is on', () => {

@@ -138,7 +138,7 @@ describe('10,000 sessions that refresh in random order, of whose replies 5 % are
     const { RefreshToken } = idp.provider
     const found = await Promise.all(tokens.map((token) => RefreshToken.find(token)))
     expect(found.filter((token) => token?.isValid)).toHaveLength(SESSIONS)
-  }, 180_000)
+  }, 300_000)
 })
 
 /** A linear congruential generator, so that a run that fails can be repeated: numbers from 0 to 1. */

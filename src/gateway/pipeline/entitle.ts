@@ -4,7 +4,7 @@
  * `fresh`, `stale`, `degraded`: least privilege, never a lock-out.
  */
 import type { FeatureFlagsMeta, SubjectIds } from '../../core/claims.ts'
-import { type Decision, type Evaluation, evaluate, evaluateRulesOnly } from '../../core/evaluate.ts'
+import { type Decision, type Evaluation, evaluate } from '../../core/evaluate.ts'
 import type { Documents } from './lookup.ts'
 
 export interface Entitlements {
@@ -33,13 +33,10 @@ export function entitle(
   const meta = { env: environment, ver: versions.join('.'), as_of: Math.floor(readAt / 1000) }
 
   if (!catalog) return { flags: [], decisions: [], until: null, meta: { ...meta, src: 'degraded' } }
-  if ((ids.orgId !== undefined && !org) || (ids.userId !== undefined && !user)) {
-    return {
-      flags: evaluateRulesOnly(catalog),
-      decisions: [],
-      until: null,
-      meta: { ...meta, src: 'degraded' },
-    }
+  if (ids.unreadable || (ids.orgId !== undefined && !org) || (ids.userId !== undefined && !user)) {
+    // Nobody in particular has what everybody has, and no more.
+    const { flags } = evaluate(catalog, {}, now)
+    return { flags, decisions: [], until: null, meta: { ...meta, src: 'degraded' } }
   }
   const subject = { ...ids, org: org?.document, user: user?.document }
   const { flags, decisions, until } = evaluateWholeSeconds((at) => evaluate(catalog, subject, at), now)

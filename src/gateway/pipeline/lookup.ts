@@ -59,7 +59,12 @@ export interface SessionIds {
   readonly jti: string | undefined
 }
 
-export type LookupFault = 'kv_failed' | 'kv_timeout' | 'document_invalid' | 'catalog_missing'
+export type LookupFault =
+  | 'kv_failed'
+  | 'kv_timeout'
+  | 'document_invalid'
+  | 'document_older'
+  | 'catalog_missing'
 
 interface Kept {
   text: string | null
@@ -78,6 +83,10 @@ interface Revocation {
   readonly revokedUntil: number
 }
 const parseRevocation: Parse = (text) => ok({ revokedUntil: parseRevokedUntil(text) * 1000 })
+
+/** A document that is not there has no version, so that one that was deleted is gone. */
+const versionOf = (document: Document | null): number =>
+  document && 'version' in document ? document.version : Number.NaN
 
 export interface DocumentStoreOptions {
   readonly kv: EntitlementsKV
@@ -201,6 +210,9 @@ export class DocumentStore {
     if (text === null && key === catalogKey(this.#options.environment)) return 'catalog_missing'
     const parsed = text === null ? { ok: true as const, value: null } : parse(text)
     if (!parsed.ok) return 'document_invalid'
+    // KV's edges do not agree at once: what one of them took back must not return from another.
+    if (kept && this.#isUsable(kept) && versionOf(parsed.value) < versionOf(kept.document))
+      return 'document_older'
     const kind = parse === parseRevocation ? this.#revocations : this.#documents
     kind.set(key, { text, document: parsed.value, readAt, failedAt: undefined })
     return undefined

@@ -34,7 +34,7 @@ const MEDIA_TYPES: Readonly<Record<BodyFormat, string>> = {
   json: 'application/json',
 }
 
-/** RFC 8707 section 2 and RFC 8693 section 2.1 let these occur more than once. */
+/** RFC 8707 section 2 and RFC 8693 section 2.1 let these occur more than once in a form. */
 const REPEATABLE = new Set(['resource', 'audience'])
 
 export async function parseTokenRequest(
@@ -61,12 +61,15 @@ export async function parseTokenRequest(
   const inQuery = new Set(new URLSearchParams(search).keys())
   const seen = new Map<string, unknown>()
   for (const [name, value] of parameters) {
-    if (inQuery.has(name) || (seen.has(name) && !REPEATABLE.has(name))) return err('parameter_repeated')
+    if (inQuery.has(name) || (seen.has(name) && !(format === 'form' && REPEATABLE.has(name))))
+      return err('parameter_repeated')
     seen.set(name, value)
   }
   const grantType = seen.get('grant_type')
   if (typeof grantType !== 'string' || grantType === '') return err('parameter_missing')
-  if (grantType === 'refresh_token' && !seen.get('refresh_token')) return err('parameter_missing')
+  // AuthKit in a browser keeps the refresh token in a cookie, which upstream reads.
+  const refreshToken = seen.get('refresh_token') || request.headers.get('cookie')
+  if (grantType === 'refresh_token' && !refreshToken) return err('parameter_missing')
   return ok({ grantType, body: body.value, parameters, headers: request.headers, search })
 }
 

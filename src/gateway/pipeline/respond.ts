@@ -7,7 +7,7 @@ import type { Config } from '../config.ts'
 import { responseHeaders } from '../headers.ts'
 import { NO_STORE } from '../http.ts'
 import { replaceMembers } from './json_text.ts'
-import type { UpstreamTokens } from './upstream.ts'
+import type { AnswerHead, UpstreamTokens } from './upstream.ts'
 
 /** What goes into the answer in place of upstream's. */
 export interface Replacements {
@@ -22,7 +22,7 @@ const OF_THE_OLD_BODY = ['content-length', 'content-encoding', 'etag']
 
 /** @param serverTiming - how long our stages took */
 export function respond(
-  upstream: Response,
+  upstream: AnswerHead,
   { body }: UpstreamTokens,
   { accessToken, idToken, expiresIn }: Replacements,
   serverTiming: string,

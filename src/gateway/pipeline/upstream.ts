@@ -15,7 +15,7 @@ const MAX_ANSWER_BYTES = 1024 * 1024
 
 /** What upstream said: tokens, or anything else, which is not ours to read. */
 export type UpstreamAnswer =
-  | { readonly kind: 'tokens'; readonly response: Response; readonly tokens: UpstreamTokens }
+  | { readonly kind: 'tokens'; readonly response: AnswerHead; readonly tokens: UpstreamTokens }
   | { readonly kind: 'other'; readonly response: Response }
 
 export interface UpstreamTokens {
@@ -35,10 +35,14 @@ export interface UpstreamCall {
   readonly headers: Headers
 }
 
-export interface Asked {
-  readonly response: Response
-  /** The body, where it was read already. */
-  readonly text?: string
+/** What an answer says before its body. */
+export type AnswerHead = Pick<Response, 'ok' | 'status' | 'statusText' | 'headers'>
+
+export type Asked = (
+  | { readonly response: Response; readonly text?: undefined }
+  /** A yes whose body was read already. */
+  | { readonly response: AnswerHead; readonly text: string }
+) & {
   /** When upstream gave it, which may have been a while ago; epoch milliseconds. */
   readonly receivedAt: number
   /** How a refresh came by it. */
@@ -68,14 +72,12 @@ export const direct =
   }
 
 /** Reads tokens out of an answer that holds some. */
-export async function readAnswer({
-  response,
-  text,
-  receivedAt,
-}: Asked): Promise<Result<UpstreamAnswer, UpstreamReason>> {
-  if (!response.ok) return ok({ kind: 'other', response })
+export async function readAnswer(asked: Asked): Promise<Result<UpstreamAnswer, UpstreamReason>> {
+  const { response, receivedAt } = asked
+  if (asked.text === undefined && !response.ok) return ok({ kind: 'other', response: asked.response })
   try {
-    const body = text === undefined ? await readBounded(response, MAX_ANSWER_BYTES) : ok(text)
+    const body =
+      asked.text === undefined ? await readBounded(asked.response, MAX_ANSWER_BYTES) : ok(asked.text)
     if (!body.ok) return err('upstream_answer_too_large')
     const object = parseObjectText(body.value)
     if (!object && body.value !== '') return err('upstream_answer_unreadable')
@@ -119,7 +121,7 @@ function readTokens(body: JsonObjectText, receivedAt: number): UpstreamTokens | 
 }
 
 /** An answer whose body was read, whole again. */
-function sameAgain(response: Response, body: string): Response {
+function sameAgain(response: AnswerHead, body: string): Response {
   const headers = new Headers(response.headers)
   for (const name of ['content-length', 'content-encoding']) headers.delete(name)
   for (const [name, value] of Object.entries(NO_STORE)) headers.set(name, value)

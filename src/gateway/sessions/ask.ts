@@ -13,15 +13,6 @@ const MAX_ANSWER_BYTES = 1024 * 1024
 /** How long an answer that nobody may be waiting for any more is still wanted. */
 const LATE_ANSWER_MS = 60_000
 
-/** Fields that speak of the body as it was on the wire. */
-const OF_THE_WIRE = new Set([
-  'content-length',
-  'content-encoding',
-  'transfer-encoding',
-  'connection',
-  'keep-alive',
-])
-
 export async function ask(
   call: SessionCall,
   fetcher: typeof fetch,
@@ -46,7 +37,7 @@ async function askOnce(
   try {
     const response = await fetcher(url, {
       method: 'POST',
-      headers: headers as [string, string][],
+      headers,
       body,
       redirect: 'manual',
       signal: limit.signal,
@@ -56,7 +47,7 @@ async function askOnce(
     return ok({
       status: response.status,
       statusText: response.statusText,
-      headers: [...response.headers].filter(([name]) => !OF_THE_WIRE.has(name)),
+      headers: response.headers,
       body: bytes.value,
       receivedAt: clock(),
     })

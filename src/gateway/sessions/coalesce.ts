@@ -16,8 +16,8 @@ const ATTEMPTS = 2
 
 const decoder = new TextDecoder()
 
-/** Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5). */
-const WITHOUT_BODY = [204, 205, 304]
+/** Answers that have no body (RFC 9110 section 15.4.5). */
+const WITHOUT_BODY = [304]
 
 export interface CoalesceOptions {
   readonly sessions: RefreshSessions
@@ -59,26 +59,16 @@ async function sessionCall(
   { url, request, headers }: UpstreamCall,
   { config, profile, pepper, clock }: CoalesceOptions,
 ): Promise<SessionCall | undefined> {
-  const { upstream, issuer, reuseSeconds } = config
+  const { upstream, reuseSeconds } = config
   const refreshToken = request.parameters.find(([name]) => name === 'refresh_token')?.[1]
   if (typeof refreshToken !== 'string') return undefined
-  const origins = new Set([issuer, upstream.origin, new URL(upstream.issuer).origin])
-  const { pathname } = new URL(url)
-  const targets = [...origins].map((origin) => origin + pathname)
-  const proven = await verifyProof(headers.get('dpop') ?? undefined, targets, clock())
+  const proven = await provenKey(url, headers, config, clock())
   if (!proven.ok) return undefined
-
-  const fields = [...headers]
-  const named = {
-    issuer: upstream.issuer,
-    url,
-    parameters: request.parameters,
-    headers: fields,
-    proofThumbprint: proven.value,
-  }
+  const { parameters } = request
+  const named = { issuer: upstream.issuer, url, parameters, headers, proofThumbprint: proven.value }
   return {
     url,
-    headers: fields,
+    headers,
     body: request.body,
     refreshToken,
     name: await nameOf(named, pepper),
@@ -86,6 +76,15 @@ async function sessionCall(
     reuseSeconds,
     replays: profile.replaysRefresh,
   }
+}
+
+async function provenKey(url: string, headers: Headers, { issuer, upstream }: Config, now: number) {
+  const proof = headers.get('dpop')
+  if (proof === null) return ok(undefined)
+  const { pathname } = new URL(url)
+  const origins = [issuer, upstream.origin, new URL(upstream.issuer).origin]
+  const targets = origins.map((origin) => origin + pathname)
+  return verifyProof(proof, targets, now)
 }
 
 /**
@@ -109,10 +108,12 @@ async function callObject(
 }
 
 /** The answer as the pipeline takes it. A yes goes as text: the pipeline reads it, and would only have to unpack it. */
-function read({ body, headers, receivedAt, ...head }: RawAnswer): Asked {
-  const init = { ...head, headers: headers as [string, string][] }
-  if (head.status >= 200 && head.status < 300) {
-    return { response: new Response(null, init), text: decoder.decode(body), receivedAt }
+function read({ status, statusText, headers, body, receivedAt }: RawAnswer): Asked {
+  if (status >= 200 && status < 300) {
+    return { response: { ok: true, status, statusText, headers }, text: decoder.decode(body), receivedAt }
   }
-  return { response: new Response(WITHOUT_BODY.includes(head.status) ? null : body, init), receivedAt }
+  const kept = new Headers(headers)
+  for (const name of ['content-length', 'content-encoding']) kept.delete(name)
+  const init = { status, statusText, headers: kept }
+  return { response: new Response(WITHOUT_BODY.includes(status) ? null : body, init), receivedAt }
 }

@@ -20,14 +20,13 @@ const ALGORITHMS = ['ES256', 'ES384', 'ES512', 'RS256', 'PS256', 'EdDSA', 'Ed255
  *
  * @param targets - the addresses that the client may know the endpoint by, without query
  * @param now - epoch milliseconds
- * @returns the RFC 7638 thumbprint of the proof's key; nothing where there is no proof
+ * @returns the RFC 7638 thumbprint of the proof's key
  */
 export async function verifyProof(
-  proof: string | undefined,
+  proof: string,
   targets: readonly string[],
   now: number,
-): Promise<Result<string | undefined, 'proof_invalid'>> {
-  if (proof === undefined) return ok(undefined)
+): Promise<Result<string, 'proof_invalid'>> {
   if (proof.length > MAX_JWT_BYTES) return err('proof_invalid')
   try {
     const { payload } = await jwtVerify(proof, EmbeddedJWK, {

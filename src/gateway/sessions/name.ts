@@ -7,7 +7,6 @@
  * that a list of objects says nothing about refresh tokens.
  */
 import { base64url } from 'jose'
-import type { HeaderPairs } from '../session_call.ts'
 
 export interface NamedRequest {
   /** The `iss` of upstream's tokens. */
@@ -16,7 +15,7 @@ export interface NamedRequest {
   readonly url: string
   /** Every parameter of the body: refresh token, client, secret or assertion, scope, resource, organization, others. */
   readonly parameters: readonly (readonly [name: string, value: unknown])[]
-  readonly headers: HeaderPairs
+  readonly headers: Headers
   /** The thumbprint of the key whose possession a DPoP proof has shown. */
   readonly proofThumbprint: string | undefined
 }
@@ -37,8 +36,8 @@ export const importPepper = (pepper: string): Promise<CryptoKey> =>
 export async function nameOf(request: NamedRequest, pepper: CryptoKey): Promise<string> {
   const { issuer, url, proofThumbprint = null } = request
   const parameters = request.parameters.map(([name, value]) => JSON.stringify([name, value])).sort()
-  const credentials = request.headers
-    .filter(([name = '']) => CREDENTIAL.test(name) && !NO_CREDENTIAL.has(name))
+  const credentials = [...request.headers]
+    .filter(([name]) => CREDENTIAL.test(name) && !NO_CREDENTIAL.has(name))
     .map((field) => JSON.stringify(field))
     .sort()
   const text = JSON.stringify([

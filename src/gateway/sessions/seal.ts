@@ -45,8 +45,8 @@ export async function unseal(sealed: Uint8Array, key: CryptoKey): Promise<RawAns
 }
 
 /** The length of the head, the head as JSON, the body as it came. */
-function encode({ body, ...head }: RawAnswer): Uint8Array {
-  const json = encoder.encode(JSON.stringify(head))
+function encode({ body, headers, ...head }: RawAnswer): Uint8Array {
+  const json = encoder.encode(JSON.stringify({ ...head, headers: [...headers] }))
   const length = new Uint8Array(LENGTH_BYTES)
   new DataView(length.buffer).setUint32(0, json.byteLength)
   return concat([length, json, body])
@@ -54,6 +54,6 @@ function encode({ body, ...head }: RawAnswer): Uint8Array {
 
 function decode(bytes: Uint8Array): RawAnswer {
   const bodyStart = LENGTH_BYTES + new DataView(bytes.buffer).getUint32(0)
-  const head: Omit<RawAnswer, 'body'> = JSON.parse(decoder.decode(bytes.subarray(LENGTH_BYTES, bodyStart)))
-  return { ...head, body: bytes.slice(bodyStart) }
+  const head = JSON.parse(decoder.decode(bytes.subarray(LENGTH_BYTES, bodyStart)))
+  return { ...head, headers: new Headers(head.headers), body: bytes.slice(bodyStart) }
 }

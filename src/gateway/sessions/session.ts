@@ -12,7 +12,7 @@ import { seal, sealingKey, unseal } from './seal.ts'
 
 /** The part of a Durable Object's storage that is used here. */
 export interface SessionStore {
-  get(key: string): Promise<unknown>
+  get(key: string): unknown
   put(key: string, value: unknown): Promise<void>
   setAlarm(at: number): Promise<void>
   deleteAll(): Promise<void>
@@ -39,11 +39,6 @@ export class Session {
     this.#store = store
     this.#fetcher = fetcher
     this.#clock = clock
-  }
-
-  /** The refresh that is under way, which may outlast whoever asked for it. */
-  get flight(): Promise<unknown> | undefined {
-    return this.#flight
   }
 
   async exchange(call: SessionCall): Promise<SessionOutcome> {
@@ -84,7 +79,7 @@ export class Session {
     if (this.#kept) return now < this.#kept.until ? this.#kept.answer : undefined
     if (!key) return undefined
     try {
-      const stored = (await this.#store.get(ANSWER)) as StoredAnswer | undefined
+      const stored = this.#store.get(ANSWER) as StoredAnswer | undefined
       return stored && now < stored.until ? await unseal(stored.sealed, key) : undefined
     } catch {
       return undefined

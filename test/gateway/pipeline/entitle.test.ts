@@ -36,6 +36,15 @@ const entitled = (
   now = NOW,
 ) => entitle(given, ids, 'production', now)
 
+test('an organization that is named in a way that nothing can be found by is degraded, not nobody', () => {
+  const ids = { orgId: undefined, userId: 'user_1', unreadable: true }
+  const granted = documents({
+    org: undefined,
+    user: reading({ ...USER, grants: [grant('granted')] } as UserDocument),
+  })
+  expect(entitled(granted, ids)).toMatchObject({ flags: ['everyone'], meta: { src: 'degraded' } })
+})
+
 describe('the fall-backs, in their order, each named', () => {
   const old = { readAt: NOW - 60_000, stale: true }
   test.each<[string, Documents, string[], string]>([

@@ -88,6 +88,11 @@ describe('a document that cannot be read', () => {
     ['because KV fails', 'kv_failed', () => failWith(new Error('down'))],
     ['because it is not JSON', 'document_invalid', () => kv.put(ORG, '{')],
     ['because its format is newer', 'document_invalid', () => kv.put(ORG, orgDocument({ format: 2 }))],
+    [
+      'because it is older than the one in hand',
+      'document_older',
+      () => kv.put(ORG, orgDocument({ version: 11 })),
+    ],
     ['because it is another one’s', 'document_invalid', () => kv.put(ORG, orgDocument({}, 'org_other'))],
   ])('%s leaves the last good one, as stale, and is named', async (_, fault, fail) => {
     await lookup()
@@ -105,6 +110,16 @@ describe('a document that cannot be read', () => {
     expect((await lookup()).org).toMatchObject({ stale: true })
     now += 1
     expect(await lookup()).toEqual({ catalog: undefined, org: undefined, user: undefined })
+  })
+
+  test('is not older for ever: after STALE_MAX_SECONDS the older one counts', async () => {
+    store = open(60)
+    await lookup()
+    kv.put(ORG, orgDocument({ version: 11 }))
+    now += 5_000
+    expect((await lookup()).org).toMatchObject({ document: { version: 12 }, stale: true })
+    now += 60_000
+    expect((await lookup()).org).toMatchObject({ document: { version: 11 }, stale: false })
   })
 
   test('and never was read is nothing', async () => {

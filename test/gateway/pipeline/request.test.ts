@@ -30,6 +30,13 @@ describe('a token request is read and left as it is', () => {
     expect(await parse(body)).toMatchObject({ ok: true, value: { grantType, body, search: '' } })
   })
 
+  test('a refresh whose token is in a cookie, as AuthKit keeps it in browsers', async () => {
+    const parsed = await parse('{"grant_type":"refresh_token"}', 'application/json', {
+      headers: { cookie: 'workos-session=s' },
+    })
+    expect(parsed).toMatchObject({ ok: true, value: { grantType: 'refresh_token' } })
+  })
+
   test('in JSON, where the profile takes it', async () => {
     const body = '{ "grant_type": "refresh_token",\n "refresh_token": "r1", "n": 1.0 }'
     expect(await parse(body, 'application/json; charset=utf-8')).toMatchObject({ ok: true, value: { body } })
@@ -59,6 +66,12 @@ describe('a token request is refused', () => {
       'with a repeated refresh_token',
       'grant_type=refresh_token&refresh_token=a&refresh_token=b',
       FORM,
+      'parameter_repeated',
+    ],
+    [
+      'with a repeated member of JSON, where a list would do',
+      '{"grant_type":"x","resource":"a","resource":"b"}',
+      'application/json',
       'parameter_repeated',
     ],
     ['with a repeated parameter that we do not know', 'grant_type=x&y=1&y=1', FORM, 'parameter_repeated'],

@@ -6,7 +6,7 @@ import { Session, type SessionStore } from '../../../src/gateway/sessions/sessio
 
 const CALL: SessionCall = {
   url: 'https://idp.test/token',
-  headers: [],
+  headers: new Headers(),
   body: 'grant_type=refresh_token&refresh_token=r1',
   refreshToken: 'r1',
   name: 'name',
@@ -17,7 +17,7 @@ const CALL: SessionCall = {
 const ANSWER: RawAnswer = {
   status: 200,
   statusText: 'OK',
-  headers: [['content-type', 'application/json']],
+  headers: new Headers({ 'content-type': 'application/json' }),
   body: Uint8Array.from(new TextEncoder().encode('{"access_token":"a"}')),
   receivedAt: 1_000,
 }
@@ -26,7 +26,7 @@ const memoryStore = (): SessionStore & { values: Map<string, unknown> } => {
   const values = new Map<string, unknown>()
   return {
     values,
-    get: async (key) => values.get(key),
+    get: (key) => values.get(key),
     put: async (key, value) => void values.set(key, value),
     setAlarm: async () => {},
     deleteAll: async () => values.clear(),
@@ -45,12 +45,17 @@ const upstream = () => {
 }
 
 describe('a store that fails costs nothing but a later replay', () => {
-  const fail = () => Promise.reject(new Error('the disk is full'))
+  const fail = async () => {
+    throw new Error('the disk is full')
+  }
+  const get = () => {
+    throw new Error('the disk is full')
+  }
   test.each<[string, Partial<SessionStore>]>([
-    ['on reading', { get: fail }],
+    ['on reading', { get }],
     ['on writing', { put: fail }],
     ['on setting the alarm', { setAlarm: fail }],
-    ['on everything', { get: fail, put: fail, setAlarm: fail }],
+    ['on everything', { get, put: fail, setAlarm: fail }],
   ])('%s', async (_, faults) => {
     const { fetch, count } = upstream()
     const session = new Session({ ...memoryStore(), ...faults }, fetch, () => 1_000)
@@ -79,7 +84,8 @@ test('a stored answer that does not open is one that is not there', async () => 
 describe('the seal', () => {
   test('opens with the refresh token and the name, to exactly what was put in', async () => {
     const sealed = await seal(ANSWER, await sealingKey('r1', 'name'))
-    expect(await unseal(sealed, await sealingKey('r1', 'name'))).toEqual(ANSWER)
+    const opened = (await unseal(sealed, await sealingKey('r1', 'name'))) as RawAnswer
+    expect({ ...opened, headers: [...opened.headers] }).toEqual({ ...ANSWER, headers: [...ANSWER.headers] })
   })
 
   test.each([
