@@ -60,6 +60,8 @@ export interface PublisherOptions {
 type PutResult = 'written' | 'newer' | 'failed'
 
 interface Rebuild extends RebuildProgress {
+  /** The latest version at its beginning; what is later is published as ever. */
+  readonly head: number
   readonly cursor: string
 }
 
@@ -86,8 +88,10 @@ export class EnvironmentPublisher {
     const { db, environment, clock, memory } = this.#options
     await this.#exclusively(async () => {
       const started_at = this.#instant()
-      const total = await enrol(db, environment, started_at)
-      await memory.put('rebuild', { cursor: '', total, written: 0, started_at, finished_at: null })
+      const { total, head } = await enrol(db, environment, started_at)
+      await memory.put('rebuild', {
+        ...{ cursor: '', head, total, written: 0, started_at, finished_at: null },
+      })
       await memory.wakeAt(clock())
     })
   }
@@ -95,7 +99,7 @@ export class EnvironmentPublisher {
   async progress(): Promise<RebuildProgress | null> {
     const rebuild = await this.#options.memory.get<Rebuild>('rebuild')
     if (!rebuild) return null
-    const { cursor: _, ...progress } = rebuild
+    const { cursor: _, head: __, ...progress } = rebuild
     return progress
   }
 
@@ -132,12 +136,12 @@ export class EnvironmentPublisher {
   /** While a rebuild is on its way, what changed before it began is left to it. */
   async #drain(): Promise<void> {
     const { db, environment, clock, memory } = this.#options
-    const rebuild = await this.#unfinished()
+    const since = (await this.#unfinished())?.head ?? 0
     let deferredUntil: number | undefined
     while (this.#again && this.#budget > 0) {
       this.#again = false
       const limit = Math.min(RUN_DOCUMENTS, this.#budget)
-      const keys = await pendingKeys(db, environment, this.#instant(), rebuild?.started_at ?? '', limit)
+      const keys = await pendingKeys(db, environment, this.#instant(), since, limit)
       const due = keys.filter((key) => {
         const free = (this.#last.get(key)?.at ?? Number.NEGATIVE_INFINITY) + KEY_INTERVAL_MS
         if (free <= clock()) return true
@@ -149,7 +153,7 @@ export class EnvironmentPublisher {
       if (keys.length === limit) this.#again = true
     }
     if (this.#again) deferredUntil = clock()
-    const retry = await nextRetry(db, environment)
+    const retry = await nextRetry(db, environment, since)
     const next = [deferredUntil, retry === null ? undefined : Date.parse(retry)].filter(
       (at) => at !== undefined,
     )

@@ -24,12 +24,12 @@ export interface Failure {
   readonly retry_at: string
 }
 
-/** Documents that are out of step and may be tried now, catalogs first. @param since - changed after that */
+/** Documents of later versions that are out of step and may be tried now, catalogs first. */
 export async function pendingKeys(
   db: Database,
   environment: string,
   now: string,
-  since: string,
+  since: number,
   limit: number,
 ): Promise<string[]> {
   const rows = await db
@@ -39,7 +39,7 @@ export async function pendingKeys(
       and(
         eq(documents.environment, environment),
         lt(documents.published_version, documents.version),
-        gt(documents.changed_at, since),
+        gt(documents.version, since),
         or(isNull(documents.retry_at), lte(documents.retry_at, now)),
       ),
     )
@@ -49,10 +49,10 @@ export async function pendingKeys(
 }
 
 /** When the next document that failed may be tried again. */
-export async function nextRetry(db: Database, environment: string): Promise<string | null> {
+export async function nextRetry(db: Database, environment: string, since: number): Promise<string | null> {
   const [row] = await db.all<{ at: string | null }>(
     sql`SELECT min(retry_at) AS at FROM documents
-        WHERE environment = ${environment} AND published_version < version`,
+        WHERE environment = ${environment} AND version > ${since} AND published_version < version`,
   )
   return row?.at ?? null
 }
@@ -66,10 +66,21 @@ export async function projectKeys(
   const wanted = sql`(SELECT value FROM json_each(${JSON.stringify(keys)}))`
   const subjects = (kind: DocumentRow['kind']): SQL =>
     sql`(SELECT subject FROM documents WHERE kind = ${kind} AND key IN ${wanted})`
+  const grantsOf = (kind: 'org' | 'user') =>
+    db
+      .select()
+      .from(grants)
+      .where(
+        and(
+          eq(grants.environment, environment),
+          eq(grants.subject_kind, kind),
+          inArray(grants.subject_id, subjects(kind)),
+        ),
+      )
   const withCatalog = keys.some((key) => key.startsWith('catalog:'))
   const catalogOnly = <T extends { where(condition: SQL): unknown }>(query: T) =>
     query.where(withCatalog ? sql`true` : sql`false`) as ReturnType<T['where']>
-  const [refs, orgRows, contractRows, grantRows, flagRows, ruleRows, planRows] = await db.batch([
+  const [refs, orgRows, contractRows, orgGrants, userGrants, flagRows, ruleRows, planRows] = await db.batch([
     db.select().from(documents).where(inArray(documents.key, wanted)),
     db
       .select()
@@ -79,24 +90,16 @@ export async function projectKeys(
       .select()
       .from(contracts)
       .where(inArray(contracts.org, subjects('org'))),
-    db
-      .select()
-      .from(grants)
-      .where(
-        and(
-          eq(grants.environment, environment),
-          or(
-            and(eq(grants.subject_kind, 'org'), inArray(grants.subject_id, subjects('org'))),
-            and(eq(grants.subject_kind, 'user'), inArray(grants.subject_id, subjects('user'))),
-          ),
-        ),
-      ),
+    // Two queries, as SQLite reads the whole table for an OR of two subqueries.
+    grantsOf('org'),
+    grantsOf('user'),
     catalogOnly(db.select().from(flags)),
     catalogOnly(db.select().from(rules)),
     catalogOnly(db.select().from(plans)),
   ])
   const orgs = new Map(orgRows.map((org) => [org.id, org]))
   const contractsByOrg = Map.groupBy(contractRows, ({ org }) => org)
+  const grantRows = [...orgGrants, ...userGrants]
   const grantsBySubject = Map.groupBy(grantRows, (grant) => `${grant.subject_kind}:${grant.subject_id}`)
   return refs.map((ref) => {
     const granted = grantsBySubject.get(`${ref.kind}:${ref.subject}`) ?? []
@@ -151,9 +154,19 @@ export async function attemptsOf(db: Database, keys: readonly string[]): Promise
   return new Map(rows.map(({ key, attempts }) => [key, attempts]))
 }
 
-/** Gives every subject of an environment an outbox row, such as after rows came in by SQL, or a new environment. */
-export async function enrol(db: Database, environment: string, now: string): Promise<number> {
-  const head = sql`max(1, coalesce((SELECT max(seq) FROM audit), 1))`
+/**
+ * Gives every subject of an environment an outbox row, such as after rows came in by SQL, or a new environment.
+ *
+ * @returns how many documents there are, and the latest version that any of them can have
+ */
+export async function enrol(
+  db: Database,
+  environment: string,
+  now: string,
+): Promise<{ total: number; head: number }> {
+  const [{ head } = { head: 1 }] = await db.all<{ head: number }>(
+    sql`SELECT max(1, coalesce((SELECT max(seq) FROM audit), 1)) AS head`,
+  )
   const insert = (select: SQL) =>
     db.run(
       sql`INSERT INTO documents (key, environment, kind, subject, version, changed_at) ${select}
@@ -166,7 +179,7 @@ export async function enrol(db: Database, environment: string, now: string): Pro
   await insert(sql`SELECT ${columns('org', sql`id`)} FROM organizations WHERE true`)
   await insert(sql`SELECT DISTINCT ${columns('user', sql`subject_id`)} FROM grants
                    WHERE subject_kind = 'user' AND environment = ${environment}`)
-  return db.$count(documents, eq(documents.environment, environment))
+  return { total: await db.$count(documents, eq(documents.environment, environment)), head }
 }
 
 /** Keys in order, from after the cursor. */
