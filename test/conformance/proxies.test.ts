@@ -1,5 +1,5 @@
 /** The proxy files of the documentation in front of an application, asking the real gateway. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type HttpServer, sendJson, startServer } from '../e2e/support/http.ts'
 import { authorization, send } from './support/http.ts'
 import { missing, PROXY_NAMES, type RunningProxy, startProxy } from './support/proxies.ts'
@@ -7,15 +7,21 @@ import { FLAG, openStand, type Stand } from './support/stand.ts'
 
 let stand: Stand
 let app: HttpServer
+let reached: (string | undefined)[]
 beforeAll(async () => {
   stand = await openStand()
   app = await startServer((request, response) => {
+    reached.push(request.url)
     sendJson(response, 200, { url: request.url, method: request.method, headers: request.rawHeaders })
   })
 })
 afterAll(async () => {
   await app.close()
   await stand.close()
+})
+
+beforeEach(() => {
+  reached = []
 })
 
 interface Seen {
@@ -44,12 +50,10 @@ describe.each(PROXY_NAMES)('%s', (name) => {
 
   const SPELLINGS = ['-', '_', '.']
   const NAMES = ['Subject', 'Org', 'Session', 'Features', 'Meta', 'Reason']
-  const spoofed = SPELLINGS.flatMap((mark) =>
-    NAMES.flatMap((what): [string, string][] => [
-      [['X', 'Remint', what].join(mark), 'spoofed'],
-      [['x', 'remint', what.toLowerCase()].join(mark), 'spoofed'],
-    ]),
-  )
+  /** Every mixture of marks, every other one in small letters; HAProxy takes no more than 101 headers. */
+  const spoofed = NAMES.flatMap((what) =>
+    SPELLINGS.flatMap((first) => SPELLINGS.map((second) => `X${first}Remint${second}${what}`)),
+  ).map((header, i): [string, string] => [i % 2 === 0 ? header : header.toLowerCase(), 'spoofed'])
 
   test('hands the application who asks, over whatever the client says about itself', async () => {
     const answer = await ask([`Bearer ${await stand.mint()}`], spoofed)
@@ -68,6 +72,36 @@ describe.each(PROXY_NAMES)('%s', (name) => {
       'x-remint-meta': expect.stringContaining('"src":"fresh"'),
     })
     expect(seen.headers).not.toContain('spoofed')
+    const names = seen.headers.filter((name, i) => i % 2 === 0 && /remint/i.test(name))
+    expect(names.filter((name) => !/^x-remint-/i.test(name))).toEqual([])
+  })
+
+  test.each([
+    [[['Connection', 'close, X-Remint-Org, X-Remint-Features']]],
+    [
+      [
+        ['Connection', 'close'],
+        ['Connection', 'x-remint-org'],
+      ],
+    ],
+  ])('a client cannot have the organization dropped: %j', async (nomination) => {
+    const answer = await ask(
+      [`Bearer ${await stand.mint()}`],
+      [...(nomination as [string, string][]), ...spoofed],
+    )
+    if (answer.status === 400) return expect(reached).toEqual([])
+    const { headers } = JSON.parse(answer.text) as Seen
+    const org = headers.findIndex((header) => header.toLowerCase() === 'x-remint-org')
+    expect(headers[org + 1]).toBe('org_acme')
+    expect(headers).not.toContain('spoofed')
+  })
+
+  test.each([
+    ...['/reports/1', '/%72eports/1', '//reports/1', '/./reports/1', '/x/../reports/1', '/REPORTS/1'],
+    ...['/reports;a/1', '/reports%2f1', '/\\reports/1', '/reports', '/'],
+  ])('without a token the application is not reached: %s', async (path) => {
+    await ask([], [], path)
+    expect(reached).toEqual([])
   })
 
   test('leaves nothing of the client’s where the gateway has nothing to say', async () => {
@@ -122,4 +156,17 @@ describe.each(PROXY_NAMES)('%s', (name) => {
     expect(answer.text).not.toContain('user_ada')
     await alone.close()
   })
+})
+
+const lacksHaproxy = missing('haproxy')
+test.skipIf(lacksHaproxy !== undefined)('an error of the Lua in HAProxy lets nobody through', async () => {
+  const proxy = await startProxy('haproxy', {
+    gateway: new URL(stand.gateway.url).host.replace('localhost', '127.0.0.1'),
+    app: new URL(app.url).host.replace('localhost', '127.0.0.1'),
+    change: (text) => text.replace('local tokens = {}', 'error("broken")'),
+  })
+  const headers = authorization([`Bearer ${await stand.mint()}`])
+  expect((await send(`${proxy.url}/reports/1`, { headers })).status).toBe(503)
+  expect(reached).toEqual([])
+  await proxy.close()
 })

@@ -15,10 +15,12 @@ export interface RunningProxy {
   close(): Promise<void>
 }
 
-export interface Addresses {
+export interface Setting {
   /** `host:port` */
   readonly gateway: string
   readonly app: string
+  /** Breaks a file of the documentation, to see what the others make of it. */
+  readonly change?: (text: string) => string
 }
 
 type Files = (
@@ -88,14 +90,17 @@ process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL')
 })
 
-export async function startProxy(name: string, { gateway, app }: Addresses): Promise<RunningProxy> {
+export async function startProxy(
+  name: string,
+  { gateway, app, change = (text) => text }: Setting,
+): Promise<RunningProxy> {
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), `remint-${name}-`))
   const document = readFileSync(join(PROJECT, 'docs', 'proxies.md'), 'utf8')
   const snippet = (language: string) => {
     const text = new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'ms').exec(document)?.[1]
     if (text === undefined) throw new Error(`docs/proxies.md has no ${language} file`)
-    return text
+    return change(text)
       .replaceAll('127.0.0.1:8787', gateway)
       .replaceAll('127.0.0.1:3000', app)
       .replaceAll(/\b8080\b/g, String(port))
