@@ -1,9 +1,9 @@
 /**
  * The name of a refresh: equal for two requests only if upstream would give both the same answer. Pure but for the HMAC.
  *
- * Everything that the client sent is in it unless it is known not to matter: a parameter or a credential that nobody here
- * has heard of keeps two requests apart instead of letting one have the other's answer. That costs a client which adds
- * noise to its credentials the coalescing, never its safety. Without the pepper a name cannot be made or checked, so
+ * Everything that the client sent is in it unless it is known not to matter: a parameter or a header that nobody here has
+ * heard of keeps two requests apart instead of letting one have the other's answer. That costs a client which adds noise
+ * to its headers the coalescing, never its safety. Without the pepper a name cannot be made or checked, so
  * that a list of objects says nothing about refresh tokens.
  */
 import { base64url } from 'jose'
@@ -21,12 +21,26 @@ export interface NamedRequest {
 }
 
 /**
- * Headers by which a client may authenticate: `Authorization`, cookies, client attestations (whose names say so), and
- * what API gateways take, such as `X-Api-Key`. Those that upstream is not sent do not count.
+ * Headers that are known not to change upstream's answer: what was said about the network, the trace and the page, and
+ * what is new for every attempt. The DPoP proof is one of these; the key that it shows is named instead. `Origin` is not
+ * among them, because answers say in their headers whose page may read them.
  */
-const CREDENTIAL = /auth|attest|cert|cookie|credential|key|secret|signature|token/
-/** Named like credentials without being any: the one is new for every attempt, the other says what a page may do. */
-const NO_CREDENTIAL = new Set(['idempotency-key', 'x-csrf-token', 'x-xsrf-token'])
+const WITHOUT_MEANING = new Set([
+  ...['user-agent', 'referer', 'priority', 'dnt', 'sec-gpc', 'save-data', 'upgrade-insecure-requests'],
+  ...['cache-control', 'pragma', 'content-length', 'via', 'forwarded', 'dpop', 'idempotency-key'],
+  ...['x-request-id', 'x-correlation-id', 'x-retry-count', 'x-stainless-retry-count'],
+  ...[
+    'traceparent',
+    'tracestate',
+    'baggage',
+    'b3',
+    'sentry-trace',
+    'x-amzn-trace-id',
+    'x-cloud-trace-context',
+  ],
+  ...['x-csrf-token', 'x-xsrf-token'],
+])
+const WITHOUT_MEANING_PREFIX = /^(accept$|accept-|sec-ch-|sec-fetch-|x-b3-|x-datadog-|x-forwarded-)/
 
 const encoder = new TextEncoder()
 
@@ -36,18 +50,11 @@ export const importPepper = (pepper: string): Promise<CryptoKey> =>
 export async function nameOf(request: NamedRequest, pepper: CryptoKey): Promise<string> {
   const { issuer, url, proofThumbprint = null } = request
   const parameters = request.parameters.map(([name, value]) => JSON.stringify([name, value])).sort()
-  const credentials = [...request.headers]
-    .filter(([name]) => CREDENTIAL.test(name) && !NO_CREDENTIAL.has(name))
+  const headers = [...request.headers]
+    .filter(([name]) => !WITHOUT_MEANING.has(name) && !WITHOUT_MEANING_PREFIX.test(name))
     .map((field) => JSON.stringify(field))
     .sort()
-  const text = JSON.stringify([
-    'remint refresh, format 1',
-    issuer,
-    url,
-    parameters,
-    credentials,
-    proofThumbprint,
-  ])
+  const text = JSON.stringify(['remint refresh, format 1', issuer, url, parameters, headers, proofThumbprint])
   const mac = await crypto.subtle.sign('HMAC', pepper, encoder.encode(text))
   return base64url.encode(new Uint8Array(mac))
 }

@@ -24,6 +24,16 @@ describe('an answer is never given to a request with', () => {
     ['an API key', {}, { 'x-api-key': 'k2' }],
     ['a client attestation', {}, { 'oauth-client-attestation': 'a2' }],
     ['a cookie', {}, { cookie: 'sid=2' }],
+    // An allow-list of headers that look like credentials missed every one of these.
+    ...[
+      ...['x-jwt-assertion', 'x-goog-iap-jwt-assertion', 'x-app-password', 'x-hmac', 'x-ms-client-principal'],
+      ...['x-amzn-oidc-data', 'x-session-id', 'x-tenant-id', 'x-user-id', 'a-header-of-tomorrow', 'origin'],
+    ].map((name): Difference => [`a header ${name}`, {}, { [name]: 'other' }]),
+    [
+      'its body in another charset',
+      {},
+      { 'content-type': 'application/x-www-form-urlencoded;charset=iso-8859-1' },
+    ],
   ])('%s', async (_, parameters, headers) => {
     const setup = await setUpSessions()
     expect((await setup.refreshWith()).status).toBe(200)
@@ -38,7 +48,14 @@ describe('an answer is given again to a request with', () => {
   test.each<Difference>([
     ['nothing else', {}],
     ['another idempotency key', {}, { 'idempotency-key': 'i2' }],
-    ['another trace', {}, { traceparent: '00-2', 'user-agent': 'other', accept: '*/*' }],
+    ['another trace', {}, { traceparent: '00-2', baggage: 'a=b', 'x-b3-traceid': '2', 'x-request-id': 'r2' }],
+    [
+      'another agent',
+      {},
+      { 'user-agent': 'other', accept: '*/*', 'sec-ch-ua': 'b', 'sec-fetch-mode': 'cors' },
+    ],
+    ['another network', {}, { 'cf-connecting-ip': '192.0.2.7', 'x-forwarded-for': '192.0.2.7' }],
+    ['another token against forgery by pages', {}, { 'x-csrf-token': 'c2', 'x-xsrf-token': 'c2' }],
   ])('%s', async (_, parameters, headers) => {
     const setup = await setUpSessions()
     await setup.refreshWith()
