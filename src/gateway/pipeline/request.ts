@@ -9,12 +9,17 @@ import { MAX_BODY_BYTES, readBounded } from '../http.ts'
 import type { BodyFormat } from '../profiles/profile.ts'
 import { parseObjectText } from './json_text.ts'
 
+/** A parameter's name, and its text, name included, as it stands in the body. */
+export type WrittenParameter = readonly [name: string, text: string]
+
 /** A token request of any grant; the name is that of the one it is mostly for. */
 export interface RefreshRequest {
   readonly grantType: string
   readonly body: string
   /** What the body says, repeated parameters included. */
   readonly parameters: readonly (readonly [name: string, value: unknown])[]
+  /** The same as they were written: what parsing makes equal (`%FF` and `%FE`, large numbers) is not the same here. */
+  readonly written: readonly WrittenParameter[]
   readonly headers: Headers
   /** The query, with its question mark, or nothing. */
   readonly search: string
@@ -53,8 +58,9 @@ export async function parseTokenRequest(
     return err('body_unreadable')
   }
   if (!body.ok) return body
-  const parameters = format === 'form' ? formParameters(body.value) : jsonParameters(body.value)
-  if (!parameters) return err('body_malformed')
+  const read = format === 'form' ? formParameters(body.value) : jsonParameters(body.value)
+  if (!read) return err('body_malformed')
+  const { parameters, written } = read
 
   const query = request.url.indexOf('?')
   const search = query === -1 ? '' : request.url.slice(query)
@@ -70,12 +76,22 @@ export async function parseTokenRequest(
   // AuthKit in a browser keeps the refresh token in a cookie, which upstream reads.
   const refreshToken = seen.get('refresh_token') || request.headers.get('cookie')
   if (grantType === 'refresh_token' && !refreshToken) return err('parameter_missing')
-  return ok({ grantType, body: body.value, parameters, headers: request.headers, search })
+  return ok({ grantType, body: body.value, parameters, written, headers: request.headers, search })
 }
 
-const formParameters = (body: string): [string, unknown][] => [...new URLSearchParams(body)]
+type Parameters = Pick<RefreshRequest, 'parameters' | 'written'>
 
-function jsonParameters(body: string): [string, unknown][] | undefined {
+const formParameters = (body: string): Parameters => ({
+  parameters: [...new URLSearchParams(body)],
+  written: body.split('&').map((text) => [new URLSearchParams(text).keys().next().value ?? '', text]),
+})
+
+function jsonParameters(body: string): Parameters | undefined {
   const parsed = parseObjectText(body)
-  return parsed?.members.map(({ name }): [string, unknown] => [name, parsed.object[name]])
+  if (!parsed) return undefined
+  const { object, members } = parsed
+  return {
+    parameters: members.map(({ name }) => [name, object[name]]),
+    written: members.map(({ name, start, end }) => [name, body.slice(start, end)]),
+  }
 }

@@ -64,8 +64,8 @@ async function sessionCall(
   if (typeof refreshToken !== 'string') return undefined
   const proven = await provenKey(url, headers, config, clock())
   if (!proven.ok) return undefined
-  const { parameters } = request
-  const named = { issuer: upstream.issuer, url, parameters, headers, proofThumbprint: proven.value }
+  const { written } = request
+  const named = { issuer: upstream.issuer, url, written, headers, proofThumbprint: proven.value }
   return {
     url,
     headers,

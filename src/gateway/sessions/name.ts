@@ -13,8 +13,11 @@ export interface NamedRequest {
   readonly issuer: string
   /** Where the request goes, query included. */
   readonly url: string
-  /** Every parameter of the body: refresh token, client, secret or assertion, scope, resource, organization, others. */
-  readonly parameters: readonly (readonly [name: string, value: unknown])[]
+  /**
+   * Every parameter of the body as it was written: refresh token, client, secret or assertion, scope, resource,
+   * organization, others. Their order does not count, but that of a parameter which is there more than once does.
+   */
+  readonly written: readonly (readonly [name: string, text: string])[]
   readonly headers: Headers
   /** The thumbprint of the key whose possession a DPoP proof has shown. */
   readonly proofThumbprint: string | undefined
@@ -49,7 +52,8 @@ export const importPepper = (pepper: string): Promise<CryptoKey> =>
 
 export async function nameOf(request: NamedRequest, pepper: CryptoKey): Promise<string> {
   const { issuer, url, proofThumbprint = null } = request
-  const parameters = request.parameters.map(([name, value]) => JSON.stringify([name, value])).sort()
+  // Sorting is stable, and only names are compared.
+  const parameters = request.written.toSorted(([a], [b]) => (a < b ? -1 : Number(a > b)))
   const headers = [...request.headers]
     .filter(([name]) => !WITHOUT_MEANING.has(name) && !WITHOUT_MEANING_PREFIX.test(name))
     .map((field) => JSON.stringify(field))

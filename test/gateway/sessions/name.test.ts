@@ -1,7 +1,7 @@
 /** Who gets a stored answer and who does not: everything that upstream's answer depends on keeps two requests apart. */
 import { SignJWT } from 'jose'
 import { describe, expect, test } from 'vitest'
-import { GATEWAY } from '../support/gateway.ts'
+import { FORM, GATEWAY, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
 import { PEPPER, setUpSessions } from '../support/sessions.ts'
 import { makeSigner, type Signer } from '../support/upstream.ts'
@@ -41,6 +41,37 @@ describe('an answer is never given to a request with', () => {
     const response = await setup.refreshWith(parameters, headers)
     expect([response.status, await response.json()]).toEqual([401, { error: 'invalid_client' }])
     expect(setup.asked()).toBe(2)
+  })
+})
+
+describe('bodies that parsing makes equal, and upstream may not, have names of their own', () => {
+  const form = 'grant_type=refresh_token&refresh_token=TOKEN&client_id=app'
+  const json = (member: string) => `{"grant_type":"refresh_token","refresh_token":"TOKEN",${member}}`
+  test.each([
+    ['bytes that are not UTF-8', `${form}&client_secret=%FF`, `${form}&client_secret=%FE`],
+    ['a byte and its replacement', `${form}&client_secret=p%E9`, `${form}&client_secret=p%EF%BF%BD`],
+    ['repeated members in another order', `${form}&resource=a&resource=b`, `${form}&resource=b&resource=a`],
+    [
+      'numbers of more digits than JavaScript holds',
+      json('"o":9007199254740993'),
+      json('"o":9007199254740992'),
+    ],
+    ['a number that is too large, and null', json('"o":1e999'), json('"o":null')],
+    ['a member repeated within a value', json('"o":{"a":1,"a":3}'), json('"o":{"a":2,"a":3}')],
+    ['a form and JSON', form, json('"client_id":"app"')],
+  ])('%s', async (_, first, second) => {
+    const setup = await setUpSessions(WORKOS)
+    const token = crypto.randomUUID()
+    const send = (body: string) =>
+      setup.request('/user_management/authenticate', {
+        method: 'POST',
+        headers: body.startsWith('{') ? { 'content-type': 'application/json' } : FORM,
+        body: body.replace('TOKEN', token),
+      })
+    expect((await send(first)).status).toBe(200)
+    setup.upstream.onToken = () => Response.json({ error: 'invalid_client' }, { status: 401 })
+    expect([(await send(second)).status, setup.asked()]).toEqual([401, 2])
+    expect((await send(first)).status).toBe(200)
   })
 })
 
