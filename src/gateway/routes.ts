@@ -93,16 +93,23 @@ const isPreflight = ({ method, headers, body }: Request): boolean =>
 
 /** Logging out through the gateway also ends what it minted for the session, for those who ask `live`. */
 async function endUserSession(exchange: Exchange, sessionParameter: string | undefined): Promise<Response> {
-  exchange.log.route = 'logout'
-  if (sessionParameter === undefined) return proxyWithoutHint(exchange, (sid) => denySession(exchange, sid))
+  const { request, log } = exchange
+  log.route = 'logout'
+  // A preflight, or a look at the headers, logs nobody out.
+  const isLogOut = request.method === 'GET' || request.method === 'POST'
+  if (sessionParameter === undefined) {
+    return proxyWithoutHint(exchange, async (sid) => isLogOut && denySession(exchange, sid))
+  }
   const answer = await proxyAsIs(exchange)
-  const sid = new URL(exchange.request.url).searchParams.get(sessionParameter)
-  // No proof comes with the parameter: upstream's yes is what says that there was such a session.
-  if (answer.status < 400) await denySession(exchange, documentId(sid))
+  // No proof comes with the parameter: upstream's yes is what says that there was such a session. Which of two it was
+  // about, nobody can say.
+  const [sid, ...others] = new URL(request.url).searchParams.getAll(sessionParameter)
+  const isOver = isLogOut && answer.status < 400 && others.length === 0
+  if (isOver) await denySession(exchange, documentId(sid))
   return answer
 }
 
-/** A log-out is never held up by this. */
+/** A log-out goes on without it: the denylist takes its time limit at most, while upstream is asked. */
 async function denySession({ gateway, log }: Exchange, sid: string | undefined): Promise<void> {
   const { denylist } = gateway
   if (sid === undefined) return
@@ -131,7 +138,7 @@ async function revokeToken(exchange: Exchange): Promise<Response> {
 
 async function proxyWithoutHint(
   exchange: Exchange,
-  onSession: (sid: string | undefined) => Promise<void> = async () => {},
+  onSession: (sid: string | undefined) => Promise<unknown> = async () => {},
 ): Promise<Response> {
   const { request, log } = exchange
   const { config, keyring, fetcher } = exchange.gateway
@@ -140,8 +147,8 @@ async function proxyWithoutHint(
     log.reason = hintless.reason
     return hintError(hintless.reason, log.request_id)
   }
-  await onSession(hintless.value.sid)
-  const proxied = await proxy(request, hintless.value.target, hintless.value.body, config, fetcher)
+  const { target, body, sid } = hintless.value
+  const [proxied] = await Promise.all([proxy(request, target, body, config, fetcher), onSession(sid)])
   return proxied.ok ? proxied.value : refuse(exchange, proxied.reason)
 }
 

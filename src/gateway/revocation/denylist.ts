@@ -5,11 +5,20 @@
  * minute to tell other places; this isolate knows at once.
  */
 import { revocationDocument, revokedKey } from '../../core/documents.ts'
+import { LruMap } from '../../core/lru.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config, EntitlementsKV } from '../config.ts'
 
 /** The shortest life of a KV entry. */
 const KV_MIN_TTL_SECONDS = 60
+/** Somebody waits for it, and who logs out does not know of it. */
+const PUT_TIMEOUT_MS = 2_000
+/** How long a refresh session waits for an answer that is late; see `sessions/ask.ts`. */
+const LATE_ANSWER_SECONDS = 60
+/** What a refresh takes besides upstream: to read keys and documents, and to mint. */
+const MINT_SECONDS = 5
+/** Entries of which an isolate remembers that they are written; at 150 bytes each, some 600 KiB. */
+const MAX_WRITTEN = 4_000
 
 export type DenylistReason = 'denylist_unwritable'
 
@@ -30,6 +39,8 @@ export class Denylist {
   readonly #notes: Notes
   readonly #config: Config
   readonly #clock: () => number
+  /** Until when what this isolate wrote denies. KV takes one write of a key a second, and each one is paid for. */
+  readonly #written = new LruMap<string, number>(MAX_WRITTEN)
 
   constructor(kv: EntitlementsKV, notes: Notes, config: Config, clock: () => number) {
     this.#kv = kv
@@ -38,26 +49,40 @@ export class Denylist {
     this.#clock = clock
   }
 
-  /** All tokens of a session: none that exists now lives longer than a token minted now would. */
+  /**
+   * All tokens of a session, also those that are yet to be minted: a refresh may be on its way, to upstream twice if the
+   * first attempt times out, and its answer is given again for as long as it is kept. What upstream itself still grants
+   * after that is not ended by this.
+   */
   session(sid: string): Entry {
-    return { kind: 'sid', id: sid, until: this.#seconds() + this.#config.tokenMaxSeconds }
+    const { tokenMaxSeconds, reuseSeconds, upstream } = this.#config
+    const askingSeconds = Math.max(LATE_ANSWER_SECONDS, Math.ceil((2 * upstream.timeoutMs) / 1000))
+    const mintedUntil = this.#seconds() + askingSeconds + reuseSeconds + MINT_SECONDS
+    return { kind: 'sid', id: sid, until: mintedUntil + tokenMaxSeconds }
   }
 
+  /** Writes them down within a time limit. What is written already, for as long or longer, is not written again. */
   async add(entries: readonly Entry[]): Promise<Result<void, DenylistReason>> {
-    const now = this.#seconds()
+    const { promise: timeout, resolve } = Promise.withResolvers<Result<void, DenylistReason>>()
+    const timer = setTimeout(() => resolve(err('denylist_unwritable')), PUT_TIMEOUT_MS)
     try {
-      await Promise.all(
-        entries.map(async ({ kind, id, until }) => {
-          const key = revokedKey(this.#config.environment, kind, id)
-          const text = revocationDocument(until)
-          await this.#kv.put(key, text, { expirationTtl: Math.max(KV_MIN_TTL_SECONDS, until - now) })
-          this.#notes.noteRevocation(key, text)
-        }),
-      )
-      return ok(undefined)
+      const writing = Promise.all(entries.map((entry) => this.#put(entry))).then(() => ok(undefined))
+      return await Promise.race([writing, timeout])
     } catch {
       return err('denylist_unwritable')
+    } finally {
+      clearTimeout(timer)
     }
+  }
+
+  async #put({ kind, id, until }: Entry): Promise<void> {
+    const key = revokedKey(this.#config.environment, kind, id)
+    if ((this.#written.get(key) ?? 0) >= until) return
+    const text = revocationDocument(until)
+    const expirationTtl = Math.max(KV_MIN_TTL_SECONDS, until - this.#seconds())
+    await this.#kv.put(key, text, { expirationTtl })
+    this.#written.set(key, until)
+    this.#notes.noteRevocation(key, text)
   }
 
   #seconds(): number {

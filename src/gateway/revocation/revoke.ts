@@ -1,8 +1,9 @@
 /**
  * Token revocation (RFC 7009) of our own access tokens: what upstream has never seen, it cannot revoke.
  *
- * The token and its session go on the denylist, and the request then goes on to upstream, which ends the session there. To
- * revoke takes no more than the token itself; a client that names itself must be the one that it was issued to.
+ * The token and its session go on the denylist. The request then goes on to upstream, which can do nothing with it: the
+ * session there goes on, and so do its refreshes, until the refresh token is revoked too. To revoke takes no more than the
+ * token itself; a client that names itself must be the one that it was issued to.
  */
 import { documentId, stringClaim } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'

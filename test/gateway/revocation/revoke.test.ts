@@ -2,6 +2,7 @@ import { decodeJwt } from 'jose'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FORM, type Setup, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
+import { setUpSessions } from '../support/sessions.ts'
 import { basic, bearer, mintToken, setUpVerification } from '../support/tokens.ts'
 import { UPSTREAM } from '../support/upstream.ts'
 
@@ -46,7 +47,23 @@ describe('a token of ours', () => {
     const exp = setup.now / 1000 + 120
     await revoke({ token: await mintToken(setup, { exp }) })
     expect(setup.kv.values.get(JTI)).toBe(`{"format":1,"until":${exp}}`)
-    expect([setup.kv.ttls.get(JTI), setup.kv.ttls.get(SID)]).toEqual([120, 300])
+    // A token's 300 s, and before it is minted: 60 to wait for upstream, 10 to give its answer again, 5 to mint.
+    expect([setup.kv.ttls.get(JTI), setup.kv.ttls.get(SID)]).toEqual([120, 375])
+  })
+
+  test('is written down once, however often it is revoked', async () => {
+    const token = await mintToken(setup)
+    let puts = 0
+    const put = setup.kv.put.bind(setup.kv)
+    setup.kv.put = async (...entry) => {
+      puts += 1
+      return put(...entry)
+    }
+    for (let i = 0; i < 10; i++) expect((await revoke({ token })).status).toBe(200)
+    expect(puts).toBe(2)
+    setup.now += 1000
+    await revoke({ token })
+    expect(puts).toBe(3)
   })
 
   test('stays there for a minute at least, which is the shortest that KV can', async () => {
@@ -153,6 +170,48 @@ describe('logging out', () => {
     const hint = await mintToken(setup, { aud: 'app' }, { typ: 'JWT' })
     expect((await setup.request(`/logout?id_token_hint=${hint}`)).status).toBe(200)
     expect(log.last).toMatchObject({ route: 'logout', warnings: ['denylist_unwritable'] })
+  })
+
+  test('goes on when KV does not answer at all', async () => {
+    setup.kv.put = () => new Promise(() => {})
+    const hint = await mintToken(setup, { aud: 'app' }, { typ: 'JWT' })
+    expect((await setup.request(`/logout?id_token_hint=${hint}`)).status).toBe(200)
+    expect(log.last).toMatchObject({ route: 'logout', warnings: ['denylist_unwritable'] })
+  })
+
+  test.each(['OPTIONS', 'HEAD'])('%s ends nothing', async (method) => {
+    const hint = await mintToken(setup, { aud: 'app' }, { typ: 'JWT' })
+    await setup.request(`/logout?id_token_hint=${hint}`, { method })
+    expect(setup.kv.ttls.size).toBe(0)
+  })
+
+  test.each([
+    ['OPTIONS', 'session_id=session_1'],
+    ['HEAD', 'session_id=session_1'],
+    ['PUT', 'session_id=session_1'],
+    ['GET', 'session_id=session_1&session_id=mine'],
+    ['GET', 'session_id=mine&session_id=session_1'],
+    ['GET', ''],
+  ])('%s of WorkOS’s log-out with “%s” ends nothing', async (method, query) => {
+    setup = await setUpVerification(WORKOS)
+    await setup.request(`/user_management/sessions/logout?${query}`, { method })
+    expect(setup.upstream.count('/user_management/sessions/logout')).toBe(1)
+    expect(setup.kv.ttls.size).toBe(0)
+  })
+
+  test('outlasts an answer of upstream’s that is given again after it', async () => {
+    setup = await setUpSessions({ REFRESH_REUSE_SECONDS: '60' })
+    await setup.refresh()
+    const hint = await mintToken(setup, { aud: 'app' }, { typ: 'JWT' })
+    await setup.request(`/logout?id_token_hint=${hint}`)
+    const loggedOutAt = setup.now
+    setup.now += 59_000
+    const { access_token } = await setup.refreshed()
+    expect(setup.upstream.count('/token')).toBe(1)
+    const { exp = 0 } = decodeJwt(access_token)
+    expect(loggedOutAt / 1000 + (setup.kv.ttls.get(SID) ?? 0)).toBeGreaterThanOrEqual(exp)
+    setup.now = exp * 1000 - 1000
+    expect(await isLive(access_token)).toBe(false)
   })
 
   test.each([
