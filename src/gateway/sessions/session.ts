@@ -25,6 +25,10 @@ interface StoredAnswer {
 }
 
 const ANSWER = 'answer'
+/** How long an answer, or the question for it, waits for the store. */
+const STORE_PATIENCE_MS = 1500
+/** When deleting is tried again. */
+const DELETE_AGAIN_MS = 60_000
 
 type Flight = Promise<Result<Omit<SessionAnswer, 'origin'> & { readonly replayed: boolean }, NoAnswer>>
 
@@ -52,10 +56,16 @@ export class Session {
     return ok({ answer, unstored, origin: replayed ? 'replayed' : joined ? 'joined' : 'asked' })
   }
 
-  /** The interval is over: nothing is left. */
+  /** The alarm: when the interval is over, nothing is left. One that comes too early is set again. */
   async forget(): Promise<void> {
+    const until = this.#kept?.until ?? (await this.#stored())?.until
+    if (until !== undefined && this.#clock() < until) return this.#store.setAlarm(until)
     this.#kept = undefined
-    await this.#store.deleteAll()
+    try {
+      await this.#store.deleteAll()
+    } catch {
+      await this.#store.setAlarm(this.#clock() + DELETE_AGAIN_MS)
+    }
   }
 
   async #fly(call: SessionCall): Flight {
@@ -77,10 +87,13 @@ export class Session {
   async #recall(key: CryptoKey | undefined): Promise<RawAnswer | undefined> {
     const now = this.#clock()
     if (this.#kept) return now < this.#kept.until ? this.#kept.answer : undefined
-    if (!key) return undefined
+    const stored = key && (await this.#stored())
+    return stored && now < stored.until ? unseal(stored.sealed, key) : undefined
+  }
+
+  async #stored(): Promise<StoredAnswer | undefined> {
     try {
-      const stored = this.#store.get(ANSWER) as StoredAnswer | undefined
-      return stored && now < stored.until ? await unseal(stored.sealed, key) : undefined
+      return (await inTime(this.#store.get(ANSWER))) as StoredAnswer | undefined
     } catch {
       return undefined
     }
@@ -90,11 +103,26 @@ export class Session {
   async #keep(answer: RawAnswer, until: number, key: CryptoKey): Promise<boolean> {
     try {
       const stored: StoredAnswer = { until, sealed: await seal(answer, key) }
-      await Promise.all([this.#store.put(ANSWER, stored), this.#store.setAlarm(until)])
+      const put = this.#store.put(ANSWER, stored)
+      const alarm = this.#store.setAlarm(until)
+      // However late it fails: what no alarm will delete must not stay.
+      alarm.catch(() => Promise.allSettled([put]).then(() => this.#store.deleteAll())).catch(() => {})
+      await inTime(Promise.all([put, alarm]))
       return true
     } catch {
       return false
     }
+  }
+}
+
+/** A store that hangs is one that fails. */
+async function inTime<T>(work: T | Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error('the store does not answer')), STORE_PATIENCE_MS)
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

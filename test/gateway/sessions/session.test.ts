@@ -51,7 +51,12 @@ describe('a store that fails costs nothing but a later replay', () => {
   const get = () => {
     throw new Error('the disk is full')
   }
-  test.each<[string, Partial<SessionStore>]>([
+  // The client waits no longer for a store that hangs than for one that says no.
+  const hang = () => new Promise<never>(() => {})
+  test.concurrent.each<[string, Partial<SessionStore>]>([
+    ['on reading, by hanging', { get: hang }],
+    ['on writing, by hanging', { put: hang }],
+    ['on setting the alarm, by hanging', { setAlarm: hang }],
     ['on reading', { get }],
     ['on writing', { put: fail }],
     ['on setting the alarm', { setAlarm: fail }],
@@ -68,6 +73,45 @@ describe('a store that fails costs nothing but a later replay', () => {
     expect(await session.exchange(CALL)).toMatchObject({ ok: true, value: { origin: 'replayed' } })
     expect(count()).toBe(1)
   })
+})
+
+describe('nothing is stored for longer than the interval', () => {
+  const YES = { ok: true, value: { origin: 'asked' } }
+
+  test('an answer for which no alarm could be set is deleted at once', async () => {
+    const store = memoryStore()
+    store.setAlarm = () => Promise.reject(new Error('no alarm today'))
+    expect(await new Session(store, upstream().fetch, () => 1_000).exchange(CALL)).toMatchObject(YES)
+    expect(store.values.size).toBe(0)
+  })
+
+  test('an answer that could not be deleted has its alarm set again', async () => {
+    const alarms: number[] = []
+    const store = { ...memoryStore(), setAlarm: async (at: number) => void alarms.push(at) }
+    store.deleteAll = () => Promise.reject(new Error('not now'))
+    let now = 1_000
+    const session = new Session(store, upstream().fetch, () => now)
+    await session.exchange(CALL)
+    now = 11_000
+    await session.forget()
+    expect(alarms).toEqual([11_000, 71_000])
+  })
+
+  test.each(['the same object', 'an object that has started anew'])(
+    'an alarm that comes too early deletes nothing and is set again: %s',
+    async (which) => {
+      const alarms: number[] = []
+      const store = { ...memoryStore(), setAlarm: async (at: number) => void alarms.push(at) }
+      const { fetch, count } = upstream()
+      const make = () => new Session(store, fetch, () => 1_000)
+      const session = make()
+      await session.exchange(CALL)
+      const woken = which === 'the same object' ? session : make()
+      await woken.forget()
+      expect(await woken.exchange(CALL)).toMatchObject({ value: { origin: 'replayed' } })
+      expect([count(), alarms]).toEqual([1, [11_000, 11_000]])
+    },
+  )
 })
 
 test('a stored answer that does not open is one that is not there', async () => {

@@ -1,6 +1,7 @@
 /** One refresh, many requests for it: through the gateway, with real objects, and upstream in the test's hands. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { describe, expect, test } from 'vitest'
+import type { SessionCall, SessionOutcome } from '../../../src/gateway/session_call.ts'
 import { grant, orgDocument, REFRESH_BODY, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
 import { answerOf, setUpSessions } from '../support/sessions.ts'
@@ -133,6 +134,7 @@ describe('what is stored', () => {
   test('is gone after the interval, memory included', async () => {
     const setup = await setUpSessions()
     await setup.refresh()
+    setup.now += 10_000
     expect(await runDurableObjectAlarm(setup.object())).toBe(true)
     expect(await contents(setup.object())).toEqual({ keys: [], text: '', alarm: null })
     await setup.refresh()
@@ -281,6 +283,18 @@ describe('an object that cannot be reached', () => {
     expect(log.last).toMatchObject({ reason: 'upstream_timeout' })
     expect(setup.asked()).toBe(0)
   })
+})
+
+test('an answer that could not be stored reaches the client, and the log says so', async () => {
+  const real = await setUpSessions()
+  const exchange = async (call: SessionCall): Promise<SessionOutcome> => {
+    const outcome = await real.object().exchange(call)
+    return outcome.ok ? { ok: true, value: { ...outcome.value, unstored: true } } : outcome
+  }
+  await real.refresh()
+  const setup = await setUpSessions({}, { getByName: () => ({ exchange }) })
+  expect((await setup.refresh()).status).toBe(200)
+  expect(log.last).toMatchObject({ level: 'warn', warnings: ['answer_not_stored'] })
 })
 
 test('only refreshes are shared: any other grant goes to upstream each time', async () => {
