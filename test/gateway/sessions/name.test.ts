@@ -1,6 +1,7 @@
 /** Who gets a stored answer and who does not: everything that upstream's answer depends on keeps two requests apart. */
 import { SignJWT } from 'jose'
 import { describe, expect, test } from 'vitest'
+import { importPepper, type NamedRequest, nameOf } from '../../../src/gateway/sessions/name.ts'
 import { FORM, GATEWAY, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
 import { PEPPER, setUpSessions } from '../support/sessions.ts'
@@ -175,5 +176,28 @@ test('a name says nothing: no token, no secret, and another pepper makes another
   expect(name).toMatch(/^[\w-]{43}$/)
   expect(await named()).toBe(name)
   expect(await named({ SESSION_PEPPER: `${PEPPER}!` })).not.toBe(name)
-  expect(await named({ UPSTREAM_ISSUER: 'https://idp.test/tenant' }).catch(() => 'other')).not.toBe(name)
+})
+
+describe('in the name by itself is', async () => {
+  const request: NamedRequest = {
+    issuer: 'https://idp.test',
+    url: 'https://idp.test/token',
+    written: [['refresh_token', 'refresh_token=r1']],
+    headers: new Headers({ authorization: 'Basic YTpi' }),
+    proofThumbprint: undefined,
+  }
+  const pepper = await importPepper(PEPPER)
+
+  test.each<[string, Partial<NamedRequest>]>([
+    ['the issuer', { issuer: 'https://idp.test/tenant' }],
+    ['the endpoint', { url: 'https://idp.test/other' }],
+    ['its query', { url: 'https://idp.test/token?p=policy' }],
+    ['a parameter', { written: [['refresh_token', 'refresh_token=r2']] }],
+    ['a header', { headers: new Headers({ authorization: 'Basic YTpj' }) }],
+    ['the key that a proof shows', { proofThumbprint: 'thumbprint' }],
+  ])('%s', async (_, difference) => {
+    const name = await nameOf(request, pepper)
+    expect(await nameOf({ ...request }, pepper)).toBe(name)
+    expect(await nameOf({ ...request, ...difference }, pepper)).not.toBe(name)
+  })
 })
