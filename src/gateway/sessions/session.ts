@@ -8,6 +8,7 @@
 import { ok, type Result } from '../../core/result.ts'
 import type { NoAnswer, RawAnswer, SessionAnswer, SessionCall, SessionOutcome } from '../session_call.ts'
 import { ask } from './ask.ts'
+import { goodUntil } from './final.ts'
 import { seal, sealingKey, unseal } from './seal.ts'
 
 /** The part of a Durable Object's storage that is used here. */
@@ -77,8 +78,8 @@ export class Session {
     const asked = await ask(call, this.#fetcher, this.#clock)
     if (!asked.ok) return asked
     const answer = asked.value
-    if (!reuses || !isFinal(answer)) return ok({ answer, replayed: false, unstored: false })
-    const until = answer.receivedAt + call.reuseSeconds * 1000
+    const until = reuses ? goodUntil(answer, call.reuseSeconds) : undefined
+    if (until === undefined) return ok({ answer, replayed: false, unstored: false })
     this.#kept = { answer, until }
     const stored = key !== undefined && (await this.#keep(answer, until, key))
     return ok({ answer, replayed: false, unstored: !stored })
@@ -123,24 +124,5 @@ async function inTime<T>(work: T | Promise<T>): Promise<T> {
     return await Promise.race([work, late])
   } finally {
     clearTimeout(timer)
-  }
-}
-
-/**
- * Whether upstream has decided: yes, or that this refresh token is good no more (400 by RFC 6749 section 5.2, 403 by
- * Auth0). Everything else may be another answer the next time: too many requests, a fault, a DPoP nonce to be used, a
- * client that did not authenticate, an error that calls itself 200.
- */
-function isFinal({ status, body }: RawAnswer): boolean {
-  if (status >= 500 || status === 429) return false
-  const error = errorOf(body)
-  return status >= 200 && status < 300 ? error === undefined : error === 'invalid_grant'
-}
-
-function errorOf(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(body)).error
-  } catch {
-    return undefined
   }
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { SessionCall, SessionOutcome } from '../../../src/gateway/session_call.ts'
 import { grant, orgDocument, REFRESH_BODY, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
-import { answerOf, setUpSessions } from '../support/sessions.ts'
+import { answerOf, type SessionSetup, setUpSessions } from '../support/sessions.ts'
 
 const log = captureLog()
 const slow = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
@@ -84,6 +84,24 @@ describe('a refresh that is sent again within the interval', () => {
     await setup.refresh()
     setup.now += 10_000
     await setup.refresh()
+    expect(setup.asked()).toBe(2)
+  })
+
+  test.each<[string, (now: number, setup: SessionSetup) => Promise<Response>]>([
+    ['by what stands beside it', (_, { upstream }) => upstream.tokens(undefined, { expires_in: 30 })],
+    [
+      'by what stands in it',
+      (now, { upstream }) => upstream.tokens(upstream.claims({ exp: now / 1000 + 30 })),
+    ],
+  ])('an access token that has expired is not given again: %s', async (_, tokens) => {
+    const setup = await setUpSessions({ REFRESH_REUSE_SECONDS: '60' })
+    setup.upstream.onToken = () => tokens(setup.now, setup)
+    await answerOf(await setup.refresh())
+    setup.now += 29_000
+    await answerOf(await setup.refresh())
+    expect(setup.asked()).toBe(1)
+    setup.now += 2_000
+    await answerOf(await setup.refresh())
     expect(setup.asked()).toBe(2)
   })
 
@@ -194,6 +212,30 @@ describe('what upstream says when it does not say yes', () => {
     setup.upstream.onToken = () => setup.upstream.tokens()
     expect((await setup.refresh()).status).toBe(200)
     expect(setup.asked()).toBe(2)
+  })
+
+  test.each<[string, () => Response]>([
+    ['a page', () => new Response('<html>maintenance</html>', { headers: { 'content-type': 'text/html' } })],
+    ['JSON without tokens', () => Response.json({ errors: ['busy'] })],
+    ['JSON that is no object', () => Response.json([{ access_token: 'a' }])],
+    ['null', () => Response.json(null)],
+    ['nothing', () => new Response(null, { status: 204 })],
+    ['a token that is no string', () => Response.json({ access_token: 1 })],
+  ])('a 200 that is no yes is never remembered: %s', async (_, answer) => {
+    const setup = await setUpSessions()
+    setup.upstream.onToken = answer
+    await setup.refresh()
+    setup.upstream.onToken = () => setup.upstream.tokens()
+    expect((await answerOf(await setup.refresh())).refresh_token).toBe('rotated')
+    expect(setup.asked()).toBe(2)
+  })
+
+  test('a yes with an empty error is a yes', async () => {
+    const setup = await setUpSessions()
+    setup.upstream.onToken = () => setup.upstream.tokens(undefined, { error: null })
+    await answerOf(await setup.refresh())
+    await answerOf(await setup.refresh())
+    expect(setup.asked()).toBe(1)
   })
 
   test('an answer that is not text passes through byte for byte', async () => {
