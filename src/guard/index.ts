@@ -7,13 +7,14 @@
 import type { MiddlewareHandler } from 'hono'
 import { bearerToken } from '../core/bearer.ts'
 import { documentId, stringClaim } from '../core/claims.ts'
-import { type Freshness, missingFlags, type Requirement } from '../core/requirement.ts'
+import { type Freshness, missingFlags, NOTHING, type Requirement } from '../core/requirement.ts'
 import { GatewayKeys } from './keys.ts'
 import { askGateway } from './live.ts'
 import {
   type GuardConfig,
   type GuardOptions,
   type Required,
+  readFreshness,
   readOptions,
   readRequirement,
 } from './options.ts'
@@ -52,11 +53,13 @@ export interface RemintVariables {
 
 export interface Guard {
   /**
-   * Checks a request. Without a requirement it asks for a good token only.
+   * Checks a request. Without a requirement, or with an empty list, it asks for a good token only; one that is passed and
+   * undefined throws.
    *
    * @returns who it is, or the answer to give: 401, 403, or 503 where this cannot be told right now
    */
-  check(request: Request, required?: Required, options?: CheckOptions): Promise<Checked>
+  check(request: Request): Promise<Checked>
+  check(request: Request, required: Required, options?: CheckOptions): Promise<Checked>
   /** Hono middleware that lets a request pass which has the flag, or all of several, or what the lists say. */
   requireFeature(
     required: Required,
@@ -88,6 +91,7 @@ export function createGuard(options: GuardOptions): Guard {
 
     const answer = await askGateway(bearer.value, requirement, config, fetcher)
     if (!answer.ok) {
+      if (answer.reason === 'answer_refused') return refuse('live_unavailable')
       const ageSeconds = now() / 1000 - verified.value.claims.iat
       if (ageSeconds >= config.graceSeconds) return refuse('live_unavailable')
       return allow(verified.value, features, 'grace', config)
@@ -103,11 +107,21 @@ export function createGuard(options: GuardOptions): Guard {
     )
   }
 
+  const freshnessOf = ({ freshness }: CheckOptions): Freshness =>
+    freshness === undefined ? config.freshness : readFreshness(freshness)
+
   return {
-    check: (request, required = [], { freshness = config.freshness } = {}) =>
-      pass(request, readRequirement(required), freshness),
-    requireFeature(required, { freshness = config.freshness } = {}) {
+    // Told apart by their number: a requirement that turns out undefined is a mistake, one that is left out is none.
+    async check(request: Request, ...rest: [Required?, CheckOptions?]) {
+      const [required, options = {}] = rest
+      const requirement = rest.length === 0 ? NOTHING : readRequirement(required)
+      return pass(request, requirement, freshnessOf(options))
+    },
+    requireFeature(required, options = {}) {
       const requirement = readRequirement(required)
+      if (requirement.all.length + requirement.any.length === 0)
+        throw new TypeError('requireFeature requires a feature')
+      const freshness = freshnessOf(options)
       return async function requireFeature(c, next) {
         const checked = await pass(c.req.raw, requirement, freshness)
         if (!checked.ok) return checked.response

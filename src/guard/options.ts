@@ -11,7 +11,7 @@ import type { Freshness, Requirement } from '../core/requirement.ts'
 export interface VerifierBinding {
   verify(
     token: string,
-    requirement: { all: readonly string[]; any: readonly string[]; freshness: 'live' },
+    requirement: { all?: readonly string[]; any?: readonly string[]; freshness: 'live' },
   ): Promise<unknown>
 }
 
@@ -54,7 +54,7 @@ export function readOptions(options: GuardOptions): GuardConfig {
   const audience = [options.audience ?? []].flat()
   if (typeof issuer !== 'string' || issuer === '') throw new TypeError('issuer is required')
   if (audience.length === 0 || !audience.every(Boolean)) throw new TypeError('audience is required')
-  if (freshness !== 'claim' && freshness !== 'live') throw new TypeError('freshness is claim or live')
+  readFreshness(freshness)
   if (!(timeoutMs > 0)) throw new TypeError('timeoutMs must be positive')
   if (!(graceSeconds >= 0)) throw new TypeError('graceSeconds must not be negative')
   const origin = typeof gateway === 'string' ? gateway : issuer
@@ -62,21 +62,53 @@ export function readOptions(options: GuardOptions): GuardConfig {
     issuer,
     audience,
     freshness,
-    verifier: typeof gateway === 'object' ? gateway : new URL('/verify', origin),
-    jwksUri: new URL(options.jwksUri ?? new URL('/.well-known/jwks.json', origin)),
+    verifier: typeof gateway === 'object' ? gateway : secureUrl('gateway', new URL('/verify', origin)),
+    jwksUri: secureUrl('jwksUri', new URL(options.jwksUri ?? new URL('/.well-known/jwks.json', origin))),
     timeoutMs,
     graceSeconds,
     orgClaim: options.orgClaim ?? 'org_id',
   }
 }
 
-/** What a route requires: a flag, several of which all are needed, or lists of all and any. Nothing: a good token. */
+/** What a route requires: a flag, several of which all are needed, or lists of all and any. */
 export type Required = string | readonly string[] | Partial<Requirement>
 
-export function readRequirement(required: Required): Requirement {
-  const { all = [], any = [] } =
-    typeof required === 'string' ? { all: [required] } : 'length' in required ? { all: required } : required
-  const wrong = [...all, ...any].find((flag) => !FLAG_KEY.test(flag))
-  if (wrong !== undefined) throw new TypeError(`not a flag key: ${wrong}`)
-  return { all, any }
+/**
+ * Checks a requirement. One that is there but cannot be understood is a mistake, never the requirement of nothing.
+ *
+ * @throws TypeError when it is no flag, list or object of `all` and `any`, or has an `any` that nobody can meet
+ */
+export function readRequirement(required: unknown): Requirement {
+  if (typeof required === 'string') return { all: flagList('a flag', [required]), any: [] }
+  if (Array.isArray(required)) return { all: flagList('a list of flags', required), any: [] }
+  if (typeof required !== 'object' || required === null)
+    throw new TypeError('a requirement is a flag, a list of flags, or { all, any }')
+  const unknown = Object.keys(required).find((name) => name !== 'all' && name !== 'any')
+  if (unknown !== undefined) throw new TypeError(`a requirement has all and any, not ${unknown}`)
+  const requirement = required as Record<'all' | 'any', unknown>
+  if (!('all' in required || 'any' in required)) throw new TypeError('a requirement needs all or any')
+  const any = 'any' in required ? flagList('any', requirement.any) : []
+  if ('any' in required && any.length === 0) throw new TypeError('any must name a flag')
+  return { all: 'all' in required ? flagList('all', requirement.all) : [], any }
+}
+
+function flagList(name: string, list: unknown): readonly string[] {
+  if (!Array.isArray(list)) throw new TypeError(`${name} must be a list of flags`)
+  const wrong = list.find((flag) => typeof flag !== 'string' || !FLAG_KEY.test(flag))
+  // `find` would not tell a wrong `undefined` from none.
+  if (wrong !== undefined || list.includes(undefined)) throw new TypeError(`not a flag key: ${String(wrong)}`)
+  return [...list]
+}
+
+export function readFreshness(freshness: unknown): Freshness {
+  if (freshness !== 'claim' && freshness !== 'live') throw new TypeError('freshness is claim or live')
+  return freshness
+}
+
+/** Keys over plain HTTP are anybody's who stands on the way; `http` is for this machine. */
+function secureUrl(name: string, url: URL): URL {
+  const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback))
+    throw new TypeError(`${name} must be an https URL (http is for localhost, 127.0.0.1 and [::1])`)
+  return url
 }

@@ -61,8 +61,38 @@ test.each([
   [{ any: ['scim', 'sso'] }, true],
   [{ all: ['reports'], any: ['scim'] }, false],
   [[], true],
+  [{ all: [] }, true],
 ])('with %j required: %s', async (required, ok) => {
   expect((await makeGuard().check(requestWith(await mintToken(setup)), required)).ok).toBe(ok)
+})
+
+test.each<[unknown]>([
+  [undefined],
+  [null],
+  [7],
+  [{}],
+  [{ al: ['scim'] }],
+  [{ features: ['scim'] }],
+  [{ all: ['reports'], every: ['scim'] }],
+  [{ all: 'scim' }],
+  [{ all: undefined }],
+  [{ any: [] }],
+  [{ all: ['reports'], any: [] }],
+  [[undefined]],
+  [['']],
+  [''],
+])('the requirement %j is a mistake, never the requirement of nothing', async (required) => {
+  const guard = makeGuard()
+  const request = requestWith(await mintToken(setup))
+  await expect(guard.check(request, required as never)).rejects.toThrow(TypeError)
+  expect(() => guard.requireFeature(required as never)).toThrow(TypeError)
+})
+
+test('a freshness that is none is a mistake where it is checked, too', async () => {
+  const request = requestWith(await mintToken(setup))
+  await expect(makeGuard().check(request, 'reports', { freshness: 'now' as never })).rejects.toThrow(
+    TypeError,
+  )
 })
 
 describe('refused', () => {
@@ -213,6 +243,27 @@ describe('the keys', () => {
     expect(checked.response.headers.get('retry-after')).toBe('2')
   })
 
+  test('are fetched by one request when many come before there are any', async () => {
+    const guard = makeGuard()
+    const token = await mintToken(setup)
+    const checks = await Promise.all(Array.from({ length: 20 }, () => guard.check(requestWith(token))))
+    expect(checks.every(({ ok }) => ok)).toBe(true)
+    expect(asked).toEqual(['/.well-known/jwks.json'])
+  })
+
+  test('that cannot be had are asked for at most once a second', async () => {
+    isDown = true
+    const guard = makeGuard()
+    const token = await mintToken(setup)
+    const checkMany = () => Promise.all(Array.from({ length: 20 }, () => guard.check(requestWith(token))))
+    for (const { ok } of [...(await checkMany()), ...(await checkMany())]) expect(ok).toBe(false)
+    expect(asked.length).toBe(1)
+    setup.now += 1000
+    isDown = false
+    for (const { ok } of await checkMany()) expect(ok).toBe(true)
+    expect(asked.length).toBe(2)
+  })
+
   test('are asked for at most once in 30 s by tokens of unknown keys', async () => {
     const guard = makeGuard()
     const unknown = await mintToken(setup, {}, { kid: 'x' })
@@ -309,6 +360,42 @@ describe.each(['HTTP', 'a service binding'])('live over %s', (way) => {
   })
 })
 
+test.each([
+  [404, '', 'live_unavailable'],
+  [401, '', 'live_unavailable'],
+  [403, '', 'live_unavailable'],
+  [302, '', 'live_unavailable'],
+  [200, '<html>', 'live_unavailable'],
+  [200, '{"active":true}', 'live_unavailable'],
+  [429, '', 'grace'],
+  [500, '', 'grace'],
+  [503, '', 'grace'],
+])('live with a gateway that answers %i “%s”: %s', async (status, body, outcome) => {
+  const guard = makeGuard({
+    freshness: 'live',
+    fetch: async (input, init) => {
+      const { pathname } = new URL(String(input))
+      return pathname === '/verify'
+        ? new Response(body, { status })
+        : setup.request(pathname, init as RequestInit)
+    },
+  })
+  const checked = await guard.check(requestWith(await mintToken(setup)), 'reports')
+  expect(checked.ok ? checked.identity.freshness : checked.reason).toBe(outcome)
+})
+
+test('live with a binding to something else is refused', async () => {
+  const verify = () =>
+    Promise.reject(new TypeError('The RPC receiver does not implement the method "verify".'))
+  const guard = makeGuard({
+    freshness: 'live',
+    gateway: { verify },
+    jwksUri: `${GATEWAY}/.well-known/jwks.json`,
+  })
+  const checked = await guard.check(requestWith(await mintToken(setup)), 'reports')
+  expect(checked).toMatchObject({ ok: false, reason: 'live_unavailable' })
+})
+
 describe('Hono', () => {
   test('a handler behind requireFeature knows who asks, and one that is refused does not run', async () => {
     const { requireFeature } = makeGuard()
@@ -333,7 +420,18 @@ test.each<[string, () => unknown]>([
   ['a freshness that is none', () => makeGuard({ freshness: 'now' as never })],
   ['an issuer that is no URL', () => makeGuard({ issuer: 'x' })],
   ['a time-out of nothing', () => makeGuard({ timeoutMs: 0 })],
+  ['an issuer over plain HTTP', () => makeGuard({ issuer: 'http://auth.test' })],
+  ['a gateway over plain HTTP', () => makeGuard({ gateway: 'http://auth.test' })],
+  ['keys over plain HTTP', () => makeGuard({ jwksUri: 'http://auth.test/jwks.json' })],
+  ['a route that requires nothing', () => makeGuard().requireFeature([])],
   ['a flag that cannot be', () => makeGuard().requireFeature('Not A Flag')],
 ])('a guard with %s is not made', (_, make) => {
   expect(make).toThrow(TypeError)
 })
+
+test.each(['http://localhost:8787', 'http://127.0.0.1:8787', 'http://[::1]:8787'])(
+  'a gateway on this machine may do without TLS: %s',
+  (gateway) => {
+    expect(() => makeGuard({ gateway, issuer: gateway })).not.toThrow()
+  },
+)
