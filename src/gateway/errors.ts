@@ -53,6 +53,8 @@ export function refreshError(
     case 'upstream_answer_unreadable':
     case 'metadata_unreachable':
       return unavailable('The identity provider did not answer. Try again.')
+    case 'session_timeout':
+      return unavailable('The session did not answer. Try again.')
     case 'denylist_unwritable':
       return unavailable('The token could not be revoked right now. Try again.')
     case 'keys_unreachable':

@@ -14,8 +14,10 @@ export interface SessionCall {
   /** The key to a stored answer is derived from the refresh token, with the object's name as salt. */
   readonly refreshToken: string
   readonly name: string
-  /** How long upstream may take. */
+  /** How long upstream may take to answer once. */
   readonly timeoutMs: number
+  /** How long the client waits for the object's answer, however often upstream is asked. */
+  readonly patienceMs: number
   /** How long an answer is given again; 0 keeps none. */
   readonly reuseSeconds: number
   /** Whether upstream answers the same again when a refresh token is used twice, so that it may be asked twice. */
@@ -46,6 +48,9 @@ export interface SessionAnswer {
   /** Whether the answer could not be stored, so that it will not outlive the object. */
   readonly unstored: boolean
 }
+
+/** The Worker knows one more: the object itself hangs. */
+export type NoSessionAnswer = NoAnswer | 'session_timeout'
 
 export type SessionOutcome = Result<SessionAnswer, NoAnswer>
 

@@ -67,7 +67,11 @@ export async function refresh(
   if (asked.ok) noteSession(log, asked.value)
   if (!answer.ok) return answer
   log.upstream_status = answer.value.response.status
-  if (answer.value.kind === 'other') return ok(passThrough(answer.value.response, config))
+  if (answer.value.kind === 'other') {
+    const response = passThrough(answer.value.response, config)
+    response.headers.append('server-timing', serverTiming(log))
+    return ok(response)
+  }
 
   const { response, tokens } = answer.value
   const replacements = await replaceTokens(context, tokens, log)

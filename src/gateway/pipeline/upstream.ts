@@ -6,7 +6,7 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { NO_STORE, readBounded } from '../http.ts'
-import type { NoAnswer, SessionPath } from '../session_call.ts'
+import type { NoAnswer, NoSessionAnswer, SessionPath } from '../session_call.ts'
 import { type JsonObjectText, parseObjectText } from './json_text.ts'
 import type { RefreshRequest } from './request.ts'
 
@@ -26,7 +26,7 @@ export interface UpstreamTokens {
   readonly receivedAt: number
 }
 
-export type UpstreamReason = NoAnswer | 'upstream_answer_unreadable'
+export type UpstreamReason = NoSessionAnswer | 'upstream_answer_unreadable'
 
 export interface UpstreamCall {
   readonly url: string

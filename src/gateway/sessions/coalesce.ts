@@ -4,7 +4,7 @@
  * An object that breaks is called once more, because the answer is where it broke off. Only when that fails too does the
  * request go to upstream directly: without the object, but not without the session.
  */
-import { err, ok } from '../../core/result.ts'
+import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import type { Ask, Asked, UpstreamCall } from '../pipeline/upstream.ts'
 import type { Profile } from '../profiles/profile.ts'
@@ -13,6 +13,8 @@ import { verifyProof } from './dpop.ts'
 import { nameOf } from './name.ts'
 
 const ATTEMPTS = 2
+/** How much longer than for upstream the object is waited for: for its store, twice, and for the way there. */
+const OBJECT_PATIENCE_MS = 4000
 
 const decoder = new TextDecoder()
 
@@ -73,6 +75,7 @@ async function sessionCall(
     refreshToken,
     name: await nameOf(named, pepper),
     timeoutMs: upstream.timeoutMs,
+    patienceMs: profile.replaysRefresh ? 2 * upstream.timeoutMs : upstream.timeoutMs,
     reuseSeconds,
     replays: profile.replaysRefresh,
   }
@@ -88,16 +91,15 @@ async function provenKey(url: string, headers: Headers, { issuer, upstream }: Co
 }
 
 /**
- * A fault of upstream's is an outcome; what is thrown here is about the object itself. The object goes on without a
- * client that has waited long enough, and has the answer when it comes back.
+ * A fault of upstream's is an outcome; what is thrown here is about the object itself. One that hangs is not called
+ * again, and upstream is not asked past it: it may have the answer when the client comes back.
  */
 async function callObject(
   sessions: RefreshSessions,
   call: SessionCall,
-): Promise<SessionOutcome | 'unreachable'> {
-  const { promise: timeout, resolve } = Promise.withResolvers<SessionOutcome>()
-  const patienceMs = call.replays ? 2 * call.timeoutMs : call.timeoutMs
-  const timer = setTimeout(() => resolve(err('upstream_timeout')), patienceMs)
+): Promise<SessionOutcome | Result<never, 'session_timeout'> | 'unreachable'> {
+  const { promise: timeout, resolve } = Promise.withResolvers<Result<never, 'session_timeout'>>()
+  const timer = setTimeout(() => resolve(err('session_timeout')), call.patienceMs + OBJECT_PATIENCE_MS)
   try {
     return await Promise.race([sessions.getByName(call.name).exchange(call), timeout])
   } catch {

@@ -5,7 +5,7 @@
  * The answer is stored before anything else is done with it. It is also kept in memory, which is what is left when the
  * store fails. Upstream's answer is never withheld for a fault of ours: what goes wrong here costs a later replay.
  */
-import { ok, type Result } from '../../core/result.ts'
+import { err, ok, type Result } from '../../core/result.ts'
 import type { NoAnswer, RawAnswer, SessionAnswer, SessionCall, SessionOutcome } from '../session_call.ts'
 import { ask } from './ask.ts'
 import { goodUntil } from './final.ts'
@@ -51,10 +51,21 @@ export class Session {
     this.#flight ??= this.#fly(call).finally(() => {
       this.#flight = undefined
     })
-    const landed = await this.#flight
+    const landed = await this.#patiently(this.#flight, call.patienceMs)
     if (!landed.ok) return landed
     const { answer, replayed, unstored } = landed.value
     return ok({ answer, unstored, origin: replayed ? 'replayed' : joined ? 'joined' : 'asked' })
+  }
+
+  /** A client that has waited long enough comes back; what it waited for goes on without it. */
+  async #patiently(flight: Flight, patienceMs: number): Flight {
+    const { promise: timeout, resolve } = Promise.withResolvers<Awaited<Flight>>()
+    const timer = setTimeout(() => resolve(err('upstream_timeout')), patienceMs)
+    try {
+      return await Promise.race([flight, timeout])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   /** The alarm: when the interval is over, nothing is left. One that comes too early is set again. */

@@ -11,6 +11,7 @@ const CALL: SessionCall = {
   refreshToken: 'r1',
   name: 'name',
   timeoutMs: 1000,
+  patienceMs: 5000,
   reuseSeconds: 10,
   replays: false,
 }

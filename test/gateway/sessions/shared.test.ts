@@ -296,6 +296,18 @@ describe('an object that cannot be reached', () => {
     expect(setup.asked()).toBe(1)
   })
 
+  test('is in Server-Timing of a refusal too', async () => {
+    const exchange = () => Promise.reject(new Error('the object is overloaded'))
+    const setup = await setUpSessions({}, { getByName: () => ({ exchange }) })
+    setup.upstream.onToken = () =>
+      Response.json({ error: 'invalid_grant' }, { status: 400, headers: { 'server-timing': 'theirs' } })
+    const response = await setup.refresh()
+    expect(response.status).toBe(400)
+    expect(response.headers.get('server-timing')).toMatch(
+      /^theirs, upstream;dur=\d+, session;desc=unreachable$/,
+    )
+  })
+
   test('is called once more, because the answer is where it broke off', async () => {
     const real = await setUpSessions()
     await real.refresh()
@@ -322,7 +334,7 @@ describe('an object that cannot be reached', () => {
     const setup = await setUpSessions({ UPSTREAM_TIMEOUT_MS: '100' }, { getByName: () => ({ exchange }) })
     const response = await setup.refresh()
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '2'])
-    expect(log.last).toMatchObject({ reason: 'upstream_timeout' })
+    expect(log.last).toMatchObject({ reason: 'session_timeout' })
     expect(setup.asked()).toBe(0)
   })
 })
