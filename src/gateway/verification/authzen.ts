@@ -8,7 +8,7 @@
  * @see https://openid.net/specs/authorization-api-1_0.html
  */
 import * as z from 'zod'
-import { documentId, type SubjectIds } from '../../core/claims.ts'
+import { documentId, type SubjectIds, subjectOf } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import { type BodyReason, readJson } from '../http.ts'
@@ -106,6 +106,8 @@ async function decideItem(evaluation: Evaluation, ask: Ask): Promise<Result<Deci
   const decision = await decideEvaluation(evaluation, ask)
   if (!decision.ok && decision.reason === 'subject_not_yours')
     return ok(itemError(403, 'this subject takes a verifier key'))
+  if (!decision.ok && decision.reason === 'body_malformed')
+    return ok(itemError(400, 'subject.properties.org_id is no id'))
   return decision
 }
 
@@ -115,6 +117,8 @@ async function decideEvaluation(
 ): Promise<Result<Decision, AuthzenReason>> {
   const ids = subjectIds(subject)
   if (!ids) return ok(denied('subject_unknown'))
+  // Without its organization a user would also be without what it is denied there.
+  if (ids.unreadable) return err('body_malformed')
   const entitled = await ask(ids)
   if (!entitled.ok) return entitled
   if (action.name !== 'use') return ok(denied('action_unknown'))
@@ -135,7 +139,7 @@ function subjectIds({ type, id, properties }: Evaluation['subject']): SubjectIds
     case 'organization':
       return { orgId: named, userId: undefined }
     case 'user':
-      return { orgId: documentId(properties?.org_id), userId: named }
+      return { ...subjectOf({ org_id: properties?.org_id }, 'org_id'), userId: named }
     default:
       return undefined
   }

@@ -9,7 +9,7 @@
  */
 import { base64url } from 'jose'
 import * as z from 'zod'
-import { documentId, type SubjectIds } from '../../core/claims.ts'
+import { documentId, type SubjectIds, subjectOf } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { NO_STORE, readJson } from '../http.ts'
 import { type Asker, entitledNow, type FlagAnswer } from './asker.ts'
@@ -74,7 +74,10 @@ async function readSubject(request: Request, asker: Asker): Promise<Result<Subje
     return id === orgId || id === userId ? ok({ orgId, userId }) : err('subject_not_yours')
   }
   if (kind === 'organization') return ok({ orgId: id, userId: undefined })
-  return kind === 'user' ? ok({ orgId: documentId(org_id), userId: id }) : err('context_invalid')
+  if (kind !== 'user') return err('context_invalid')
+  // Without its organization a user would also be without what it is denied there.
+  const subject = { ...subjectOf({ org_id }, 'org_id'), userId: id }
+  return subject.unreadable ? err('context_invalid') : ok(subject)
 }
 
 const flagValue = ({ flag, on, reason }: FlagAnswer) => ({

@@ -63,6 +63,27 @@ test.each([
   expect((await ask(body)).status).toBe(400)
 })
 
+describe('a user whose organization cannot be read', () => {
+  // What everybody has, and its organization was denied.
+  const subject = (org_id: unknown) => ({ type: 'user', id: 'user_1', properties: { org_id } })
+  const malformed = [['org_acme'], { id: 'org_acme' }, '', 'o'.repeat(600), true]
+
+  test.each(malformed.map((org_id) => [org_id]))('is not one without: %j', async (org_id) => {
+    const question = { subject: subject(org_id), action: use, resource: feature('everybody') }
+    expect((await ask(question)).status).toBe(400)
+    const several = await ask({ evaluations: [question] }, KEY, 'evaluations')
+    expect(await several.json()).toEqual({
+      evaluations: [{ decision: false, context: { error: { status: 400, message: expect.any(String) } } }],
+    })
+    expect(setup.kv.reads).toEqual([])
+  })
+
+  test('null is none', async () => {
+    const question = { subject: subject(null), action: use, resource: feature('everybody') }
+    expect(await (await ask(question)).json()).toMatchObject({ decision: true })
+  })
+})
+
 describe('the request id', () => {
   test.each(['abc-123', 'anything at all; "quoted"'])('%j comes back as it was', async (id) => {
     const answer = await ask(

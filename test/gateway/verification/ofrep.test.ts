@@ -50,6 +50,8 @@ test.each([
   ['reports', {}, 400, 'INVALID_CONTEXT'],
   ['reports', { context: 'x' }, 400, 'INVALID_CONTEXT'],
   ['reports', { context: { targetingKey: 'x', kind: 'robot' } }, 400, 'INVALID_CONTEXT'],
+  ['everybody', { context: { targetingKey: 'u', kind: 'user', org_id: ['o'] } }, 400, 'INVALID_CONTEXT'],
+  ['everybody', { context: { targetingKey: 'u', kind: 'user', org_id: '' } }, 400, 'INVALID_CONTEXT'],
   ['reports', { context: {} }, 400, 'TARGETING_KEY_MISSING'],
   ['reports', { context: { targetingKey: '' } }, 400, 'TARGETING_KEY_MISSING'],
   ['nothing', { context: ACME }, 404, 'FLAG_NOT_FOUND'],
