@@ -4,6 +4,7 @@
  * Answers to clients are generic, with a stable code and the request id; the named reason goes to the log.
  */
 import { err, ok, type Result } from '../core/result.ts'
+import { parseUniqueJson } from './unique_json.ts'
 
 /** A token request or a question about a token is a few KiB. */
 export const MAX_BODY_BYTES = 64 * 1024
@@ -74,7 +75,7 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 
 export type BodyReason = 'body_too_large' | 'content_type_unsupported' | 'body_malformed'
 
-/** Reads a JSON body. @param empty - whether no body at all is read as `{}` */
+/** Reads a JSON body, in which no member may occur twice. @param empty - whether no body at all is read as `{}` */
 export async function readJson(
   request: Request,
   empty: 'may_be_empty' | 'required',
@@ -84,7 +85,7 @@ export async function readJson(
   if (body.value === '' && empty === 'may_be_empty') return ok({})
   if (!isOfType(request, 'application/json')) return err('content_type_unsupported')
   try {
-    return ok(JSON.parse(body.value))
+    return ok(parseUniqueJson(body.value))
   } catch {
     return err('body_malformed')
   }

@@ -34,9 +34,10 @@ export function parseGuardUrl(url: string): Result<Question, 'requirement_malfor
   // Behind a suffix the query is the client's. On the bare guard it is all there is, and must be understood whole.
   const query = new URLSearchParams(suffix.length === 0 ? search : '')
   const strict = segment === undefined ? [own, query] : [own]
-  if (strict.some((parameters) => [...parameters.keys()].some((name) => !PARAMETERS.includes(name)))) {
-    return err('requirement_malformed')
-  }
+  if (!strict.every(isWellFormed)) return err('requirement_malformed')
+  // What stands in the place of a flag asks for something, whatever a client's query adds to it.
+  const asksForNothing = segment !== undefined && flag === '' && !own.has('all') && !own.has('any')
+  if (asksForNothing) return err('requirement_malformed')
 
   const all = [...(flag === '' ? [] : [flag]), ...list(own, 'all'), ...list(query, 'all')]
   // Two lists of alternatives would both have to be met, which one list cannot say: the guard's own counts.
@@ -51,6 +52,12 @@ export function parseGuardUrl(url: string): Result<Question, 'requirement_malfor
     requirement: { all: [...new Set(all)], any: [...new Set(any)] },
     freshness: freshness.includes('live') ? 'live' : 'claim',
   })
+}
+
+/** Only what we know, and nothing twice: one of two lists of alternatives would be lost in the other. */
+const isWellFormed = (parameters: URLSearchParams): boolean => {
+  const names = [...parameters.keys()]
+  return names.every((name) => PARAMETERS.includes(name)) && new Set(names).size === names.length
 }
 
 /** An empty list is a list of one empty name, which is no flag's: it is refused, not taken for no requirement. */

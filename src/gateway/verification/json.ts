@@ -14,16 +14,22 @@ import { type Question, reachVerdict, type Verification, verdictAnswer } from '.
 /** More flags than this in one question is a mistake. */
 const MAX_REQUIRED = 100
 
-const flagList = z.array(z.string().regex(FLAG_KEY)).max(MAX_REQUIRED).default([])
+const flags = z.array(z.string().regex(FLAG_KEY)).max(MAX_REQUIRED)
+const all = flags.default([])
+/** One of none is nobody's to have: a list that came out empty must not ask for nothing. */
+const any = flags
+  .min(1)
+  .optional()
+  .transform((list = []) => list)
 const freshness = z.enum(['claim', 'live']).default('claim')
 /** Strict: a misspelt requirement must not be taken for none. */
 const questionSchema = z.strictObject({
   token: z.string().min(1).optional(),
-  features: z.strictObject({ all: flagList, any: flagList }).default({ all: [], any: [] }),
+  features: z.strictObject({ all, any }).default({ all: [], any: [] }),
   freshness,
 })
 
-const requirementSchema = z.strictObject({ all: flagList, any: flagList, freshness })
+const requirementSchema = z.strictObject({ all, any, freshness })
 
 /** A requirement from another program: its lists may be left out, its flags must be flags. */
 export function parseRequirement(requirement: unknown): Question | undefined {

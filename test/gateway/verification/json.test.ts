@@ -111,6 +111,21 @@ describe('a question that is not is a problem, never a verdict', () => {
       400,
       'body_malformed',
     ],
+    ['one of none', { token: canary, features: { any: [] } }, JSON_TYPE, 400, 'body_malformed'],
+    [
+      'two requirements',
+      `{"token":"${canary}","features":{"all":["x"]},"features":{}}`,
+      JSON_TYPE,
+      400,
+      'body_malformed',
+    ],
+    [
+      'two lists of one name',
+      `{"token":"${canary}","features":{"all":["x"],"all":[]}}`,
+      JSON_TYPE,
+      400,
+      'body_malformed',
+    ],
     ['features as a list', { token: canary, features: ['a'] }, JSON_TYPE, 400, 'body_malformed'],
     [
       'a feature that is no key',
