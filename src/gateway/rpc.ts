@@ -5,6 +5,7 @@
  * dialects that ask about a subject; what is malformed throws, as a mistake of the caller's code.
  */
 import { WorkerEntrypoint } from 'cloudflare:workers'
+import { documentId, type SubjectIds } from '../core/claims.ts'
 import type { Decision } from '../core/evaluate.ts'
 import type { Freshness } from '../core/requirement.ts'
 import type { GatewayBindings } from './config.ts'
@@ -23,8 +24,8 @@ export interface RpcRequirement {
 }
 
 export interface RpcSubject {
-  readonly orgId?: string
-  readonly userId?: string
+  readonly orgId?: string | undefined
+  readonly userId?: string | undefined
 }
 
 /** What a subject may use now. */
@@ -51,10 +52,15 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
     })
   }
 
-  /** Evaluates all flags for an organization, a user, or a user of an organization. */
-  async evaluate({ orgId, userId }: RpcSubject): Promise<RpcEvaluation> {
+  /**
+   * Evaluates all flags for an organization, a user, or a user of an organization.
+   *
+   * @throws TypeError when an id is none, or nobody is named
+   */
+  async evaluate(subject: RpcSubject): Promise<RpcEvaluation> {
+    const ids = readSubject(subject)
     return this.#answer('evaluate', async ({ current: readCurrent, warn }, log) => {
-      const current = await readCurrent({ orgId, userId }, undefined, warn)
+      const current = await readCurrent(ids, undefined, warn)
       if (!current) {
         log.reason = 'state_unknown'
         throw new Error('state_unknown')
@@ -88,4 +94,16 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
     if (!opened.ok) throw new Error('misconfigured')
     return opened.gateway
   }
+}
+
+/** An id that cannot be a document's would fail the whole read, and one that is left out by mistake leave out its denials. */
+function readSubject(subject: unknown): SubjectIds {
+  const isObject = typeof subject === 'object' && subject !== null
+  const given = Object.entries(isObject ? subject : {}).filter(([, id]) => id !== undefined)
+  const isUnderstood = given.every(
+    ([name, id]) => (name === 'orgId' || name === 'userId') && documentId(id) !== undefined,
+  )
+  if (given.length === 0 || !isUnderstood) throw new TypeError('evaluate({ orgId, userId })')
+  const { orgId, userId } = Object.fromEntries(given)
+  return { orgId: documentId(orgId), userId: documentId(userId) }
 }

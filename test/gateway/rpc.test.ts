@@ -40,7 +40,7 @@ describe('verify', () => {
     expect(await verifier.verify('x')).toEqual({ active: false, allowed: false, reason: 'token_malformed' })
   })
 
-  test.each([{ al: ['scim'] }, { all: 'scim' }, { all: ['Scim'] }, { freshness: 'now' }])(
+  test.each([{ al: ['scim'] }, { any: [] }, { all: 'scim' }, { all: ['Scim'] }, { freshness: 'now' }])(
     'a requirement that is none is not taken for one: %j',
     async (requirement) => {
       await expect(verifier.verify(token, requirement as never)).rejects.toThrow(TypeError)
@@ -61,11 +61,26 @@ describe('evaluate', () => {
     [{ orgId: 'org_acme' }, ['everybody', 'reports', 'sso']],
     [{ orgId: 'org_acme', userId: 'user_1' }, ['everybody', 'reports', 'sso']],
     [{ userId: 'user_1' }, ['everybody']],
-    [{}, ['everybody']],
+    [{ orgId: undefined, userId: 'user_1' }, ['everybody']],
   ])('%j has %j', async (subject, flags) => {
     const evaluation = await verifier.evaluate(subject)
     expect(evaluation.flags).toEqual(flags)
     expect(evaluation.decisions).toContainEqual({ flag: 'killed', on: false, reason: 'killed' })
+  })
+
+  test.each([
+    [undefined],
+    [{}],
+    [{ orgId: undefined }],
+    [{ orgId: '' }],
+    [{ orgId: null }],
+    [{ orgId: ['org_acme'] }],
+    [{ orgId: 'o'.repeat(600) }],
+    [{ orgId: 'org_acme', userId: '' }],
+    [{ org_id: 'org_acme', userId: 'user_1' }],
+  ])('%j is a mistake, and nothing is read', async (subject) => {
+    await expect(verifier.evaluate(subject as never)).rejects.toThrow(TypeError)
+    expect(setup.kv.reads).toEqual([])
   })
 
   test('says when the state cannot be told', async () => {
