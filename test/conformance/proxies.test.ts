@@ -104,6 +104,17 @@ describe.each(PROXY_NAMES)('%s', (name) => {
     expect(reached).toEqual([])
   })
 
+  test.each([
+    '/reports/../admin',
+    '/reports/%2e%2e/admin',
+    '/reports/..%2fadmin',
+    '/reports/%2E./admin',
+    '/reports/x/../../admin',
+  ])('a good token for /reports/ does not climb out of it: %s', async (path) => {
+    await ask([`Bearer ${await stand.mint()}`], [], path)
+    expect(reached).toEqual([])
+  })
+
   test('leaves nothing of the client’s where the gateway has nothing to say', async () => {
     const token = await stand.mint({ org_id: undefined, sid: undefined, feature_flags: [FLAG] })
     // Without an organization the flag is not on now: the route is refused, whatever the client claims.
