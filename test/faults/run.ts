@@ -3,9 +3,10 @@
  * live. Real parts throughout: the bundle in workerd with its Durable Objects on disk, a provider that rotates refresh
  * tokens and revokes the session of whoever uses one twice, a certified client.
  *
- * Each await once throws, and once the process is killed there. The exception are the awaits of the encryption, between
- * reading upstream's answer and writing it, where nothing outside is waited for: they only throw. A process that dies in
- * that moment takes the answer with it, and no gateway could bring it back.
+ * Each await once throws, and once the process is killed there, from the one on that brings the status line of upstream's
+ * answer. By then the refresh token is spent. Until the answer is whole and in the store, a part of these faults takes it
+ * away for good, and an upstream that does not replay has no other: such cases are run and shown, and counted apart
+ * (`./inherent.ts` says which).
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,12 +19,17 @@ import { startServer } from '../e2e/support/http.ts'
 import { freePort } from '../e2e/support/stage.ts'
 import { openStage } from '../e2e/support/workerd.ts'
 import type { Client } from './client.ts'
+import { inherentIn, isBeforeWhole, requireNamed } from './inherent.ts'
 import { configure, instrument, type Point } from './instrument.ts'
 import { type Outcome, Subject } from './subject.ts'
 
-/** The await that brings upstream's answer to a refresh, whole; in the proxy, which has no other, also the point. */
-const YES = { gateway: 'await ask(call, ', proxy: 'await fetch(' }
-const ENCRYPTION = /^sessions\/seal\.ts|await seal\(/
+/** The await that brings the status line of upstream's answer to a refresh: file and text. */
+const YES = {
+  gateway: ['sessions/ask.ts', 'await fetcher('],
+  proxy: ['test/faults/workers/proxy.ts', 'await fetch('],
+} as const
+/** Where the proxy has the answer whole. */
+const PROXY_WHOLE = 'await response.arrayBuffer('
 
 async function faults(): Promise<void> {
   const running = new Running()
@@ -48,7 +54,8 @@ async function suite(running: Running): Promise<void> {
   const control = running.add(await startServer(() => subject.kill()))
 
   async function open(name: 'gateway' | 'proxy', options = {}): Promise<Subject> {
-    const yes = points.find(({ text }) => text.startsWith(YES[name]))
+    const [file, start] = YES[name]
+    const yes = points.find(({ id, text }) => id.startsWith(`${file}:`) && text.startsWith(start))
     if (!yes) throw new Error(`${name}: the await that brings upstream's answer was not found`)
     const port = await freePort()
     const issuer = `http://localhost:${port}`
@@ -61,17 +68,16 @@ async function suite(running: Running): Promise<void> {
   const gateway = await open('gateway', { sessions })
   const proxy = await open('proxy', { ready: '/.well-known/openid-configuration' })
 
+  const modes = ['throws', 'stops'] as const
   subject = proxy
-  const plain = {
-    throws: await proxy.meet({ point: proxy.yes, mode: 'throws' }),
-    stops: await proxy.meet({ point: proxy.yes, mode: 'stops' }),
-  }
+  const whole = points.find(({ text }) => text.startsWith(PROXY_WHOLE)) as Point
+  const plain = new Map<string, Outcome>()
+  for (const point of [proxy.yes, whole.id])
+    for (const mode of modes) plain.set(`${point} ${mode}`, await proxy.meet({ point, mode }))
   subject = gateway
-  const cases = (await gateway.path()).map(pointOf).flatMap((point) => {
-    const isEncryption = ENCRYPTION.test(point.id) || ENCRYPTION.test(point.text)
-    const modes = isEncryption ? (['throws'] as const) : (['throws', 'stops'] as const)
-    return modes.map((mode) => ({ point, mode }))
-  })
+  const path = (await gateway.path()).map(pointOf)
+  requireNamed(path)
+  const cases = path.flatMap((point) => modes.map((mode) => ({ point, mode })))
   const outside: [string, (client: Client) => Promise<void>][] = [
     ['the answer is lost on its way to the client', (client) => client.lose()],
     [
@@ -86,22 +92,34 @@ async function suite(running: Running): Promise<void> {
   ]
 
   console.log(line('fault', 'what the client saw', 'session', 'through a plain proxy'))
-  let alive = 0
-  const show = (fault: string, outcome: Outcome, through: Outcome) => {
-    alive += Number(outcome.alive)
-    console.log(line(fault, outcome.saw, verdict(outcome), `${verdict(through)} (${through.saw})`))
+  const counted = { alive: 0, of: 0, proxy: 0 }
+  const inherent = new Map<string, number>()
+  const show = (fault: string, why: string | undefined, outcome: Outcome, through: Outcome) => {
+    if (why === undefined) {
+      counted.of += 1
+      counted.alive += Number(outcome.alive)
+      counted.proxy += Number(through.alive)
+    } else inherent.set(why, (inherent.get(why) ?? 0) + 1)
+    const session =
+      why === undefined ? verdict(outcome) : `${verdict(outcome)} inherent: upstream does not replay, ${why}`
+    console.log(line(fault, outcome.saw, session, `${verdict(through)} (${through.saw})`))
   }
   for (const { point, mode } of cases) {
+    const beside = isBeforeWhole(point) ? proxy.yes : whole.id
+    const through = plain.get(`${beside} ${mode}`) as Outcome
     const outcome = await gateway.meet({ point: point.id, mode })
-    show(`${mode.padEnd(6)} at ${point.id}  ${point.text}`, outcome, plain[mode])
+    show(`${mode.padEnd(6)} at ${point.id}  ${point.text}`, inherentIn(point, mode), outcome, through)
   }
   for (const [name, fault] of outside) {
     const through = await proxy.endure(() => fault(proxy.client))
-    show(name, await gateway.endure(() => fault(gateway.client)), through)
+    show(name, undefined, await gateway.endure(() => fault(gateway.client)), through)
   }
-  const count = cases.length + outside.length
-  console.log(`\n${alive} of ${count} points: session alive`)
-  if (alive < count) process.exitCode = 1
+  const { alive, of } = counted
+  const named = [...inherent].map(([why, count]) => `${why} (${count})`).join(', ')
+  console.log(`\nof the same faults through a plain proxy: ${counted.proxy} of ${of} alive`)
+  console.log(`besides, inherent, as upstream does not replay: ${named}`)
+  console.log(`${alive} of ${of} points: session alive`)
+  if (alive < of) process.exitCode = 1
 }
 
 async function compatibilityDate(): Promise<string> {
@@ -113,7 +131,7 @@ const verdict = ({ alive }: Outcome): string => (alive ? paint('green', 'alive')
 
 function line(fault: string, saw: string, session: string, through: string): string {
   const short = fault.length <= 80 ? fault : `${fault.slice(0, 79)}…`
-  return `${short.padEnd(82)}${saw.padEnd(26)}${session}    ${through}`
+  return `${short.padEnd(82)}${saw.padEnd(36)}${session}    ${through}`
 }
 
 await main(faults)

@@ -20,7 +20,7 @@ export class Subject {
   readonly #running: Running
   readonly #stage: Stage
   readonly #options: Options
-  /** The await that brings upstream's yes. */
+  /** The await that brings the status line of upstream's answer. */
   readonly yes: string
   readonly client: Client
   #worker: WorkerdGateway | undefined
@@ -62,7 +62,7 @@ export class Subject {
     return { saw: saw.join(', '), alive: await this.client.isAlive() }
   }
 
-  /** Every await that a refresh passes after upstream's yes, on a Worker that has just started. */
+  /** Every await that a refresh passes from upstream's yes on, on a Worker that has just started. */
   async path(): Promise<readonly string[]> {
     await this.#begin()
     await this.#plan({})

@@ -25,6 +25,11 @@ interface StoredAnswer {
   readonly sealed: Uint8Array
 }
 
+interface Kept {
+  readonly answer: RawAnswer
+  readonly until: number
+}
+
 const ANSWER = 'answer'
 /** How long an answer, or the question for it, waits for the store. */
 const STORE_PATIENCE_MS = 1500
@@ -38,7 +43,7 @@ export class Session {
   readonly #fetcher: typeof fetch
   readonly #clock: () => number
   #flight: Flight | undefined
-  #kept: { readonly answer: RawAnswer; readonly until: number } | undefined
+  #kept: Kept | undefined
 
   constructor(store: SessionStore, fetcher: typeof fetch, clock: () => number) {
     this.#store = store
@@ -86,13 +91,16 @@ export class Session {
     const kept = reuses ? await this.#recall(key) : undefined
     if (kept) return ok({ answer: kept, replayed: true, unstored: false })
 
-    const asked = await ask(call, this.#fetcher, this.#clock)
+    const received = (answer: RawAnswer) => {
+      const until = reuses ? goodUntil(answer, call.reuseSeconds) : undefined
+      this.#kept = until === undefined ? undefined : { answer, until }
+    }
+    const asked = await ask(call, received, this.#fetcher, this.#clock)
     if (!asked.ok) return asked
     const answer = asked.value
-    const until = reuses ? goodUntil(answer, call.reuseSeconds) : undefined
-    if (until === undefined) return ok({ answer, replayed: false, unstored: false })
-    this.#kept = { answer, until }
-    const stored = key !== undefined && (await this.#keep(answer, until, key))
+    const fresh = this.#kept as Kept | undefined
+    if (!fresh) return ok({ answer, replayed: false, unstored: false })
+    const stored = key !== undefined && (await this.#keep(answer, fresh.until, key))
     return ok({ answer, replayed: false, unstored: !stored })
   }
 

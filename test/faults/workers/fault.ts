@@ -2,7 +2,8 @@
  * Where faults happen: every `await` of the Worker under test comes by here (see `../instrument.ts`), and one of them is
  * made to fail. All in one isolate, so that the Durable Object and the Worker see the same plan.
  *
- * A point counts from the moment at which upstream's yes to a refresh is in the Worker's hands.
+ * A point counts from the moment at which upstream has said yes to a refresh: its status line has arrived, and that await
+ * is the first point. From then on the refresh token is spent.
  */
 import type { Course, Plan } from './plan.ts'
 
@@ -19,15 +20,10 @@ declare global {
 globalThis.__reach = async (point, value) => {
   const settled = await value
   if (!plan) return settled
-  if (armed) {
-    if (!reached.includes(point)) reached.push(point)
-    if (point === plan.point) await fail(plan.mode)
-  }
-  if (point === plan.yes) {
-    armed = true
-    // A proxy has no other await: the fault is at the one that brings the answer.
-    if (plan.point === plan.yes) await fail(plan.mode)
-  }
+  if (point === plan.yes) armed = true
+  if (!armed) return settled
+  if (!reached.includes(point)) reached.push(point)
+  if (point === plan.point) await fail(plan.mode)
   return settled
 }
 

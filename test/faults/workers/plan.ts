@@ -5,12 +5,12 @@ export interface Plan {
   readonly point?: string
   /** `throws`: the await ends with an exception. `stops`: the process is killed before it goes on. */
   readonly mode?: 'throws' | 'stops'
-  /** The await that brings upstream's yes. */
+  /** The await that brings the status line of upstream's answer. */
   readonly yes: string
 }
 
 export interface Course {
-  /** The awaits that were passed since the last plan, after upstream's yes. */
+  /** The awaits that were passed since the last plan, from upstream's yes on. */
   readonly reached: readonly string[]
   /** Whether the planned fault has happened. */
   readonly met: boolean

@@ -1,4 +1,4 @@
-/** A plain proxy, for comparison: one call to upstream, and its answer handed back as it is. Instrumented likewise. */
+/** A plain proxy, for comparison: one call to upstream, and its answer, once it is whole, handed back as it is. Instrumented likewise. */
 import { faulty } from './fault.ts'
 
 export default faulty(async function proxy(request, env) {
@@ -11,5 +11,6 @@ export default faulty(async function proxy(request, env) {
     body: request.body,
     redirect: 'manual',
   })
-  return response
+  const body = await response.arrayBuffer()
+  return new Response(body, response)
 })

@@ -250,9 +250,21 @@ describe('what upstream says when it does not say yes', () => {
 })
 
 describe('an upstream that takes too long', () => {
-  test('is asked again where it replays (workos)', async () => {
+  const brokenOff = () =>
+    new Response(
+      new ReadableStream({
+        start: (controller) => controller.enqueue(new TextEncoder().encode('{"access_')),
+        pull: (controller) => controller.error(new TypeError('connection reset')),
+      }),
+    )
+
+  test.each<[string, () => Response | Promise<Response>]>([
+    ['no answer comes', () => new Promise<never>(() => {})],
+    ['the connection is lost', () => Promise.reject(new TypeError('connection reset'))],
+    ['its answer breaks off', brokenOff],
+  ])('is asked again where it replays (workos): %s', async (_, fault) => {
     const setup = await setUpSessions({ ...WORKOS, UPSTREAM_TIMEOUT_MS: '100' })
-    setup.upstream.onToken = () => (setup.asked() === 1 ? new Promise(() => {}) : setup.upstream.tokens())
+    setup.upstream.onToken = () => (setup.asked() === 1 ? fault() : setup.upstream.tokens())
     const response = await setup.request('/user_management/authenticate', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
