@@ -98,6 +98,8 @@ const REUSE_SECONDS: Readonly<Record<ProfileName, number>> = { workos: 30, oidc:
 
 /** A shorter one could be guessed offline from the name of an object and a refresh token. */
 const MIN_PEPPER_LENGTH = 32
+/** Random ones in hexadecimal have more; a row of one letter is no secret, however long. */
+const MIN_PEPPER_CHARACTERS = 8
 
 const required = 'is required'
 const url = z.string(required).refine(isSecureUrl, {
@@ -179,6 +181,10 @@ const varsSchema = z.object({
     .min(
       MIN_PEPPER_LENGTH,
       `must have at least ${MIN_PEPPER_LENGTH} characters: make one with \`openssl rand -hex 32\``,
+    )
+    .refine(
+      (value) => value.length < MIN_PEPPER_LENGTH || new Set(value).size >= MIN_PEPPER_CHARACTERS,
+      `must have at least ${MIN_PEPPER_CHARACTERS} different characters: make one with \`openssl rand -hex 32\``,
     )
     .optional(),
   SIGNING_KEYS: z.string(

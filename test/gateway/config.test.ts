@@ -22,7 +22,7 @@ const WORKOS = {
 }
 
 /** The binding of the Durable Object, and the secret that it needs. */
-const SESSIONS = { REFRESH_SESSIONS: { getByName: () => {} }, SESSION_PEPPER: 'p'.repeat(32) }
+const SESSIONS = { REFRESH_SESSIONS: { getByName: () => {} }, SESSION_PEPPER: '01234567'.repeat(4) }
 
 const problemsOf = (bindings: object) => {
   const parsed = parseConfig(bindings)
@@ -105,6 +105,11 @@ describe('refresh sessions', () => {
       'need a pepper that cannot be guessed',
       { ...SESSIONS, SESSION_PEPPER: 'short' },
       ['SESSION_PEPPER: must have at least 32 characters: make one with `openssl rand -hex 32`'],
+    ],
+    [
+      'need a pepper of more than a few letters',
+      { ...SESSIONS, SESSION_PEPPER: 'abcdefg'.repeat(9) },
+      ['SESSION_PEPPER: must have at least 8 different characters: make one with `openssl rand -hex 32`'],
     ],
     [
       'are a Durable Object binding',
