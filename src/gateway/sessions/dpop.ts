@@ -13,7 +13,11 @@ import { err, ok, type Result } from '../../core/result.ts'
 const MAX_AGE_SECONDS = 300
 const MAX_AHEAD_SECONDS = 30
 
-const ALGORITHMS = ['ES256', 'ES384', 'ES512', 'RS256', 'PS256', 'EdDSA', 'Ed25519']
+/** Every asymmetric one that can be verified here; a proof by another shares nothing, and is upstream's to judge. */
+const ALGORITHMS = [
+  ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+]
 
 /**
  * Verifies a proof for a POST (RFC 9449 section 4.3).

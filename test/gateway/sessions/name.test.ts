@@ -1,6 +1,7 @@
 /** Who gets a stored answer and who does not: everything that upstream's answer depends on keeps two requests apart. */
-import { SignJWT } from 'jose'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { describe, expect, test } from 'vitest'
+import { verifyProof } from '../../../src/gateway/sessions/dpop.ts'
 import { importPepper, type NamedRequest, nameOf } from '../../../src/gateway/sessions/name.ts'
 import { FORM, GATEWAY, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
@@ -126,6 +127,17 @@ describe('DPoP', async () => {
     const { setup, iat } = await first()
     const response = await setup.refreshWith({}, { dpop: await proof(mine, { iat }) })
     expect([response.status, setup.asked()]).toEqual([200, 1])
+  })
+
+  test.each([
+    ...['ES256', 'ES384', 'ES512', 'EdDSA'],
+    ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  ])('a proof by %s is one', async (alg) => {
+    const { privateKey, publicKey } = await generateKeyPair(alg)
+    const proof = await new SignJWT({ htm: 'POST', htu: `${GATEWAY}/token`, iat: 1_000 })
+      .setProtectedHeader({ typ: 'dpop+jwt', alg, jwk: await exportJWK(publicKey) })
+      .sign(privateKey)
+    expect(await verifyProof(proof, [`${GATEWAY}/token`], 1_000_000)).toMatchObject({ ok: true })
   })
 
   const refused: [string, (iat: number) => Promise<string | undefined>][] = [
