@@ -73,7 +73,9 @@ export async function reachVerdict(
   if (!verified.ok) return unverified(verified.reason)
   const identity = verified.value
   const token = bound === 'accepted' ? { ...identity, bound: false } : identity
-  const current = freshness === 'live' ? await readCurrent(identity, identity, warn) : undefined
+  // Of an organization that no document can be found by, nothing is known now; its user alone is another subject.
+  const isKnowable = freshness === 'live' && !identity.unreadable
+  const current = isKnowable ? await readCurrent(identity, identity, warn) : undefined
   const state = freshness === 'live' ? (current ?? 'unknown') : undefined
   return { ...decide(token, state, requirement, clock()), identity, current }
 }

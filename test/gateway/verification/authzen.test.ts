@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Setup } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
-import { basic, entitle, mintToken, SERVICE, setUpVerification } from '../support/tokens.ts'
+import { basic, bearer, entitle, mintToken, SERVICE, setUpVerification } from '../support/tokens.ts'
 
 const log = captureLog()
 let setup: Setup
@@ -76,6 +76,14 @@ describe('a user whose organization cannot be read', () => {
       evaluations: [{ decision: false, context: { error: { status: 400, message: expect.any(String) } } }],
     })
     expect(setup.kv.reads).toEqual([])
+  })
+
+  test('is not told from what is known of the user alone', async () => {
+    const claims = { org_id: ['org_acme'], feature_flags: ['everybody'] }
+    const { headers } = bearer(await mintToken(setup, claims))
+    await ask({ subject: { type: 'user', id: 'user_1' }, action: use, resource: feature('everybody') })
+    const answer = await setup.request('/guard/everybody;freshness=live', { headers })
+    expect([answer.status, answer.headers.get('x-remint-reason')]).toEqual([403, 'state_unknown'])
   })
 
   test('null is none', async () => {
