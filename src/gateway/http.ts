@@ -15,6 +15,13 @@ export const RETRY_AFTER_SECONDS = 2
 /** For everything that holds a token or a decision (RFC 6749 section 5.1). */
 export const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' } as const
 
+/** The same, made once for answers that are given often: the runtime copies headers faster than it makes them. */
+export const NO_STORE_HEADERS = new Headers(NO_STORE)
+
+/** A request that is not UTF-8 is refused: it would reach upstream as something else. An answer is taken as it comes. */
+const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
+const LENIENT = new TextDecoder()
+
 /**
  * Reads a body as UTF-8 text, giving up as soon as it is longer than the limit. A read that fails midway throws, as
  * `text()` would.
@@ -23,13 +30,11 @@ export async function readBounded(
   message: Request | Response,
   maxBytes: number,
 ): Promise<Result<string, 'body_too_large'>> {
-  // A request that is not UTF-8 is refused: it would reach upstream as something else. An answer is taken as it comes.
-  const decoder = new TextDecoder('utf-8', { fatal: message instanceof Request, ignoreBOM: false })
-  if (message instanceof Response && isDeclared(message)) {
-    return declaredBytes(message) > maxBytes ? err('body_too_large') : ok(await message.text())
-  }
+  const isRequest = message instanceof Request
+  if (!isRequest && (declaredBytes(message) ?? Number.POSITIVE_INFINITY) <= maxBytes)
+    return ok(await message.text())
   const bytes = await readBytes(message, maxBytes)
-  return bytes.ok ? ok(decoder.decode(bytes.value)) : bytes
+  return bytes.ok ? ok((isRequest ? STRICT : LENIENT).decode(bytes.value)) : bytes
 }
 
 /** Reads a body as it is, giving up as soon as it is longer than the limit. */
@@ -37,9 +42,9 @@ export async function readBytes(
   message: Request | Response,
   maxBytes: number,
 ): Promise<Result<Uint8Array<ArrayBuffer>, 'body_too_large'>> {
-  if (isDeclared(message)) {
-    if (declaredBytes(message) > maxBytes) return err('body_too_large')
-    return ok(new Uint8Array(await message.arrayBuffer()))
+  const declared = declaredBytes(message)
+  if (declared !== undefined) {
+    return declared > maxBytes ? err('body_too_large') : ok(new Uint8Array(await message.arrayBuffer()))
   }
   if (!message.body) return ok(new Uint8Array())
   const reader = message.body.getReader() as ReadableStreamDefaultReader<Uint8Array>
@@ -57,11 +62,11 @@ export async function readBytes(
   }
 }
 
-/** Whether the length is known before the body is read, which is then read in one go. */
-const isDeclared = ({ headers }: Request | Response): boolean =>
-  headers.has('content-length') && !headers.has('content-encoding')
-
-const declaredBytes = ({ headers }: Request | Response): number => Number(headers.get('content-length'))
+/** The length where it is known before the body is read, which is then read in one go. */
+function declaredBytes({ headers }: Request | Response): number | undefined {
+  const declared = headers.get('content-length')
+  return declared === null || headers.has('content-encoding') ? undefined : Number(declared)
+}
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0))

@@ -8,7 +8,7 @@ import * as z from 'zod'
 import { type BearerReason, bearerToken } from '../../core/bearer.ts'
 import { FLAG_KEY } from '../../core/names.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import { type BodyReason, NO_STORE, readJson } from '../http.ts'
+import { type BodyReason, NO_STORE_HEADERS, readJson } from '../http.ts'
 import { type Question, reachVerdict, type Verification, verdictAnswer } from './verdict.ts'
 
 /** More flags than this in one question is a mistake. */
@@ -50,7 +50,7 @@ export async function verifyJson(
   if (!asked.ok) return asked
   const { token, ...question } = asked.value
   const verdict = await reachVerdict(token, question, verification)
-  return ok(Response.json(verdictAnswer(verdict), { headers: NO_STORE }))
+  return ok(Response.json(verdictAnswer(verdict), { headers: NO_STORE_HEADERS }))
 }
 
 async function parseQuestion(
