@@ -136,7 +136,7 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
     if (!kept) {
       const parsed = parseConfig(env)
       kept = parsed.ok
-        ? { config: parsed.config, verifier: new TokenVerifier(parsed.config, fetcher) }
+        ? { config: parsed.config, verifier: new TokenVerifier(parsed.config, fetcher, now) }
         : { problems: parsed.problems }
       opened.set(env, kept)
     }

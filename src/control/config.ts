@@ -76,7 +76,7 @@ export type ConfigResult =
   | { readonly ok: false; readonly problems: readonly string[] }
 
 /** `https`, or `http` on a loopback host. */
-function isSecureUrl(value: string): boolean {
+export function isSecureUrl(value: string): boolean {
   if (!URL.canParse(value)) return false
   const { protocol, hostname } = new URL(value)
   const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)

@@ -10,7 +10,7 @@ import { type CryptoKey, createRemoteJWKSet, customFetch, errors, type JWTPayloa
 import { readJwsHeader } from '../../core/jws.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Actor } from '../changes/command.ts'
-import type { Config, TokenIssuer } from '../config.ts'
+import { type Config, isSecureUrl, type TokenIssuer } from '../config.ts'
 import type { Refusal } from '../refusals.ts'
 import { rolesAmong } from '../roles.ts'
 
@@ -18,8 +18,13 @@ const CLOCK_SKEW_SECONDS = 5
 const KEYS_TIMEOUT_MS = 5_000
 const KEYS_COOL_DOWN_MS = 30_000
 const KEYS_MAX_AGE_MS = 600_000
+/** How long a fetch that failed is not tried again, so that tokens of strangers cause no flood of them. */
+const FAILURE_COOL_DOWN_MS = 1_000
 /** A key set or a discovery document is a few KiB. */
 const MAX_DOCUMENT_BYTES = 256 * 1024
+
+/** It is stored and hashed in the audit log, where half a character would be another one. */
+const SUBJECT = /^[^\p{Cc}\p{Cs}]{1,256}$/u
 
 type KeySet = (header: JWSHeaderParameters, token: FlattenedJWSInput) => Promise<CryptoKey>
 
@@ -28,9 +33,10 @@ export class TokenVerifier {
   readonly #fetcher: typeof fetch
   readonly #keys = new Map<string, KeySet>()
 
-  constructor(config: Config, fetcher: typeof fetch) {
+  /** @param clock - epoch milliseconds */
+  constructor(config: Config, fetcher: typeof fetch, clock: () => number) {
     this.#config = config
-    this.#fetcher = bounded(fetcher)
+    this.#fetcher = bounded(fetcher, clock)
   }
 
   /** An access token of the operators' identity provider. @param now - epoch milliseconds */
@@ -104,7 +110,7 @@ export class TokenVerifier {
 }
 
 function actorOf(subject: string | undefined, roles: unknown): Result<Actor, Refusal> {
-  if (typeof subject !== 'string' || subject === '' || subject.length > 256) return err('token_refused')
+  if (typeof subject !== 'string' || !SUBJECT.test(subject)) return err('token_refused')
   return ok({ id: `user:${subject}`, roles: rolesAmong(roles), apiKey: null, environments: null })
 }
 
@@ -122,16 +128,36 @@ async function discover(issuer: string, fetcher: typeof fetch): Promise<string |
     })
     if (!response.ok) return undefined
     const document = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown }
-    return document.issuer === issuer && typeof document.jwks_uri === 'string' ? document.jwks_uri : undefined
+    const { jwks_uri } = document
+    return document.issuer === issuer && typeof jwks_uri === 'string' && isSecureUrl(jwks_uri)
+      ? jwks_uri
+      : undefined
   } catch {
     return undefined
   }
 }
 
-/** A fetcher whose answers have a bounded size. */
-function bounded(fetcher: typeof fetch): typeof fetch {
+/** A fetcher whose answers have a bounded size, and which leaves alone for a while what has just failed. */
+function bounded(fetcher: typeof fetch, clock: () => number): typeof fetch {
+  const failedAt = new Map<string, number>()
+
+  async function attempt(input: RequestInfo | URL, init: RequestInit | undefined): Promise<Response> {
+    const url = input instanceof Request ? input.url : String(input)
+    const failed = failedAt.get(url)
+    if (failed !== undefined && clock() - failed < FAILURE_COOL_DOWN_MS) throw new Error('failed just now')
+    try {
+      const response = await fetcher(input, init)
+      if (response.ok) failedAt.delete(url)
+      else failedAt.set(url, clock())
+      return response
+    } catch (error) {
+      failedAt.set(url, clock())
+      throw error
+    }
+  }
+
   return async (input, init) => {
-    const response = await fetcher(input, init)
+    const response = await attempt(input, init)
     const body = response.body
     if (!body) return response
     let size = 0

@@ -64,6 +64,11 @@ describe('an access token', () => {
     expect(answer.status).toBe(503)
     expect(answer.body.code).toBe('identity_unreachable')
     expect(answer.headers.get('retry-after')).not.toBeNull()
+    // Who is asked in vain is not asked again for every token that comes in.
+    const before = cold.operators.state.fetches
+    for (let i = 0; i < 5; i++) expect((await cold.get('/me')).status).toBe(503)
+    expect(cold.operators.state.fetches).toBe(before)
+    cold.clock.now += 1_000
     cold.operators.state.reachable = true
     expect((await cold.get('/me')).status).toBe(200)
     control = cold
