@@ -2,7 +2,7 @@
  * The routes of the audit log: read, filtered, and verified.
  */
 import { z } from '@hono/zod-openapi'
-import { and, asc, desc, eq, gt, gte, lt, type SQL } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, gte, inArray, lt, type SQL } from 'drizzle-orm'
 import { ok } from '../../core/result.ts'
 import type { Api } from '../api/context.ts'
 import { read } from '../api/define.ts'
@@ -74,7 +74,7 @@ export function auditRoutes(api: Api): void {
       until: instant.optional(),
     }),
     answer: pageOf(entrySchema),
-    async read({ query, control }) {
+    async read({ query, control, actor }) {
       const after = afterCursor(query.cursor)
       if (!after.ok) return after
       const seq = after.value === undefined ? undefined : Number(after.value)
@@ -85,6 +85,8 @@ export function auditRoutes(api: Api): void {
       for (const name of ['flag', 'org', 'user', 'actor', 'action', 'environment'] as const) {
         if (query[name]) conditions.push(eq(audit[name], query[name]))
       }
+      // A row without an environment is about all of them, as is its effective diff.
+      if (actor.environments !== null) conditions.push(inArray(audit.environment, [...actor.environments]))
       if (query.since) conditions.push(gte(audit.at, query.since))
       if (query.until) conditions.push(lt(audit.at, query.until))
       const rows = await control.db
@@ -117,6 +119,7 @@ async function verify(db: Database, from: number): Promise<z.input<typeof verdic
     .select({ seq: audit.seq, hash: audit.hash })
     .from(audit)
     .where(eq(audit.seq, from - 1))
+  if (!previous && from > 1) return broken(from, { seq: from - 1, problem: 'gap' })
   let head = { seq: from - 1, hash: previous?.hash ?? GENESIS }
   for (let checked = 0; checked < VERIFY_ROWS; checked += VERIFY_PAGE) {
     const rows = await db
@@ -126,11 +129,7 @@ async function verify(db: Database, from: number): Promise<z.input<typeof verdic
       .orderBy(asc(audit.seq))
       .limit(VERIFY_PAGE)
     const verdict = await verifyChain(rows.map(toEntry), head)
-    if (!verdict.intact) {
-      const { seq, problem } = verdict
-      const problems = { problem: { seq, kind: problem }, next: null }
-      return { intact: false, checked: { from, to: seq }, head: null, ...problems }
-    }
+    if (!verdict.intact) return broken(from, verdict)
     head = verdict.head
     if (rows.length < VERIFY_PAGE) {
       return { intact: true, checked: { from, to: head.seq }, head, problem: null, next: null }
@@ -138,3 +137,11 @@ async function verify(db: Database, from: number): Promise<z.input<typeof verdic
   }
   return { intact: true, checked: { from, to: head.seq }, head, problem: null, next: head.seq + 1 }
 }
+
+const broken = (
+  from: number,
+  { seq, problem }: { seq: number; problem: 'gap' | 'broken_link' | 'altered' },
+) => ({
+  ...{ intact: false, checked: { from, to: seq }, head: null },
+  ...{ problem: { seq, kind: problem }, next: null },
+})

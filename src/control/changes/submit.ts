@@ -9,7 +9,7 @@
  */
 import { desc, gt } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import { type Database, isTaken } from '../db/client.ts'
+import { type Database, isOvertaken, isTaken } from '../db/client.ts'
 import { audit } from '../db/schema.ts'
 import { type Edit, environmentsOf, filingOf, publicRow } from '../model/edit.ts'
 import { effectOf } from '../model/effect.ts'
@@ -84,7 +84,9 @@ async function tryOnce<E extends Edit>(
   if (actor.environments !== null && !touched.every((name) => actor.environments?.includes(name))) {
     return err('environment_forbidden')
   }
-  if (isUnchanged(edit)) return ok({ outcome: { edit, effect: NO_EFFECT, seq: null } })
+  if (isUnchanged(edit)) {
+    return ok({ outcome: { edit: { ...edit, after: edit.before }, effect: NO_EFFECT, seq: null } })
+  }
 
   const kept = evaluated && (await stillHolds(db, evaluated, edit)) ? evaluated.effect : undefined
   const effect = kept ?? (await evaluateEdit(submission, edit, head, now))
@@ -96,7 +98,7 @@ async function tryOnce<E extends Edit>(
   try {
     await db.batch(commitStatements(db, edit, entry, environments, replay))
   } catch (error) {
-    if (isTaken(error, 'audit.seq') || isTaken(error, 'idempotency.actor')) return { lost: { edit, effect } }
+    if (isOvertaken(error) || isTaken(error, 'idempotency.actor')) return { lost: { edit, effect } }
     throw error
   }
   return ok({ outcome })

@@ -29,8 +29,16 @@ export function connect(d1: D1Database): Connection {
   return { db: drizzle(counting), statements: () => statements }
 }
 
+/** Whether a batch failed because its audit row does not continue the chain: another one was faster. */
+export const isOvertaken = (error: unknown): boolean =>
+  isTaken(error, 'audit.seq') || messageOf(error).includes('the audit log only continues')
+
 /** Whether a batch failed because another one had written the row with that key: `audit.seq`. */
 export function isTaken(error: unknown, column: string): boolean {
+  return messageOf(error).includes(`UNIQUE constraint failed: ${column}`)
+}
+
+function messageOf(error: unknown): string {
   const cause = error instanceof DrizzleQueryError ? error.cause : error
-  return cause instanceof Error && cause.message.includes(`UNIQUE constraint failed: ${column}`)
+  return cause instanceof Error ? cause.message : ''
 }

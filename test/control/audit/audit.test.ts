@@ -55,6 +55,13 @@ describe('the chain', () => {
   test('cannot be changed or shortened through the database’s own statements', async () => {
     await expect(run("UPDATE audit SET reason = 'other'")).rejects.toThrow('append-only')
     await expect(run('DELETE FROM audit')).rejects.toThrow('append-only')
+    const others = ['at', 'actor', 'action', 'entity', 'effect', 'request_id', 'prev', 'hash'].join(', ')
+    const copy = (seq: string) =>
+      run(
+        `INSERT OR REPLACE INTO audit (seq, reason, ${others}) SELECT ${seq}, 'x', ${others} FROM audit WHERE seq = 2`,
+      )
+    await expect(copy('seq')).rejects.toThrow('only continues')
+    await expect(copy('seq + 100')).rejects.toThrow('only continues')
   })
 
   test.each([
@@ -73,6 +80,16 @@ describe('the chain', () => {
     expect((await control.get('/audit/verify?from=3')).body).toMatchObject({
       intact: true,
       checked: { from: 3, to: 4 },
+    })
+  })
+
+  test('is not said to be intact from a row on that there is not', async () => {
+    expect((await control.get('/audit/verify?from=5')).body).toMatchObject({
+      intact: true,
+      checked: { to: 4 },
+    })
+    expect((await control.get('/audit/verify?from=6')).body).toMatchObject({
+      ...{ intact: false, head: null, problem: { seq: 5, kind: 'gap' } },
     })
   })
 

@@ -1,0 +1,2 @@
+-- Nor does a row come in beside the chain: INSERT OR REPLACE would change one without an UPDATE or a DELETE.
+CREATE TRIGGER audit_only_continues BEFORE INSERT ON audit WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM audit) OR NEW.prev <> coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), '0000000000000000000000000000000000000000000000000000000000000000') BEGIN SELECT RAISE(ABORT, 'the audit log only continues'); END;
