@@ -19,7 +19,11 @@ const WIRE = {
   role_missing: { status: 403, detail: 'None of your roles may do this.' },
   environment_forbidden: {
     status: 403,
-    detail: 'The API key is not for every environment that this changes.',
+    detail: 'The API key is not for every environment that this is about.',
+  },
+  person_required: {
+    status: 403,
+    detail: 'An API key makes no API keys, lest it outlive its end. Log in, and make it yourself.',
   },
   request_invalid: { status: 400, detail: 'The request does not match the schema of this route.' },
   body_not_json: { status: 415, detail: 'Send a JSON body with Content-Type: application/json.' },
@@ -56,7 +60,8 @@ const WIRE = {
   },
   window_invalid: { status: 422, detail: 'The window must end after it begins, and in the future.' },
   grant_needs_end: { status: 422, detail: 'An override, beta or support grant must end: send to.' },
-  grant_too_long: { status: 422, detail: 'An override, beta or support grant lasts at most 365 days.' },
+  grant_too_long: { status: 422, detail: 'An override, beta or support grant ends within 365 days.' },
+  grant_import_forbidden: { status: 403, detail: 'Only an editor or an admin imports grants.' },
   grant_ended: { status: 409, detail: 'The grant has ended already.' },
   org_unknown: { status: 422, detail: 'There is no such organization.' },
   org_exists: { status: 409, detail: 'There is an organization with this id.' },

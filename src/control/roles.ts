@@ -19,6 +19,9 @@ export const RESPONDERS: readonly Role[] = ['editor', 'admin', 'break-glass']
 /** Who hands out access to the control plane itself, and rewrites what is published. */
 export const ADMINS: readonly Role[] = ['admin']
 
+export const hasRole = (held: readonly string[], wanted: readonly Role[]): boolean =>
+  wanted.some((role) => held.includes(role))
+
 const known = new Set<string>(ROLES)
 
 /** The roles among the values of a claim; anything else counts for nothing. */

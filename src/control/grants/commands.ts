@@ -6,6 +6,7 @@ import type { Database } from '../db/client.ts'
 import type { GrantRow } from '../db/rows.ts'
 import { grants } from '../db/schema.ts'
 import type { Edit } from '../model/edit.ts'
+import { EDITORS, hasRole } from '../roles.ts'
 import { createGrant, type NewGrant, revokeGrant } from './grants.ts'
 
 export type GrantEdit = Extract<Edit, { table: 'grants' }>
@@ -18,6 +19,8 @@ export function createGrantCommand(grant: NewGrant): Command<GrantEdit> {
     ticket: grant.ticket,
     async decide({ db, now, environments, actor }) {
       if (!environments.includes(grant.environment)) return err('environment_unknown')
+      // An import need not end, and who only helps in an incident gives nothing that stays.
+      if (grant.source === 'import' && !hasRole(actor.roles, EDITORS)) return err('grant_import_forbidden')
       const [known] = await db.all<{ flag: string | null; org: number }>(
         sql`SELECT (SELECT state FROM flags WHERE key = ${grant.flag}) AS flag,
                    EXISTS (SELECT 1 FROM organizations WHERE id = ${grant.subject.id}) AS org`,

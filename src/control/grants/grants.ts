@@ -35,8 +35,8 @@ export function createGrant(
   if (to !== null && (to <= from || to <= now)) return err('window_invalid')
   if (grant.source !== 'import') {
     if (to === null) return err('grant_needs_end')
-    if (to - Math.max(from, now) > MAX_GRANT_DAYS * DAY_MS) return err('grant_too_long')
-    if (from - now > MAX_GRANT_DAYS * DAY_MS) return err('grant_too_long')
+    // From now on, whenever it begins: what was agreed today is looked at again within the year.
+    if (to - now > MAX_GRANT_DAYS * DAY_MS) return err('grant_too_long')
   }
   const at = new Date(now).toISOString()
   const { environment, subject, flag, effect, source, reason, ticket } = grant

@@ -1,5 +1,6 @@
 /** Grants: who gets what in spite of plan and rule, why, and until when. */
 import { beforeEach, describe, expect, test } from 'vitest'
+import type { Role } from '../../../src/control/roles.ts'
 import { type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 
 let control: ControlUnderTest
@@ -9,8 +10,9 @@ beforeEach(async () => {
   await control.organization('org_a')
 })
 
-const grant = (members: Record<string, unknown> = {}) =>
+const grant = (members: Record<string, unknown> = {}, role: Role = 'admin') =>
   control.call('POST', '/grants', {
+    role,
     body: {
       ...{ environment: 'production', subject: { kind: 'org', id: 'org_a' }, flag: 'reports' },
       ...{ source: 'beta', to: control.in(30), reason: 'pilot' },
@@ -72,6 +74,17 @@ describe('a grant is refused', () => {
     expect(answer.status).toBe(status)
     expect(answer.body.code).toBe(code)
     expect((await control.auditRows()).length).toBe(rows)
+  })
+
+  test('an import, which need not end, comes from no break-glass role', async () => {
+    const answer = await grant({ source: 'import', to: null }, 'break-glass')
+    expect(answer.status).toBe(403)
+    expect(answer.body.code).toBe('grant_import_forbidden')
+  })
+
+  test('one that begins in a year and lasts another', async () => {
+    const answer = await grant({ from: control.in(364), to: control.in(728) })
+    expect(answer.body.code).toBe('grant_too_long')
   })
 
   test('but an import may stay open', async () => {
