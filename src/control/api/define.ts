@@ -2,7 +2,8 @@
  * The only ways to make a route: one that reads, one that gives a command, and one that starts work that changes no row.
  *
  * All carry their schemas, from which the OpenAPI document is made, and the roles that may use them, without which they
- * cannot be made. Roles are checked before the body is looked at.
+ * cannot be made. Roles are checked before the body is looked at. A member or parameter that a route does not know is
+ * refused: who misspells `dry_run` or `percentage` must not find out by what has happened.
  */
 import { createRoute, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
@@ -12,7 +13,7 @@ import { claimOf } from '../changes/idempotency.ts'
 import { type Outcome, submit } from '../changes/submit.ts'
 import { documentsOf, type Edit } from '../model/edit.ts'
 import type { Refusal } from '../refusals.ts'
-import type { Role } from '../roles.ts'
+import { hasRole, type Role } from '../roles.ts'
 import type { Api, Control, ControlContext, ControlEnv } from './context.ts'
 import { effectSchema } from './effect.ts'
 import { NO_STORE, problemSchema, refuse } from './problem.ts'
@@ -55,7 +56,9 @@ export function read<A extends z.ZodType, P extends Shape = Nothing, Q extends S
     responses: { 200: { description: 'OK', content: json(route.answer) }, ...PROBLEMS },
   })
   api.openapi(definition, (async (c: ControlContext) => {
-    const result = await route.read(inputOf<P, Q>(c))
+    const input = inputOf<P, Q>(c)
+    if (namesForeignEnvironment(input)) return refuse(c, 'environment_forbidden')
+    const result = await route.read(input)
     if (!result.ok) return refuse(c, result.reason)
     const { revision } = result.value as { revision?: unknown }
     const etag = typeof revision === 'number' ? { etag: `"${revision}"` } : {}
@@ -81,7 +84,9 @@ export function act<A extends z.ZodType, P extends Shape = Nothing>(api: Api, ro
     responses: { 202: { description: 'Begun', content: json(route.answer) }, ...PROBLEMS },
   })
   api.openapi(definition, (async (c: ControlContext) => {
-    const result = await route.act(inputOf<P, Nothing>(c))
+    const input = inputOf<P, Nothing>(c)
+    if (namesForeignEnvironment(input)) return refuse(c, 'environment_forbidden')
+    const result = await route.act(input)
     return result.ok ? c.json(result.value as object, 202, NO_STORE) : refuse(c, result.reason)
   }) as never)
 }
@@ -169,7 +174,8 @@ async function execute<P extends Shape, B extends Shape, E extends Edit>(
 
   const answer = ({ edit, effect, seq }: Outcome<E>) => ({
     status: seq !== null && edit.before === null ? (route.status ?? 200) : 200,
-    etag: `"${edit.after.revision}"`,
+    // What a dry run shows is not there to be matched.
+    etag: dryRun ? null : `"${edit.after.revision}"`,
     body: JSON.stringify({ data: route.view(edit.after), effect, seq, dry_run: dryRun }),
   })
   const submitted = await submit({
@@ -226,6 +232,12 @@ function inputOf<P extends Shape, Q extends Shape>(c: ControlContext): Input<P, 
   }
 }
 
+/** Whether path or query ask for an environment that the caller's key is not for. Of a write, `submit` decides. */
+function namesForeignEnvironment({ actor, params, query }: Input<Shape, Shape>): boolean {
+  const named = [params, query].map((part) => (part as { environment?: unknown }).environment)
+  return named.some((name) => typeof name === 'string' && actor.environments?.includes(name) === false)
+}
+
 /** What the validators of the route have made of a part of the request. */
 const valid = (c: ControlContext, part: 'param' | 'query' | 'json'): unknown => c.req.valid(part as never)
 
@@ -242,9 +254,7 @@ const described = ({ path, tag, summary, description, roles }: RouteBase<Shape, 
 function requireRole(path: string, roles: readonly Role[]): MiddlewareHandler<ControlEnv> {
   return async function requireRole(c, next) {
     c.var.log.route = path
-    if (!c.var.actor.roles.some((role) => (roles as readonly string[]).includes(role))) {
-      return refuse(c, 'role_missing')
-    }
+    if (!hasRole(c.var.actor.roles, roles)) return refuse(c, 'role_missing')
     return next()
   }
 }

@@ -17,6 +17,10 @@ export interface Actor {
   readonly environments: readonly string[] | null
 }
 
+/** Of these environments, those that the actor's key is for. */
+export const environmentsFor = ({ environments }: Actor, all: readonly string[]): string[] =>
+  all.filter((name) => environments === null || environments.includes(name))
+
 export interface Facts {
   readonly db: Database
   /** Epoch milliseconds. */

@@ -4,7 +4,7 @@ import { err } from '../../core/result.ts'
 import type { Api } from '../api/context.ts'
 import { read, write } from '../api/define.ts'
 import { pageOf, pageQuery } from '../api/page.ts'
-import { because } from '../changes/command.ts'
+import { because, environmentsFor } from '../changes/command.ts'
 import { flagKey, shortText } from '../model/fields.ts'
 import { EDITORS, READERS, RESPONDERS } from '../roles.ts'
 import {
@@ -51,7 +51,8 @@ export function flagRoutes(api: Api): void {
       plan: z.string().max(64).optional(),
     }),
     answer: pageOf(inventoryFlag),
-    read: ({ query, control }) => listFlags(control.db, query, control.config.environments),
+    read: ({ query, control, actor }) =>
+      listFlags(control.db, query, environmentsFor(actor, control.config.environments)),
   })
 
   write<typeof flagCreation, FlagEdit>(api, {
@@ -74,9 +75,10 @@ export function flagRoutes(api: Api): void {
     roles: READERS,
     params: flagParams,
     answer: inventoryFlag,
-    async read({ params, control }) {
+    async read({ params, control, actor }) {
       const flag = await findFlag(control.db, params.flag)
-      return flag ? showFlag(control.db, flag, control.config.environments) : err('not_found')
+      const environments = environmentsFor(actor, control.config.environments)
+      return flag ? showFlag(control.db, flag, environments) : err('not_found')
     },
   })
 

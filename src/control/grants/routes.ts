@@ -1,11 +1,11 @@
 /** The routes of grants. */
 import { z } from '@hono/zod-openapi'
-import { and, asc, eq, gt, isNull, lte, or, type SQL } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNull, lte, or, type SQL } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
 import type { Api } from '../api/context.ts'
 import { read, write } from '../api/define.ts'
 import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
-import { because } from '../changes/command.ts'
+import { because, environmentsFor } from '../changes/command.ts'
 import type { GrantRow } from '../db/rows.ts'
 import { grants } from '../db/schema.ts'
 import { environmentName, externalId, flagKey, instant, storedInstant, why } from '../model/fields.ts'
@@ -75,13 +75,14 @@ export function grantRoutes(api: Api): void {
       active: z.enum(['true']).optional().openapi({ description: 'Only those that hold now.' }),
     }),
     answer: pageOf(grantSchema),
-    async read({ query, control }) {
+    async read({ query, control, actor }) {
       const after = afterCursor(query.cursor)
       if (!after.ok) return after
       const now = new Date(control.clock()).toISOString()
       const conditions: (SQL | undefined)[] = [
         after.value === undefined ? undefined : gt(grants.id, after.value),
         query.environment && eq(grants.environment, query.environment),
+        actor.environments === null ? undefined : inArray(grants.environment, [...actor.environments]),
         query.org && and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)),
         query.user && and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)),
         query.flag && eq(grants.flag, query.flag),
@@ -119,9 +120,10 @@ export function grantRoutes(api: Api): void {
     roles: READERS,
     params: grantParams,
     answer: grantSchema,
-    async read({ params, control }) {
+    async read({ params, control, actor }) {
       const grant = await findGrant(control.db, params.grant)
-      return grant ? ok(view(grant)) : err('not_found')
+      const visible = grant && environmentsFor(actor, [grant.environment]).length > 0
+      return visible ? ok(view(grant)) : err('not_found')
     },
   })
 

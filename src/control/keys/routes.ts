@@ -1,5 +1,6 @@
 /**
  * The routes of API keys: made by an admin for an owner, for one role and some environments, until a day within a year.
+ * No key makes another, which would have a longer life or a wider reach, and survive that the first one is revoked.
  *
  * The key is in the first answer only; what is kept is the hash of its secret, in a column that no answer and no audit
  * row shows.
@@ -72,7 +73,8 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
   const command: Command<KeyEdit> = {
     action: 'api_key.create',
     ...because(body),
-    async decide({ now, environments }) {
+    async decide({ now, environments, actor }) {
+      if (actor.apiKey !== null) return err('person_required')
       const endsAt = Date.parse(body.ends_at)
       if (endsAt <= now || endsAt > now + MAX_KEY_DAYS * DAY_MS) return err('key_lifetime')
       if (body.environments?.some((name) => !environments.includes(name))) return err('environment_unknown')

@@ -65,7 +65,7 @@ export function filingOf(edit: Edit): Filing {
   }
 }
 
-/** The environments in which an edit can change what somebody has; none for what is not about entitlements. */
+/** The environments that an edit is about: what it can change there, or what a key that it is about may do there. */
 export function environmentsOf(edit: Edit, all: readonly string[]): readonly string[] {
   switch (edit.table) {
     case 'rules':
@@ -77,7 +77,7 @@ export function environmentsOf(edit: Edit, all: readonly string[]): readonly str
     case 'contracts':
       return all
     case 'api_keys':
-      return []
+      return edit.after.environments ?? all
   }
 }
 

@@ -4,6 +4,7 @@ import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
 import type { Api, Control } from '../api/context.ts'
 import { act, read } from '../api/define.ts'
+import { environmentsFor } from '../changes/command.ts'
 import { documents } from '../db/schema.ts'
 import { environmentName, storedInstant } from '../model/fields.ts'
 import { ADMINS, READERS } from '../roles.ts'
@@ -52,8 +53,9 @@ export function publishRoutes(api: Api): void {
     summary: 'Lag, last error and documents out of step, by environment',
     roles: READERS,
     answer: z.object({ data: z.array(statusSchema) }),
-    async read({ control }) {
-      const data = await Promise.all(control.config.environments.map((name) => status(control, name)))
+    async read({ control, actor }) {
+      const names = environmentsFor(actor, control.config.environments)
+      const data = await Promise.all(names.map((name) => status(control, name)))
       return ok({ data })
     },
   })
