@@ -52,7 +52,7 @@ export function read<A extends z.ZodType, P extends Shape = Nothing, Q extends S
   const definition = createRoute({
     method: 'get',
     ...described(route),
-    request: { params: route.params ?? nothing, query: route.query ?? nothing },
+    request: { params: route.params ?? nothing, query: (route.query ?? nothing).strict() },
     responses: { 200: { description: 'OK', content: json(route.answer) }, ...PROBLEMS },
   })
   api.openapi(definition, (async (c: ControlContext) => {
@@ -78,8 +78,8 @@ export function act<A extends z.ZodType, P extends Shape = Nothing>(api: Api, ro
     ...described(route),
     request: {
       params: route.params ?? nothing,
-      query: nothing,
-      body: { required: true, content: json(nothing) },
+      query: nothing.strict(),
+      body: { required: true, content: json(nothing.strict()) },
     },
     responses: { 202: { description: 'Begun', content: json(route.answer) }, ...PROBLEMS },
   })
@@ -136,9 +136,9 @@ export function write<B extends Shape, E extends Edit, P extends Shape = Nothing
     ...described(route),
     request: {
       params: route.params ?? nothing,
-      query: dryRunQuery,
+      query: dryRunQuery.strict(),
       headers: writeHeaders,
-      body: { required: true, content: json(route.body) },
+      body: { required: true, content: json(route.body.strict()) },
     },
     responses: {
       200: { description: 'Changed, or what would change', content: json(changeOf(route.data)) },

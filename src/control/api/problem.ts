@@ -49,7 +49,7 @@ export function refuse(c: ControlContext, reason: Refusal, issues?: zod.core.$Zo
   const { status, detail } = wireOf(reason)
   const errors = issues?.slice(0, MAX_ERRORS).map((issue) => ({
     pointer: `/${issue.path.map((part) => String(part).replaceAll('~', '~0').replaceAll('/', '~1')).join('/')}`,
-    detail: issue.message,
+    detail: issue.code === 'unrecognized_keys' ? 'has members that are not known here' : issue.message,
   }))
   return answer(c, status, { code: reason, detail, ...(errors && { errors }) })
 }

@@ -1,6 +1,14 @@
 /** Flags and rules as requests and answers know them. */
 import { z } from '@hono/zod-openapi'
-import { environmentName, flagKey, longText, shortText, storedInstant, why } from '../model/fields.ts'
+import {
+  environmentName,
+  flagKey,
+  longText,
+  reasonText,
+  shortText,
+  storedInstant,
+  why,
+} from '../model/fields.ts'
 
 export const FLAG_STATES = ['draft', 'live', 'retiring', 'retired'] as const
 
@@ -10,7 +18,6 @@ const tags = z
   .max(20)
   .refine((all) => new Set(all).size === all.length, 'must not repeat')
 const reviewDays = z.int().min(1).max(366)
-const noPlanReason = z.string().trim().min(1).max(1000)
 
 export const flagParams = z.object({ flag: flagKey })
 export const ruleParams = z.object({ flag: flagKey, environment: environmentName })
@@ -25,7 +32,7 @@ export const flagCreation = z.object({
     example: 'team-growth',
   }),
   tags: tags.default([]),
-  no_plan_reason: noPlanReason.optional().openapi({ description: 'Why no plan holds the entitlement.' }),
+  no_plan_reason: reasonText.optional().openapi({ description: 'Why no plan holds the entitlement.' }),
   review_every_days: reviewDays.optional().openapi({ description: 'Of an entitlement; 90 unless told.' }),
   retire_by: z.iso
     .datetime({ offset: false })
@@ -39,7 +46,7 @@ export const flagUpdate = z.object({
   description: longText.optional(),
   owner: shortText.optional(),
   tags: tags.optional(),
-  no_plan_reason: noPlanReason.nullable().optional(),
+  no_plan_reason: reasonText.nullable().optional(),
   review_every_days: reviewDays.optional(),
   ...why,
 })

@@ -15,8 +15,18 @@ export const externalId = z
   .regex(/^[\w.:@|+~-]{1,128}$/)
   .openapi({ example: 'org_acme' })
 
-export const shortText = z.string().trim().min(1).max(200)
-export const longText = z.string().trim().max(4000)
+/** Text that is stored, hashed and read by people: no half characters, no control characters, nothing that turns it round. */
+const UNREADABLE = /[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/u
+const isLine = (value: string): boolean => !UNREADABLE.test(value)
+const isText = (value: string): boolean => isLine(value.replace(/[\n\r\t]/g, ''))
+
+const line = (length: number) =>
+  z.string().trim().min(1).max(length).refine(isLine, 'must be one line of text')
+const text = (length: number) => z.string().trim().max(length).refine(isText, 'must be text')
+
+export const shortText = line(200)
+export const longText = text(4000)
+export const reasonText = text(1000).min(1)
 
 /** RFC 3339 in UTC, kept with milliseconds so that instants sort as text. */
 export const instant = z.iso
@@ -29,6 +39,6 @@ export const storedInstant = z.string().openapi({ format: 'date-time', example: 
 
 /** Why a command was given: every one says it, and the audit log keeps it. */
 export const why = {
-  reason: z.string().trim().min(1).max(1000).openapi({ example: 'Pilot agreed with the customer' }),
-  ticket: z.string().trim().min(1).max(200).optional().openapi({ example: 'SUP-1234' }),
+  reason: reasonText.openapi({ example: 'Pilot agreed with the customer' }),
+  ticket: line(200).optional().openapi({ example: 'SUP-1234' }),
 }

@@ -66,6 +66,62 @@ describe('a problem', () => {
   })
 })
 
+describe('a member or parameter that the route does not know', () => {
+  test.each([
+    ['a misspelt dry run', 'POST', '/orgs?dryrun=true', { id: 'org_a', name: 'a' }],
+    ['a misspelt member', 'POST', '/orgs', { id: 'org_a', name: 'a', plann: 'pro' }],
+    ['a misspelt filter', 'GET', '/orgs?plann=pro', undefined],
+    ['a body to a rebuild', 'POST', '/publishing/staging/rebuild', { environment: 'production' }],
+  ])('is refused: %s', async (_, method, path, body) => {
+    const answer = await control.call(method, path, body ? { body: { reason: 'x', ...body } } : {})
+    expect(answer.status).toBe(400)
+    expect(answer.body.code).toBe('request_invalid')
+    expect(JSON.stringify(answer.body)).not.toMatch(/plann|dryrun/)
+    expect(await audited()).toBe(0)
+  })
+})
+
+describe('text', () => {
+  test.each([
+    ['half a character', 'a\ud800'],
+    ['NUL', 'a\u0000b'],
+    ['what turns the line round', 'a\u202eb'],
+    ['a line break', 'a\nb'],
+  ])('with %s is no name', async (_, name) => {
+    const answer = await organization('org_a', undefined, { name })
+    expect(answer.status).toBe(400)
+    expect(answer.body.errors[0].pointer).toBe('/name')
+  })
+
+  test('may have lines and any script where it gives reasons', async () => {
+    expect(
+      (await organization('org_a', undefined, { name: 'Žluť 東京 🎈', reason: 'one\ntwo' })).status,
+    ).toBe(201)
+    expect((await control.get('/audit/verify')).body.intact).toBe(true)
+    expect((await organization('org_b', undefined, { reason: 'a\ud800' })).status).toBe(400)
+  })
+})
+
+describe('an ETag', () => {
+  const put = (query: string, access: string, ifMatch: number) =>
+    control.call('PUT', `/flags/f/rules/production${query}`, { body: { access, reason: 'x' }, ifMatch })
+
+  test('is that of the row as it is, where there was nothing to change', async () => {
+    await control.liveFlag('f')
+    const same = await put('', 'some', 1)
+    expect(same.body).toMatchObject({ seq: null, data: { revision: 1 } })
+    expect(same.headers.get('etag')).toBe('"1"')
+    expect((await put('', 'all', 1)).status).toBe(200)
+  })
+
+  test('is not given to what is only tried', async () => {
+    await control.liveFlag('f')
+    const tried = await put('?dry_run=true', 'all', 1)
+    expect(tried.status).toBe(200)
+    expect(tried.headers.get('etag')).toBeNull()
+  })
+})
+
 describe('pages', () => {
   beforeEach(async () => {
     for (const id of ['c', 'a', 'e', 'b', 'd']) await organization(id)
