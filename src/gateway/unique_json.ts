@@ -6,7 +6,7 @@
  */
 
 /** Strings, with the colon that makes one a name, and the borders of objects and lists. */
-const TOKENS = /"((?:[^"\\]|\\.)*)"(\s*:)?|[{}[\]]/g
+const TOKENS = /"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|[{}[\]]/g
 
 /** @throws SyntaxError when it is no JSON, or a member occurs twice in one object, at any depth */
 export function parseUniqueJson(text: string): unknown {
@@ -17,7 +17,7 @@ export function parseUniqueJson(text: string): unknown {
     else if (token === '}' || token === ']') open.pop()
     else if (colon !== undefined) {
       const names = open.at(-1)
-      const name = JSON.parse(`"${string}"`) as string
+      const name = string?.includes('\\') ? (JSON.parse(`"${string}"`) as string) : (string as string)
       if (names?.has(name)) throw new SyntaxError('a member occurs twice')
       names?.add(name)
     }

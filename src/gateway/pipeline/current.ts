@@ -37,8 +37,9 @@ export class EntitlementsNow {
     this.#environment = environment
   }
 
-  /** @returns nothing where a document could not be read. @param now - epoch milliseconds */
+  /** @returns nothing where a document could not be read, or somebody is named whom no document can be about. @param now - epoch milliseconds */
   of(found: Documents, ids: SubjectIds, now: number): CurrentEntitlements | undefined {
+    if (ids.unreadable) return undefined
     const documents = [found.catalog?.document, found.org?.document, found.user?.document]
     const key = JSON.stringify([ids.orgId, ids.userId])
     const kept = this.#kept.get(key)

@@ -39,6 +39,17 @@ test('another document is evaluated anew, though everything else is the same', (
   expect(flagsAt({ ...found, catalog: reading(killed) }, NOW)).toEqual([])
 })
 
+test('somebody who is named in a way that nothing can be found by has no state, not that of the user alone', () => {
+  const found: Documents = {
+    catalog: reading(CATALOG as Catalog),
+    org: undefined,
+    user: reading(null as never),
+  }
+  const user = { orgId: undefined, userId: 'user_1' }
+  expect(entitlements.of(found, user, NOW)).toBeDefined()
+  expect(entitlements.of(found, { ...user, unreadable: true }, NOW)).toBeUndefined()
+})
+
 test('another subject is another matter, also with the same documents', () => {
   const found = read([grant('a')])
   expect(flagsAt(found, NOW)).toEqual(['a'])
