@@ -4,7 +4,7 @@
  */
 import { NotFoundException, RateLimitExceededException, WorkOS } from '@workos-inc/node'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { sendJson } from './support/http.ts'
 import { ACME_FLAGS, claimsOf, type TestGateway, verify } from './support/stage.ts'
@@ -161,13 +161,8 @@ describe('keys', () => {
 })
 
 describe('faults', () => {
-  let client: WorkOS
-  beforeEach(() => {
-    client = sdk({ maxRetries: 1 })
-  })
-
-  test('a connection that upstream resets is retried with the same idempotency key, and the session survives', async () => {
-    const session = await openSession(client)
+  test('a connection that upstream resets is tried again with the same idempotency key, and the session survives', async () => {
+    const session = await openSession(sdk({ maxRetries: 1 }))
     const calls = upstream.calls.length
     upstream.once((response) => response.socket?.resetAndDestroy())
     expect(await session.refresh()).toMatchObject({ authenticated: true, featureFlags: ACME_FLAGS })
@@ -176,9 +171,6 @@ describe('faults', () => {
     const [first, second] = retried.map(({ headers }) => headers['idempotency-key'])
     expect(first).toMatch(/./)
     expect(second).toBe(first)
-    expect(await gateway.logged(({ reason }) => reason === 'upstream_unreachable')).toMatchObject({
-      status: 503,
-    })
   })
 
   test('an error of upstream’s own passes through, and the session survives it', async () => {
