@@ -2,7 +2,7 @@
  * The control plane as a Hono app: opens what a request needs, asks who it is, and wires the features' routes.
  *
  * Everything under `/api/v1` wants credentials, routes that do not exist included; what each role may do stands at the
- * routes. `/openapi.json`, `/docs` and `/healthz` tell nothing about anybody and are open.
+ * routes. `/openapi.json`, `/docs`, to which `/` leads, and `/healthz` tell nothing about anybody and are open.
  */
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
@@ -49,11 +49,23 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
   app.notFound((c) => refuse(c, 'route_unknown'))
   app.use(open(fetcher, now))
   app.get('/healthz', (c) => c.json({ status: 'ok' }, 200, NO_STORE))
-  app.get('/openapi.json', (c) => c.json(openApi(app)))
+  // Both are open to everybody, so that they are made once.
+  let described: Document | undefined
+  let page: Awaited<ReturnType<typeof referencePage>> | undefined
+  const describe = () => {
+    described ??= openApi(app) as unknown as Document
+    return described
+  }
+  app.get('/openapi.json', (c) => c.json(describe()))
   app.get('/docs', async (c) => {
-    const { html, policy } = await referencePage(openApi(app) as unknown as Document)
-    return c.html(html, 200, { 'content-security-policy': policy, 'x-content-type-options': 'nosniff' })
+    page ??= await referencePage(describe())
+    return c.html(page.html, 200, {
+      'content-security-policy': page.policy,
+      'referrer-policy': 'no-referrer',
+    })
   })
+  // Until there is a console.
+  app.get('/', (c) => c.redirect('/docs'))
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',
     scheme: 'bearer',
@@ -109,6 +121,7 @@ function logRequest(now: () => number): MiddlewareHandler<ControlEnv> {
     log.status = c.res.status
     log.duration_ms = now() - startedAt
     c.res.headers.set('x-request-id', log.request_id)
+    c.res.headers.set('x-content-type-options', 'nosniff')
     c.res.headers.set(
       'server-timing',
       `total;dur=${log.duration_ms}, d1;desc="${log.statements ?? 0} statements"`,

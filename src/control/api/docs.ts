@@ -4,6 +4,8 @@
  * It is rendered here rather than by a viewer in the browser, so that it needs no script and nothing leaves the machine;
  * its content security policy allows exactly that.
  */
+import { STYLE } from './docs_style.ts'
+
 interface Schema {
   $ref?: string
   type?: string | string[]
@@ -14,6 +16,13 @@ interface Schema {
   required?: string[]
   anyOf?: Schema[]
   allOf?: Schema[]
+  format?: string
+  minimum?: number
+  maximum?: number
+  maxLength?: number
+  maxItems?: number
+  default?: unknown
+  example?: unknown
 }
 
 interface Operation {
@@ -32,12 +41,26 @@ export interface Document {
   components?: { schemas?: Record<string, Schema> }
 }
 
-const STYLE = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}body{max-width:60rem;margin:2rem auto;
-padding:0 1rem}code,pre{font:14px/1.4 ui-monospace,monospace}h2{margin-top:3rem}h3{margin:2rem 0 .25rem}
-h3 code{font-size:1rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.2rem .8rem .2rem 0;
-vertical-align:top;border-top:1px solid #8884}.roles{opacity:.75}nav a{margin-right:1rem}`
-
 const encoder = new TextEncoder()
+
+const MARK = `<svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true"><rect width="32" height="32" rx="9" fill="#0b6b4a"/>
+<path d="M22.5 12.2A7.5 7.5 0 1 0 23.5 16" fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round"/>
+<path d="M23.4 7.4v5.2h-5.2" fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round" stroke-linejoin="round"/>
+<circle cx="16" cy="16" r="2.4" fill="#8ff0c5"/></svg>`
+
+const FACTS: readonly [string, string][] = [
+  [
+    'Who may',
+    '`Authorization: Bearer` with an access token or an API key. Each route names the roles that may use it.',
+  ],
+  ['Try first', '`?dry_run=true` on any write decides, shows who gains and loses what, and changes nothing.'],
+  ['Never overwrite', '`If-Match` with the `ETag` that was read; 412 if somebody was faster.'],
+  ['Send again', '`Idempotency-Key` on a write: a repetition is answered as the first time, for 24 hours.'],
+  ['Pages', '`limit` up to 200, and `cursor` with the `next_cursor` of the page before.'],
+  ['Errors', 'RFC 9457. Programs decide on `code`, which is stable; `request_id` finds the log line.'],
+]
+
+type Listed = { path: string; method: string; operation: Operation }
 
 export async function referencePage(document: Document): Promise<{ html: string; policy: string }> {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', encoder.encode(STYLE)))
@@ -45,67 +68,133 @@ export async function referencePage(document: Document): Promise<{ html: string;
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
   )
-  const byTag = Map.groupBy(operations, ({ operation }) => operation.tags?.[0] ?? 'Other')
+  const byTag = [...Map.groupBy(operations, ({ operation }) => operation.tags?.[0] ?? 'Other')]
+  const schemas = Object.entries(document.components?.schemas ?? {})
   const { title, version, description = '' } = document.info
-  const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${text(title)}</title>
-<meta name="viewport" content="width=device-width"><style>${STYLE}</style></head><body>
-<h1>${text(title)} ${text(version)}</h1><p>${text(description)}</p><p><a href="/openapi.json">openapi.json</a></p>
-<nav>${[...byTag.keys()].map((tag) => `<a href="#${slug(tag)}">${text(tag)}</a>`).join('')}
-<a href="#schemas">Schemas</a></nav>
-${[...byTag].map(([tag, all]) => `<h2 id="${slug(tag)}">${text(tag)}</h2>${all.map(section).join('')}`).join('')}
-<h2 id="schemas">Schemas</h2>${Object.entries(document.components?.schemas ?? {})
-    .map(([name, schema]) => `<h3 id="schema-${slug(name)}">${text(name)}</h3>${members(schema)}`)
-    .join('')}
-</body></html>`
+  const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${text(title)}: API reference</title>
+<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>${STYLE}</style></head><body><a class="skip" href="#main">Skip to content</a><div class="page">
+<header class="side"><a class="brand" href="/docs">${MARK}Remint <span>control plane</span></a>
+<details><summary>All routes</summary>${navigation(byTag)}</details></header>
+<main id="main" tabindex="-1"><div class="intro"><h1>${text(title)}</h1>
+<p class="lead">${prose(description)} Version ${text(version)}; the same for programs: <a href="/openapi.json">openapi.json</a>.</p>
+<dl class="facts">${FACTS.map(([term, what]) => `<div><dt>${term}</dt><dd>${prose(what)}</dd></div>`).join('')}</dl></div>
+${byTag.map(([tag, all]) => `<section><h2 id="${slug(tag)}">${text(tag)}</h2>${all.map(article).join('')}</section>`).join('')}
+<section><h2 id="schemas">Schemas</h2>${schemas
+    .map(([name, schema]) => {
+      const what = schema.description ? `<p class="what">${prose(schema.description)}</p>` : ''
+      return `<article id="schema-${slug(name)}"><h3>${text(name)}</h3>${what}${members(schema)}</article>`
+    })
+    .join('')}</section>
+</main></div></body></html>`
   return {
     html,
     policy: `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   }
 }
 
-type Listed = { path: string; method: string; operation: Operation }
+const navigation = (byTag: readonly [string, Listed[]][]): string =>
+  `<nav aria-label="Routes">${byTag
+    .map(
+      ([tag, all]) =>
+        `<h2><a href="#${slug(tag)}">${text(tag)}</a></h2><ul>${all
+          .map(
+            (one) => `<li><a href="#${idOf(one)}">${badge(one)}<span>${prose(shortly(one))}</span></a></li>`,
+          )
+          .join('')}</ul>`,
+    )
+    .join('')}<h2><a href="#schemas">Schemas</a></h2></nav>`
 
-function section({ path, method, operation }: Listed): string {
+const idOf = ({ method, path }: Listed): string => slug(`${method} ${path.replace('/api/v1', '')}`)
+const badge = ({ method }: Listed): string =>
+  `<span class="method ${text(method)}">${text(method.toUpperCase())}</span>`
+/** Up to the first pause. */
+const shortly = ({ operation, path }: Listed): string =>
+  (operation.summary ?? path).split(/[,;]/)[0] as string
+
+function article(listed: Listed): string {
+  const { path, operation } = listed
   const { summary = '', description, parameters = [], requestBody, responses } = operation
   const body = Object.values(requestBody?.content ?? {})[0]?.schema
-  const rows = parameters.map(
-    ({ name, in: where, required, description: what = '', schema }) =>
-      `<tr><td><code>${text(name)}</code></td><td>${text(where)}${required ? ', required' : ''}</td>
-<td>${schema ? typeOf(schema) : ''} ${text(what)}</td></tr>`,
+  const rows = parameters.map(({ name, in: where, required, description: what, schema }) =>
+    row(name, required ? `${where}, required` : where, schema ?? {}, what),
   )
-  const answers = Object.entries(responses).map(([status, { description: what, content }]) => {
-    const schema = Object.values(content ?? {})[0]?.schema
-    return `<tr><td>${text(status)}</td><td>${text(what)}</td><td>${schema ? typeOf(schema) : ''}</td></tr>`
-  })
-  return `<section><h3><code>${method.toUpperCase()} ${text(path)}</code></h3><p>${text(summary)}</p>
-${description ? `<p>${text(description)}</p>` : ''}
-<p class="roles">Roles: ${(operation['x-remint-roles'] ?? []).map(text).join(', ')}</p>
-${rows.length > 0 ? `<table>${rows.join('')}</table>` : ''}${body ? `<h4>Body</h4>${members(body)}` : ''}
-<h4>Answers</h4><table>${answers.join('')}</table></section>`
+  const roles = (operation['x-remint-roles'] ?? []).map((role) => `<li>${text(role)}</li>`).join('')
+  return `<article id="${idOf(listed)}"><h3>${prose(summary)}</h3>
+<p class="route">${badge(listed)}<code>${text(path)}</code></p>${description ? `<p class="what">${prose(description)}</p>` : ''}
+<ul class="roles"><li>Roles</li>${roles}</ul>
+${rows.length > 0 ? `<h4>Parameters</h4><table>${rows.join('')}</table>` : ''}
+${body?.properties && Object.keys(body.properties).length > 0 ? `<h4>Body</h4>${members(body)}` : ''}
+<h4>Answers</h4><table>${Object.entries(responses).map(answer).join('')}</table></article>`
+}
+
+function answer([status, { description, content }]: [string, Operation['responses'][string]]): string {
+  const schema = Object.values(content ?? {})[0]?.schema
+  const what = schema?.properties
+    ? `<details class="body"><summary>Members</summary>${members(schema)}</details>`
+    : `<p class="type">${schema ? typeOf(schema) : ''}</p>`
+  return `<tr><td><code>${text(status)}</code></td><td><p>${prose(description)}</p>${what}</td></tr>`
 }
 
 function members(schema: Schema): string {
-  if (!schema.properties) return `<p>${typeOf(schema)}</p>`
-  const rows = Object.entries(schema.properties).map(
-    ([name, member]) =>
-      `<tr><td><code>${text(name)}</code>${schema.required?.includes(name) ? '' : ' (optional)'}</td>
-<td>${typeOf(member)}</td><td>${text(member.description ?? '')}</td></tr>`,
+  if (!schema.properties) return `<p class="what">${typeOf(schema)}</p>`
+  const rows = Object.entries(schema.properties).map(([name, member]) =>
+    row(name, schema.required?.includes(name) ? 'required' : 'optional', member, member.description),
   )
   return `<table>${rows.join('')}</table>`
+}
+
+function row(name: string, where: string, schema: Schema, what: string | undefined): string {
+  const note =
+    where === 'required' ? '<small class="required">required</small>' : `<small>${text(where)}</small>`
+  const bounds = boundsOf(schema)
+  return `<tr><td><code>${text(name)}</code>${note}</td><td><p class="type">${typeOf(schema)}</p>${
+    what ? `<p>${prose(what)}</p>` : ''
+  }${bounds ? `<p class="note">${bounds}</p>` : ''}</td></tr>`
+}
+
+/** What else the schema asks for, in words. */
+function boundsOf(schema: Schema): string {
+  const value = (of: unknown) => `<code>${text(JSON.stringify(of))}</code>`
+  const { minimum, maximum, maxLength, maxItems, default: unset, example } = schema
+  return [
+    minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER && `from ${minimum}`,
+    maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER && `to ${maximum}`,
+    maxLength !== undefined && `at most ${maxLength} characters`,
+    maxItems !== undefined && `at most ${maxItems}`,
+    unset !== undefined && `unless told ${value(unset)}`,
+    example !== undefined && `such as ${value(example)}`,
+  ]
+    .filter((part) => part !== false)
+    .join('; ')
 }
 
 function typeOf(schema: Schema): string {
   const name = schema.$ref?.split('/').at(-1)
   if (name !== undefined) return `<a href="#schema-${slug(name)}">${text(name)}</a>`
   if (schema.enum)
-    return schema.enum.map((value) => `<code>${text(JSON.stringify(value))}</code>`).join(' | ')
+    return schema.enum.map((value) => `<code>${text(JSON.stringify(value))}</code>`).join(' or ')
   if (schema.items) return `array of ${typeOf(schema.items)}`
   const variants = schema.anyOf ?? schema.allOf
-  if (variants) return variants.map(typeOf).join(' | ')
-  return text([schema.type ?? 'any'].flat().join(' | '))
+  if (variants) return variants.map(typeOf).join(' or ')
+  if (schema.properties) {
+    const inner = Object.entries(schema.properties).map(
+      ([key, of]) => `<code>${text(key)}</code> ${typeOf(of)}`,
+    )
+    return `object of ${inner.join(', ')}`
+  }
+  const type = [schema.type ?? 'any'].flat().join(' or ')
+  return text(schema.format === 'date-time' ? type.replace('string', 'instant') : type)
 }
 
-const slug = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]+/g, '-')
+/** Text with `code` in backticks. */
+const prose = (value: string): string => text(value).replace(/`([^`]+)`/g, '<code>$1</code>')
+
+const slug = (name: string): string =>
+  name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/-$/, '')
 
 const ESCAPED: Record<string, string> = {
   '&': '&amp;',

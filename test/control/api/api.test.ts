@@ -218,7 +218,22 @@ describe('the API describes itself', () => {
   test('on a page that runs no script and loads nothing', async () => {
     const { body, headers } = await control.send('/docs', {})
     expect(headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'sha256-/)
-    expect(body).toContain('PUT /api/v1/flags/{flag}/rules/{environment}')
+    expect(body).toContain('>PUT</span><code>/api/v1/flags/{flag}/rules/{environment}</code>')
+    expect(body).not.toMatch(/ style=|`|undefined/)
+    const targets = [...body.matchAll(/href="#([^"]+)"/g)].map(([, id]) => id)
+    const ids = new Set([...body.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id))
+    expect(targets.filter((id) => !ids.has(id))).toEqual([])
+    expect(headers.get('x-content-type-options')).toBe('nosniff')
+  })
+
+  test('at the door, until there is a console', async () => {
+    const { status, headers } = await control.send('/', {})
+    expect(status).toBe(302)
+    expect(headers.get('location')).toBe('/docs')
+  })
+
+  test('on a page that loads nothing', async () => {
+    const { body } = await control.send('/docs', {})
     expect(body).not.toMatch(/<script|https?:\/\/|<link|<img/)
   })
 })
