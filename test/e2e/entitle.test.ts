@@ -155,7 +155,7 @@ test.each([
   {
     what: 'a grant for longer than a year',
     args: ['grant', 'org_acme', 'scim', '--for', '60w'],
-    says: 'at most 365 days',
+    says: 'within 365 days',
   },
 ])('$what is refused with what would be right', async ({ args, says }) => {
   const { code, output } = await entitle(...args)
