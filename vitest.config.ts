@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
+    // The end-to-end tests mostly wait for processes and clocks; two at a time keeps two cores busy.
+    maxWorkers: 2,
     projects: [
       {
         // Unit and integration tests run inside workerd, as the Workers do: first the gateway and what is shared.
