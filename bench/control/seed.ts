@@ -139,7 +139,7 @@ async function seedAudit(db: Db, count: number): Promise<void> {
       ...{ entity: `rule:production:${flag}`, environment: 'production', flag, org: null, user: null },
       before: { ...rule, revision: 1, updated_at: AT },
       after: { ...rule, revision: 2, updated_at: AT },
-      ...{ effect: NO_EFFECT, reason: 'seeded', ticket: null, request_id: `seed-${seq}`, prev },
+      ...{ effect: NO_EFFECT, reason: 'seeded', ticket: null, request_id: `seed-${seq}`, change: null, prev },
     }
     prev = await hashEntry(entry)
     rows.push(Object.values(toRow({ ...entry, hash: prev })))

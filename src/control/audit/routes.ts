@@ -38,6 +38,7 @@ const entrySchema = z
     reason: z.string(),
     ticket: z.string().nullable(),
     request_id: z.string(),
+    change: z.string().nullable().openapi({ description: 'The change request that it belongs to.' }),
     prev: z.string(),
     hash: z.string(),
   })

@@ -45,11 +45,16 @@ export async function sha256Hex(text: string): Promise<string> {
   return [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** The hash of a row: over all its members but the hash itself, `prev` included. */
+/**
+ * The hash of a row: over all its members but the hash itself, `prev` included. A row that belongs to no change request is
+ * hashed without `change`, as all rows were before there were any.
+ */
 export const hashEntry = ({
   hash: _,
+  change,
   ...entry
-}: Omit<AuditEntry, 'hash'> & { hash?: string }): Promise<string> => sha256Hex(canonical(entry))
+}: Omit<AuditEntry, 'hash'> & { hash?: string }): Promise<string> =>
+  sha256Hex(canonical(change === null ? entry : { ...entry, change }))
 
 export interface Head {
   readonly seq: number

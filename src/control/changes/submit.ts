@@ -164,6 +164,7 @@ async function entryOf<E extends Edit>(
     reason: command.reason,
     ticket: command.ticket,
     request_id: requestId,
+    change: null,
     prev: head.hash,
   }
   return { ...entry, hash: await hashEntry(entry) }

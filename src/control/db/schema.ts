@@ -3,7 +3,7 @@
  *
  * Columns have the names that the API and the audit log use, so that a row means the same wherever it is read. Instants
  * are RFC 3339 in UTC with milliseconds, so that they sort as text. A row is never deleted: what ends gets an end, or a
- * state. The exceptions are idempotency records, which expire.
+ * state. The exceptions are idempotency records and the mint log, which expire.
  */
 import { sql } from 'drizzle-orm'
 import { index, integer, primaryKey, real, sqliteTable, text } from 'drizzle-orm/sqlite-core'
@@ -26,6 +26,8 @@ export const flags = sqliteTable(
     reviewed_at: text(),
     retire_by: text(),
     extensions: integer().notNull(),
+    /** Whether a contract that stops to hold the flag also ends the tokens that are out, for live verification. */
+    revoke_on_loss: bool().notNull().default(false),
     created_at: text().notNull(),
     updated_at: text().notNull(),
     revision: integer().notNull(),
@@ -142,11 +144,15 @@ export const audit = sqliteTable(
     reason: text().notNull(),
     ticket: text(),
     request_id: text().notNull(),
+    /** The change request that it belongs to. */
+    change: text(),
     prev: text().notNull(),
     hash: text().notNull(),
   },
   (table) => [
     index('audit_at').on(table.at),
+    index('audit_entity').on(table.entity, table.seq),
+    index('audit_change').on(table.change, table.seq),
     index('audit_flag').on(table.flag, table.seq),
     index('audit_org').on(table.org, table.seq),
     index('audit_actor').on(table.actor, table.seq),
@@ -183,6 +189,8 @@ export const api_keys = sqliteTable('api_keys', {
   name: text().notNull(),
   /** Who the key acts for. */
   owner: text().notNull(),
+  /** Who made it, and so can have a copy of it. `null`: not known. */
+  created_by: text(),
   role: text({ enum: ['viewer', 'editor', 'approver', 'admin'] }).notNull(),
   /** `null`: all of them. */
   environments: text({ mode: 'json' }).$type<string[] | null>(),
@@ -211,4 +219,202 @@ export const idempotency = sqliteTable(
     primaryKey({ columns: [table.actor, table.key] }),
     index('idempotency_created').on(table.created_at),
   ],
+)
+
+/** How changes are agreed to in an environment. Without a row: `changes/policy.ts`. */
+export const policies = sqliteTable('policies', {
+  environment: text().primaryKey(),
+  /** How many people besides the author must agree; 0: changes are made at once. */
+  approvals: integer().notNull(),
+  /** Whether the owner of every flag in question must be among them. */
+  owner_approves: bool().notNull(),
+  /** Sets of flags of which no organization may have two. */
+  exclusive: text({ mode: 'json' }).$type<string[][]>().notNull(),
+  updated_at: text().notNull(),
+  revision: integer().notNull(),
+})
+
+/** What somebody wants to change, and who agreed to exactly that. A break-glass change is one that was not asked for. */
+export const change_requests = sqliteTable(
+  'change_requests',
+  {
+    id: text().primaryKey(),
+    kind: text({ enum: ['change', 'break_glass'] }).notNull(),
+    state: text({
+      enum: ['draft', 'in_review', 'approved', 'scheduled', 'applied', 'rejected', 'cancelled', 'stale'],
+    }).notNull(),
+    author: text().notNull(),
+    author_key: text(),
+    /** Everybody who may have been behind the author: whoever made the API key included. */
+    people: text({ mode: 'json' }).$type<string[]>().notNull(),
+    /** The commands, as data. */
+    items: text({ mode: 'json' }).$type<ChangeItem[]>().notNull(),
+    /** What the commands do to which rows. */
+    rows: text({ mode: 'json' }).$type<RowChange[]>().notNull(),
+    /** The environments whose policies ask for approval. */
+    environments: text({ mode: 'json' }).$type<string[]>().notNull(),
+    /** The flags whose owners are asked where a policy wants it. */
+    flags: flagKeys().notNull(),
+    /** The effective diff. */
+    effect: text({ mode: 'json' }).notNull(),
+    /** SHA-256 over items, rows and the whole effective diff, hex: what an approval is for. */
+    digest: text().notNull(),
+    approvals: text({ mode: 'json' }).$type<Approval[]>().notNull(),
+    /** When it is to be applied; `null`: when somebody says so. */
+    apply_at: text(),
+    reason: text().notNull(),
+    ticket: text(),
+    /** Why it became stale: a code. */
+    problem: text(),
+    applied_at: text(),
+    /** Who looked at a break-glass change afterwards, and what they found. */
+    reviewed_at: text(),
+    reviewed_by: text(),
+    review: text(),
+    created_at: text().notNull(),
+    updated_at: text().notNull(),
+    revision: integer().notNull(),
+  },
+  (table) => [
+    index('change_requests_state').on(table.state, table.apply_at),
+    index('change_requests_unreviewed').on(table.id).where(sql`kind = 'break_glass' AND reviewed_at IS NULL`),
+  ],
+)
+
+export interface ChangeItem {
+  readonly action: string
+  readonly input: Readonly<Record<string, unknown>>
+}
+
+export interface RowChange {
+  /** `rule:production:new-editor` */
+  readonly entity: string
+  readonly action: string
+  /** Members that differ, before and after; `before` is absent of a row that is new. */
+  readonly members: Readonly<Record<string, { readonly before?: unknown; readonly after: unknown }>>
+}
+
+export interface Approval {
+  readonly actor: string
+  readonly api_key: string | null
+  /** Everybody who may have been behind the approver. */
+  readonly people: readonly string[]
+  /** The flags among those in question that the approver owns. */
+  readonly owns: readonly string[]
+  readonly digest: string
+  readonly at: string
+}
+
+/** What was in the tokens: one row a mint, kept 90 days. */
+export const mints = sqliteTable(
+  'mints',
+  {
+    jti: text().primaryKey(),
+    upstream_jti: text(),
+    environment: text().notNull(),
+    org: text(),
+    sub: text(),
+    sid: text(),
+    client: text(),
+    flags: flagKeys().notNull(),
+    /** The versions of the documents: `87.12`. */
+    ver: text().notNull(),
+    src: text({ enum: ['fresh', 'stale', 'degraded'] }).notNull(),
+    /** The instant of evaluation, with milliseconds. */
+    minted_at: text().notNull(),
+    expires_at: text().notNull(),
+    request_id: text().notNull(),
+  },
+  (table) => [
+    index('mints_org').on(table.org, table.minted_at, table.jti),
+    index('mints_at').on(table.minted_at),
+  ],
+)
+
+/** What could not be put into the mint log, by environment and reason: counted, as it is not there to be seen. */
+export const mint_losses = sqliteTable(
+  'mint_losses',
+  {
+    environment: text().notNull(),
+    reason: text({ enum: ['dropped', 'unreadable'] }).notNull(),
+    count: integer().notNull(),
+    last_at: text().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.environment, table.reason] })],
+)
+
+/** Names of other systems: which plan a price is, which organization a customer. */
+export const mappings = sqliteTable(
+  'mappings',
+  {
+    source: text().notNull(),
+    kind: text({ enum: ['plan', 'flag', 'org'] }).notNull(),
+    /** What the other system calls it: a price, a lookup key, a customer. */
+    external_id: text().notNull(),
+    /** Ours; `null`: no longer mapped. */
+    target: text(),
+    updated_at: text().notNull(),
+    revision: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.source, table.kind, table.external_id] })],
+)
+
+/** Every event that came in, once, with what became of it. */
+export const inbox = sqliteTable(
+  'inbox',
+  {
+    source: text().notNull(),
+    event_id: text().notNull(),
+    type: text().notNull(),
+    /** `waiting`: for one that must come first. `superseded`: a later one was applied. */
+    state: text({ enum: ['applied', 'ignored', 'superseded', 'waiting', 'quarantined'] }).notNull(),
+    /** Why it is not applied: a code. */
+    problem: text(),
+    /** What the event is about, as far as it is known: `contract:C-9`. */
+    entity: text(),
+    org: text(),
+    /** The source's own order. */
+    revision: integer(),
+    /** The event as the source told it. */
+    body: text().notNull(),
+    /** SHA-256 of it, hex. */
+    digest: text().notNull(),
+    occurred_at: text(),
+    received_at: text().notNull(),
+    settled_at: text(),
+    attempts: integer().notNull(),
+    /** The last audit row of its effect. */
+    seq: integer(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.source, table.event_id] }),
+    index('inbox_open').on(table.received_at).where(sql`state IN ('waiting', 'quarantined')`),
+    index('inbox_entity').on(table.entity, table.revision),
+    index('inbox_received').on(table.received_at),
+  ],
+)
+
+/** Where intent, contract, published document and minted claim disagree: one row a finding, seen first and last. */
+export const findings = sqliteTable(
+  'findings',
+  {
+    /** The kind and what it is about, so that the same finding is the same row. */
+    id: text().primaryKey(),
+    kind: text().notNull(),
+    severity: text({ enum: ['over_grant', 'under_grant', 'metadata'] }).notNull(),
+    environment: text(),
+    org: text(),
+    flag: text(),
+    evidence: text({ mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+    repair: text(),
+    first_seen: text().notNull(),
+    last_seen: text().notNull(),
+    resolved_at: text(),
+    accepted_by: text(),
+    accepted_reason: text(),
+    accepted_until: text(),
+    updated_at: text().notNull(),
+    revision: integer().notNull(),
+  },
+  (table) => [index('findings_open').on(table.kind, table.id).where(sql`resolved_at IS NULL`)],
 )

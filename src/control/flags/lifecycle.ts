@@ -31,6 +31,7 @@ export interface NewFlag {
   readonly no_plan_reason?: string | undefined
   readonly review_every_days?: number | undefined
   readonly retire_by?: string | undefined
+  readonly revoke_on_loss?: boolean | undefined
 }
 
 /** @param now - epoch milliseconds */
@@ -56,6 +57,7 @@ export function createFlag(
     reviewed_at: null,
     retire_by: rollout ? new Date(retireBy).toISOString() : null,
     extensions: 0,
+    revoke_on_loss: flag.revoke_on_loss ?? false,
     created_at: at,
     updated_at: at,
     revision: 1,
@@ -63,9 +65,14 @@ export function createFlag(
 }
 
 export type FlagChange = {
-  readonly [Member in 'name' | 'description' | 'owner' | 'tags' | 'no_plan_reason' | 'review_every_days']?:
-    | FlagRow[Member]
-    | undefined
+  readonly [Member in
+    | 'name'
+    | 'description'
+    | 'owner'
+    | 'tags'
+    | 'no_plan_reason'
+    | 'review_every_days'
+    | 'revoke_on_loss']?: FlagRow[Member] | undefined
 }
 
 /** @param inPlan - whether a plan holds the flag */

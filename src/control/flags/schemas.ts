@@ -18,6 +18,10 @@ const tags = z
   .max(20)
   .refine((all) => new Set(all).size === all.length, 'must not repeat')
 const reviewDays = z.int().min(1).max(366)
+const revokeOnLoss = z.boolean().optional().openapi({
+  description:
+    'Whether a contract that stops to hold the flag also ends the organization’s tokens for live verification.',
+})
 
 export const flagParams = z.object({ flag: flagKey })
 export const ruleParams = z.object({ flag: flagKey, environment: environmentName })
@@ -38,6 +42,7 @@ export const flagCreation = z.object({
     .datetime({ offset: false })
     .optional()
     .openapi({ description: 'Of a rollout; 40 days from now unless told.' }),
+  revoke_on_loss: revokeOnLoss,
   ...why,
 })
 
@@ -48,6 +53,7 @@ export const flagUpdate = z.object({
   tags: tags.optional(),
   no_plan_reason: reasonText.nullable().optional(),
   review_every_days: reviewDays.optional(),
+  revoke_on_loss: revokeOnLoss,
   ...why,
 })
 
@@ -93,6 +99,7 @@ export const flagSchema = z
     reviewed_at: storedInstant.nullable(),
     retire_by: storedInstant.nullable(),
     extensions: z.int().openapi({ description: 'How often retire_by was put off.' }),
+    revoke_on_loss: z.boolean(),
     created_at: storedInstant,
     updated_at: storedInstant,
     revision: z.int(),

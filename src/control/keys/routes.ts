@@ -50,6 +50,7 @@ const keySchema = z
     id: z.string(),
     name: z.string(),
     owner: z.string(),
+    created_by: z.string().nullable(),
     role,
     environments: z.array(z.string()).nullable(),
     created_at: storedInstant,
@@ -82,6 +83,7 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
       const { name, owner, role, ends_at } = body
       const after = {
         ...{ id: made.id, name, owner, role, environments: body.environments, ends_at },
+        created_by: actor.id,
         secret_hash: await sha256Hex(made.secret),
         created_at: at,
         updated_at: at,
