@@ -2,7 +2,7 @@
  * The control plane on this machine: migrations first, then the Worker, ready when `/healthz` says so.
  *
  * The state folder gets an admin's API key, in a file that only its owner can read, so that the command line tools need
- * no log-in. `wrangler dev` does not run crons, so that they are called here every minute, as the platform would.
+ * no log-in, and a policy for production that asks for no approval, as there is nobody else on this machine to ask. `wrangler dev` does not run crons, so that they are called here every minute, as the platform would.
  */
 import { execFile } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -67,7 +67,9 @@ async function makeLocalKey(persistTo: string): Promise<void> {
     ...['execute', 'DB', '--local', '--command'],
     `INSERT INTO api_keys (id, name, owner, role, secret_hash, created_at, updated_at, ends_at, revision)
      VALUES ('${key.id}', 'this machine', 'user:developer', 'admin', '${await sha256Hex(key.secret)}',
-       '${at}', '${at}', '${ends}', 1)`,
+       '${at}', '${at}', '${ends}', 1);
+     INSERT OR IGNORE INTO policies (environment, approvals, owner_approves, exclusive, updated_at, revision)
+     VALUES ('production', 0, 0, '[]', '${at}', 1)`,
   )
   await mkdir(persistTo, { recursive: true })
   await writeFile(keyFile(persistTo), apiKeyText(key), { mode: 0o600 })

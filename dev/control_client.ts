@@ -28,6 +28,23 @@ export interface Written {
   readonly data: { readonly revision: number; readonly to?: string | null }
 }
 
+/** It was asked for instead of done, because the policy of an environment wants it approved. */
+export class AskedError extends UsageError {
+  override name = 'AskedError'
+
+  constructor(change: string) {
+    super(
+      `The policy wants this approved by somebody else. It is not done, but asked for as\n  ${change}\n(GET /api/v1/changes/${change} shows it, POST …/approve and …/apply go on with it).`,
+    )
+  }
+}
+
+interface Problem {
+  readonly code: string
+  readonly detail: string
+  readonly errors?: object[]
+}
+
 export class ControlClient {
   readonly url: string
   readonly #key: string
@@ -71,7 +88,9 @@ export class ControlClient {
     }).catch((cause: Error) => {
       throw new UsageError(`The control plane at ${this.url} does not answer: ${cause.message}`)
     })
-    const answer = (await response.json()) as T & { code: string; detail: string; errors?: object[] }
+    const answer = (await response.json()) as T & Problem & { data?: { id?: string; state?: string } }
+    if (response.status === 202 && answer.data?.id?.startsWith('change_'))
+      throw new AskedError(answer.data.id)
     if (response.ok) return answer
     const errors = answer.errors ? ` ${JSON.stringify(answer.errors)}` : ''
     throw new ControlError(answer.code, `${answer.detail}${errors}`)

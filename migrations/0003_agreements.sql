@@ -9,6 +9,7 @@ CREATE TABLE `change_requests` (
 	`rows` text NOT NULL,
 	`environments` text NOT NULL,
 	`flags` text NOT NULL,
+	`required` integer NOT NULL,
 	`effect` text NOT NULL,
 	`digest` text NOT NULL,
 	`approvals` text NOT NULL,
@@ -118,4 +119,6 @@ ALTER TABLE `api_keys` ADD `created_by` text;--> statement-breakpoint
 ALTER TABLE `audit` ADD `change` text;--> statement-breakpoint
 CREATE INDEX `audit_entity` ON `audit` (`entity`,`seq`);--> statement-breakpoint
 CREATE INDEX `audit_change` ON `audit` (`change`,`seq`);--> statement-breakpoint
-ALTER TABLE `flags` ADD `revoke_on_loss` integer DEFAULT false NOT NULL;
+ALTER TABLE `flags` ADD `revoke_on_loss` integer DEFAULT false NOT NULL;--> statement-breakpoint
+-- Who made a key can have a copy of it, which matters when it approves something.
+UPDATE api_keys SET created_by = (SELECT actor FROM audit WHERE entity = 'api_key:' || api_keys.id AND action = 'api_key.create');

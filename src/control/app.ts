@@ -13,18 +13,34 @@ import { TokenVerifier } from './access/tokens.ts'
 import type { Api, ControlContext, ControlEnv } from './api/context.ts'
 import { type Document, referencePage } from './api/docs.ts'
 import { internalError, NO_STORE, refuse } from './api/problem.ts'
+import { policyBook, policyRoutes } from './approvals/policies.ts'
+import { changeRoutes } from './approvals/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
-import { type Config, type ControlBindings, parseConfig } from './config.ts'
+import type { CommandBook } from './changes/command.ts'
+import { type Config, type ControlBindings, parseConfig, SCHEDULER_NAME } from './config.ts'
+import { contractBook } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
 import { connect } from './db/client.ts'
 import { explainRoutes } from './explain/routes.ts'
+import { flagBook } from './flags/commands.ts'
 import { flagRoutes } from './flags/routes.ts'
+import { grantBook } from './grants/commands.ts'
 import { grantRoutes } from './grants/routes.ts'
 import { keyRoutes } from './keys/routes.ts'
-import { type LogLine, writeLog, writePublishingLog } from './log.ts'
+import { type LogLine, writeLog, writePublishingLog, writeSchedulingLog } from './log.ts'
+import { planBook } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
+
+/** Every command that can be part of a change request. */
+export const COMMANDS: CommandBook = new Map([
+  ...flagBook,
+  ...grantBook,
+  ...planBook,
+  ...contractBook,
+  ...policyBook,
+])
 
 /** What a command is, with room to spare. */
 const MAX_BODY_BYTES = 64 * 1024
@@ -91,6 +107,8 @@ function api(): Api {
     grantRoutes,
     planRoutes,
     contractRoutes,
+    changeRoutes,
+    policyRoutes,
     explainRoutes,
     auditRoutes,
     publishRoutes,
@@ -163,7 +181,9 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       config: kept.config,
       db,
       clock: now,
+      commands: COMMANDS,
       publisher: (environment) => env.PUBLISHER.getByName(environment),
+      wakeScheduler: (at) => c.executionCtx.waitUntil(wakeScheduler(env, at)),
       wake: (environments) => {
         for (const environment of environments) {
           c.executionCtx.waitUntil(wake(env, environment))
@@ -180,6 +200,15 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
     } finally {
       c.var.log.statements = statements()
     }
+  }
+}
+
+/** The cron finds what is due, so that a failure here is only noted. */
+async function wakeScheduler(env: ControlBindings, at: number): Promise<void> {
+  try {
+    await env.SCHEDULER.getByName(SCHEDULER_NAME).wakeAt(at)
+  } catch {
+    writeSchedulingLog({ scheduler: SCHEDULER_NAME, event: 'wake_failed' })
   }
 }
 

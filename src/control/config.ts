@@ -32,6 +32,21 @@ export interface PublisherStub {
   repair(environment: string): Promise<void>
 }
 
+/** The name of the one scheduler. */
+export const SCHEDULER_NAME = 'scheduler'
+
+/** How the app reaches the scheduler. */
+export interface SchedulerNamespace {
+  getByName(name: string): SchedulerStub
+}
+
+export interface SchedulerStub {
+  /** Has what is scheduled applied at that time, epoch milliseconds, or at an earlier one that it was told. */
+  wakeAt(at: number): Promise<void>
+  /** Applies what is due, and looks whether what waits is still what was asked for. */
+  tick(): Promise<void>
+}
+
 export interface RebuildProgress {
   readonly total: number
   readonly written: number
@@ -43,6 +58,7 @@ export interface ControlBindings {
   DB: D1Database
   ENTITLEMENTS: KVNamespace
   PUBLISHER: PublisherNamespace
+  SCHEDULER: SchedulerNamespace
   ENVIRONMENTS: string
   OIDC_ISSUER?: string
   OIDC_AUDIENCE?: string
@@ -52,6 +68,7 @@ export interface ControlBindings {
   ACCESS_AUDIENCE?: string
   ACCESS_ROLES?: string
   ROLES_CLAIM?: string
+  TEAMS_CLAIM?: string
 }
 
 export interface TokenIssuer {
@@ -66,6 +83,8 @@ export interface Config {
   /** In the order of promotion; the last one is protected. */
   readonly environments: readonly string[]
   readonly rolesClaim: string
+  /** Names the teams of an operator, as owners of flags are named. */
+  readonly teamsClaim: string
   readonly oidc: TokenIssuer | undefined
   /** With roles by e-mail address, for identity providers that send none. */
   readonly access: (TokenIssuer & { readonly roles: ReadonlyMap<string, readonly Role[]> }) | undefined
@@ -113,6 +132,7 @@ const varsSchema = z.object({
   DB: binding('prepare', 'a D1'),
   ENTITLEMENTS: binding('put', 'a KV namespace'),
   PUBLISHER: binding('getByName', 'a Durable Object'),
+  SCHEDULER: binding('getByName', 'a Durable Object'),
   ENVIRONMENTS: z
     .string(required)
     .transform(list)
@@ -138,6 +158,7 @@ const varsSchema = z.object({
   ACCESS_AUDIENCE: z.string().min(1, 'must not be empty').optional(),
   ACCESS_ROLES: assignments.optional(),
   ROLES_CLAIM: z.string().min(1, 'must not be empty').default('remint_roles'),
+  TEAMS_CLAIM: z.string().min(1, 'must not be empty').default('remint_teams'),
 })
 
 export function parseConfig(bindings: object): ConfigResult {
@@ -155,6 +176,7 @@ export function parseConfig(bindings: object): ConfigResult {
     config: {
       environments: vars.ENVIRONMENTS,
       rolesClaim: vars.ROLES_CLAIM,
+      teamsClaim: vars.TEAMS_CLAIM,
       oidc:
         vars.OIDC_ISSUER !== undefined && vars.OIDC_AUDIENCE !== undefined
           ? {

@@ -1,5 +1,5 @@
 /**
- * One structured line a request, and one a publishing fault: the only place that writes to the console.
+ * One structured line a request, and one a fault of what works in the background: the only place that writes to the console.
  *
  * The type is the allow-list of what may be logged. There is no member that could hold a credential, a header, a query
  * or a body; a path is named by its route.
@@ -36,4 +36,13 @@ export function writeLog(line: LogLine): void {
 
 /** A fault of publishing: the change is safe in D1 and will be tried again, but somebody may want to look. */
 export const writePublishingLog = (line: PublishingLine): void =>
+  console.warn(JSON.stringify({ level: 'warn', ...line }))
+
+export interface SchedulingLine {
+  readonly scheduler: string
+  readonly event: 'apply_failed' | 'wake_failed'
+}
+
+/** A scheduled change that could not be applied at its time; it is tried again. */
+export const writeSchedulingLog = (line: SchedulingLine): void =>
   console.warn(JSON.stringify({ level: 'warn', ...line }))

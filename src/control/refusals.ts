@@ -75,6 +75,48 @@ const WIRE = {
     detail: 'This revision of the contract is known with other content.',
   },
   key_lifetime: { status: 422, detail: 'An API key ends in the future, and within 365 days.' },
+  approval_required: {
+    status: 409,
+    detail: 'The policy of an environment wants this approved: ask for it with POST /api/v1/changes.',
+  },
+  change_item_invalid: {
+    status: 422,
+    detail: 'An item is not a command that can be asked for, or its input does not match; see /docs.',
+  },
+  change_empty: { status: 422, detail: 'Nothing would change.' },
+  change_too_large: { status: 422, detail: 'It changes too much at once: ask for it in parts.' },
+  change_state: { status: 409, detail: 'That cannot be done to a change request in its state.' },
+  change_not_yours: { status: 403, detail: 'Only the author of a change request may do that.' },
+  change_stale: {
+    status: 409,
+    detail:
+      'What it would do has changed since it was asked for: it is stale. Its author can submit it again.',
+  },
+  change_not_due: { status: 409, detail: 'It is scheduled for later.' },
+  change_not_break_glass: {
+    status: 409,
+    detail: 'Only what was done by break-glass is reviewed afterwards.',
+  },
+  change_reviewed: { status: 409, detail: 'It has been reviewed already.' },
+  apply_at_invalid: { status: 422, detail: 'apply_at must be later than now, and within 90 days.' },
+  approvals_missing: { status: 409, detail: 'Not everybody whom the policy asks has approved it.' },
+  self_approval: { status: 403, detail: 'Whoever asked for it, also through an API key, cannot approve it.' },
+  self_rejection: { status: 403, detail: 'Whoever asked for it cannot reject it; cancel it instead.' },
+  already_approved: { status: 409, detail: 'You have approved it already.' },
+  approver_unknown: {
+    status: 403,
+    detail: 'Only people approve, and API keys of which it is known who made them.',
+  },
+  digest_mismatch: {
+    status: 409,
+    detail: 'The digest is not that of the change request as it is now: read it again.',
+  },
+  flags_exclusive: {
+    status: 422,
+    detail:
+      'An organization would have two flags that the policy of the environment says exclude each other.',
+  },
+  grant_exists: { status: 409, detail: 'There is a grant with this id.' },
   key_revoked: { status: 409, detail: 'The API key is revoked already.' },
 } as const satisfies Record<string, Wire>
 

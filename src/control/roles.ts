@@ -13,6 +13,12 @@ export const READERS: readonly Role[] = ROLES
 /** Who changes flags, rules, grants, plans and contracts. */
 export const EDITORS: readonly Role[] = ['editor', 'admin']
 
+/** Who agrees to what others ask for. */
+export const APPROVERS: readonly Role[] = ['approver', 'admin']
+
+/** Who acts first and is looked at afterwards: nobody has it by being something else. */
+export const BREAKERS: readonly Role[] = ['break-glass']
+
 /** Who stops or helps in an incident: killing is always safe, and a grant ends by itself. */
 export const RESPONDERS: readonly Role[] = ['editor', 'admin', 'break-glass']
 

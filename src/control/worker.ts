@@ -1,12 +1,14 @@
 /**
- * The control plane Worker's entry: the app, the cron, and the Durable Object in which an environment's publisher lives.
+ * The control plane Worker's entry: the app, the cron, and the Durable Objects in which the publishers and the scheduler
+ * live.
  */
 import { DurableObject } from 'cloudflare:workers'
-import { createControl } from './app.ts'
+import { COMMANDS, createControl } from './app.ts'
+import { Scheduler as ChangeScheduler, type Rechecked } from './approvals/scheduler.ts'
 import { forgetReplays } from './changes/idempotency.ts'
-import { type ControlBindings, parseConfig } from './config.ts'
+import { type ControlBindings, parseConfig, SCHEDULER_NAME } from './config.ts'
 import { connect } from './db/client.ts'
-import { writePublishingLog } from './log.ts'
+import { writePublishingLog, writeSchedulingLog } from './log.ts'
 import { EnvironmentPublisher } from './publish/publisher.ts'
 
 const app = createControl()
@@ -17,11 +19,12 @@ export default {
     const parsed = parseConfig(env)
     if (!parsed.ok) return
     await forgetReplays(connect(env.DB).db, Date.now())
-    await Promise.all(
-      parsed.config.environments.map((environment) =>
+    await Promise.all([
+      env.SCHEDULER.getByName(SCHEDULER_NAME).tick(),
+      ...parsed.config.environments.map((environment) =>
         env.PUBLISHER.getByName(environment).repair(environment),
       ),
-    )
+    ])
   },
 } satisfies ExportedHandler<ControlBindings>
 
@@ -72,5 +75,52 @@ export class Publisher extends DurableObject<ControlBindings> {
       })
     }
     return this.#publisher
+  }
+}
+
+/** One for all environments. What is scheduled is in D1; the alarm only says when to look. */
+export class Scheduler extends DurableObject<ControlBindings> {
+  async wakeAt(at: number): Promise<void> {
+    const set = await this.ctx.storage.getAlarm()
+    if (set === null || at < set) await this.ctx.storage.setAlarm(at)
+  }
+
+  async tick(): Promise<void> {
+    const scheduler = this.#open()
+    if (!scheduler) return
+    await this.#run(scheduler)
+    const seen = await this.ctx.storage.get<Rechecked>('rechecked')
+    await this.ctx.storage.put('rechecked', await scheduler.recheck(seen))
+  }
+
+  override async alarm(): Promise<void> {
+    const scheduler = this.#open()
+    if (scheduler) await this.#run(scheduler)
+  }
+
+  async #run(scheduler: ChangeScheduler): Promise<void> {
+    const next = await scheduler.run()
+    if (next !== undefined) await this.wakeAt(next)
+  }
+
+  #open(): ChangeScheduler | undefined {
+    const parsed = parseConfig(this.env)
+    if (!parsed.ok) return undefined
+    return new ChangeScheduler({
+      db: connect(this.env.DB).db,
+      clock: Date.now,
+      environments: parsed.config.environments,
+      commands: COMMANDS,
+      wake: (environments) => {
+        for (const environment of environments) {
+          this.ctx.waitUntil(
+            this.env.PUBLISHER.getByName(environment)
+              .publish(environment)
+              .catch(() => {}),
+          )
+        }
+      },
+      warn: (event) => writeSchedulingLog({ scheduler: SCHEDULER_NAME, event }),
+    })
   }
 }

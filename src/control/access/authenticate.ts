@@ -6,7 +6,7 @@
 import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import { sha256Hex } from '../changes/chain.ts'
-import type { Actor } from '../changes/command.ts'
+import { type Actor, UNKNOWN_PERSON } from '../changes/command.ts'
 import type { Database } from '../db/client.ts'
 import { api_keys } from '../db/schema.ts'
 import type { Refusal } from '../refusals.ts'
@@ -38,5 +38,9 @@ async function authenticateKey(bearer: string, db: Database, now: number): Promi
   const digest = await sha256Hex(presented.secret)
   if (!key || !sameDigest(digest, key.secret_hash)) return err('token_refused')
   if (key.revoked_at !== null || Date.parse(key.ends_at) <= now) return err('token_refused')
-  return ok({ id: key.owner, roles: [key.role], apiKey: key.id, environments: key.environments ?? null })
+  const { owner, created_by, environments } = key
+  return ok({
+    ...{ id: owner, roles: [key.role], apiKey: key.id, environments: environments ?? null, teams: [] },
+    people: [...new Set([owner, created_by ?? UNKNOWN_PERSON])],
+  })
 }

@@ -41,7 +41,7 @@ export class TokenVerifier {
 
   /** An access token of the operators' identity provider. @param now - epoch milliseconds */
   async verifyAccessToken(token: string, now: number): Promise<Result<Actor, Refusal>> {
-    const { oidc, rolesClaim } = this.#config
+    const { oidc, rolesClaim, teamsClaim } = this.#config
     if (!oidc) return err('token_refused')
     const verified = await this.#verify(token, oidc, now)
     if (!verified.ok) return verified
@@ -52,20 +52,21 @@ export class TokenVerifier {
       return err('token_refused')
     // A token that is bound to a key proves nothing when it is only borne.
     if ('cnf' in payload) return err('token_refused')
-    return actorOf(payload.sub, payload[rolesClaim])
+    return actorOf(payload.sub, payload[rolesClaim], payload[teamsClaim])
   }
 
   /** `Cf-Access-Jwt-Assertion`. @see https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/ */
   async verifyAccessAssertion(token: string, now: number): Promise<Result<Actor, Refusal>> {
-    const { access, rolesClaim } = this.#config
+    const { access, rolesClaim, teamsClaim } = this.#config
     if (!access) return err('token_refused')
     const verified = await this.#verify(token, access, now)
     if (!verified.ok) return verified
     const { payload } = verified.value
     const email = typeof payload.email === 'string' ? payload.email.toLowerCase() : undefined
-    const custom = (payload.custom as Record<string, unknown> | undefined)?.[rolesClaim]
+    const custom = (payload.custom ?? {}) as Record<string, unknown>
     const assigned = email === undefined ? undefined : access.roles.get(email)
-    return actorOf(email ?? payload.sub, [...rolesAmong(custom), ...(assigned ?? [])])
+    const roles = [...rolesAmong(custom[rolesClaim]), ...(assigned ?? [])]
+    return actorOf(email ?? payload.sub, roles, custom[teamsClaim])
   }
 
   async #verify(
@@ -109,9 +110,13 @@ export class TokenVerifier {
   }
 }
 
-function actorOf(subject: string | undefined, roles: unknown): Result<Actor, Refusal> {
+function actorOf(subject: string | undefined, roles: unknown, teams: unknown): Result<Actor, Refusal> {
   if (typeof subject !== 'string' || !SUBJECT.test(subject)) return err('token_refused')
-  return ok({ id: `user:${subject}`, roles: rolesAmong(roles), apiKey: null, environments: null })
+  const id = `user:${subject}`
+  return ok({
+    ...{ id, roles: rolesAmong(roles), apiKey: null, environments: null, people: [id] },
+    teams: Array.isArray(teams) ? teams.filter((team) => typeof team === 'string') : [],
+  })
 }
 
 /** "We cannot tell right now" is not "the token is bad". */

@@ -3,7 +3,7 @@
  */
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import type { Actor } from '../changes/command.ts'
+import type { Actor, CommandBook } from '../changes/command.ts'
 import type { Config, PublisherStub } from '../config.ts'
 import type { Database } from '../db/client.ts'
 import type { LogLine } from '../log.ts'
@@ -16,6 +16,10 @@ export interface Control {
   /** Tells the publishers that there is something to publish; does not wait for it. */
   wake(environments: readonly string[]): void
   publisher(environment: string): PublisherStub
+  /** Has what is scheduled applied at that time, epoch milliseconds; does not wait for it. */
+  wakeScheduler(at: number): void
+  /** Every command that can be part of a change request. */
+  readonly commands: CommandBook
 }
 
 export interface ControlEnv {

@@ -9,11 +9,14 @@ import { createRoute, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import type { Result } from '../../core/result.ts'
 import type { Actor, Command } from '../changes/command.ts'
-import { claimOf } from '../changes/idempotency.ts'
-import { type Outcome, submit } from '../changes/submit.ts'
+import { claimOf, type Replay } from '../changes/idempotency.ts'
+import { type ChangeEdit, newChangeId, openChangeCommand } from '../changes/request_commands.ts'
+import { type Outcome, type Submission, submit } from '../changes/submit.ts'
+import type { ChangeRequestRow } from '../db/rows.ts'
 import { documentsOf, type Edit } from '../model/edit.ts'
 import type { Refusal } from '../refusals.ts'
 import { hasRole, type Role } from '../roles.ts'
+import { changeSchema, viewChange } from './change.ts'
 import type { Api, Control, ControlContext, ControlEnv } from './context.ts'
 import { effectSchema } from './effect.ts'
 import { NO_STORE, problemSchema, refuse } from './problem.ts'
@@ -101,8 +104,15 @@ export interface WriteRoute<P extends Shape, B extends Shape, E extends Edit>
   readonly status?: 200 | 201
   /** `required`: the caller must have read the row; otherwise `If-Match` is only honoured. */
   readonly ifMatch?: 'required'
-  command(input: { params: z.output<P>; body: z.output<B>; actor: Actor }): Command<E> | ShownOnce<E>
+  command(input: {
+    params: z.output<P>
+    body: z.output<B>
+    actor: Actor
+    control: Control
+  }): Command<E> | ShownOnce<E>
   view(row: E['after']): unknown
+  /** Why a command that was carried out has not come to what was asked for. */
+  failure?(row: E['after']): Refusal | undefined
 }
 
 /** A command whose first answer holds a secret that is kept nowhere. */
@@ -125,7 +135,10 @@ const writeHeaders = z.object({
   }),
 })
 
-/** A command. Its answer is the row, the effective diff, and the `seq` of the audit row. */
+/**
+ * A command. Its answer is the row, the effective diff, and the `seq` of the audit row; or, with 202, the change request
+ * that it became because the policy of an environment wants it approved.
+ */
 export function write<B extends Shape, E extends Edit, P extends Shape = Nothing>(
   api: Api,
   route: WriteRoute<P, B, E>,
@@ -143,6 +156,10 @@ export function write<B extends Shape, E extends Edit, P extends Shape = Nothing
     responses: {
       200: { description: 'Changed, or what would change', content: json(changeOf(route.data)) },
       ...(status === 201 && { 201: { description: 'Created', content: json(changeOf(route.data)) } }),
+      202: {
+        description: 'Not done: it became a change request, because a policy wants it approved',
+        content: json(changeOf(changeSchema).omit({ requires_approval: true })),
+      },
       ...PROBLEMS,
     },
   })
@@ -155,6 +172,9 @@ const changeOf = (data: z.ZodType) =>
     effect: effectSchema,
     seq: z.int().nullable().openapi({ description: 'The audit row; null if nothing was changed.' }),
     dry_run: z.boolean(),
+    requires_approval: z.array(z.string()).openapi({
+      description: 'The environments whose policies want it approved.',
+    }),
   })
 
 async function execute<P extends Shape, B extends Shape, E extends Edit>(
@@ -165,45 +185,81 @@ async function execute<P extends Shape, B extends Shape, E extends Edit>(
   const ifMatch = revisionOf(c.req.header('if-match'))
   if (ifMatch === undefined && route.ifMatch === 'required') return refuse(c, 'revision_required')
   const body = valid(c, 'json') as z.output<B>
-  const made = route.command({ params, body, actor })
+  const made = route.command({ params, body, actor, control })
   const [command, secret] = 'secret' in made ? [made.command, made.secret] : [made, undefined]
   const dryRun = query.dry_run === 'true'
   const asked = [c.req.method, c.req.url, c.req.header('if-match') ?? '', await c.req.text()]
   const claim = await claimOf(dryRun ? undefined : c.req.header('idempotency-key'), actor, asked)
   if (!claim.ok) return refuse(c, claim.reason)
 
-  const answer = ({ edit, effect, seq }: Outcome<E>) => ({
-    status: seq !== null && edit.before === null ? (route.status ?? 200) : 200,
-    // What a dry run shows is not there to be matched.
-    etag: dryRun ? null : `"${edit.after.revision}"`,
-    body: JSON.stringify({ data: route.view(edit.after), effect, seq, dry_run: dryRun }),
-  })
-  const submitted = await submit({
+  const submission = {
     db: control.db,
     clock: control.clock,
     environments: control.config.environments,
     actor,
     requestId: c.var.log.request_id,
-    command,
-    ifMatch,
-    dryRun,
     idempotency: claim.value,
-    answer,
-  })
+  }
+  const answer = ({ edit, effect, seq, guarded }: Outcome<E>): Replay | undefined =>
+    route.failure?.(edit.after) !== undefined
+      ? undefined
+      : {
+          status: seq !== null && edit.before === null ? (route.status ?? 200) : 200,
+          // What a dry run shows is not there to be matched.
+          etag: dryRun ? null : `"${edit.after.revision}"`,
+          body: JSON.stringify({
+            ...{ data: route.view(edit.after), effect, seq, dry_run: dryRun, requires_approval: guarded },
+          }),
+        }
+  const submitted = await submit({ ...submission, command, ifMatch, dryRun, answer })
+  if (!submitted.ok && submitted.reason === 'approval_required') return askFor(c, command, submission)
   if (!submitted.ok) return refuse(c, submitted.reason)
-  if ('replay' in submitted.value) {
-    return send(submitted.value.replay, { 'idempotency-replayed': 'true' })
-  }
+  if ('replay' in submitted.value) return replay(submitted.value.replay)
   const { outcome } = submitted.value
-  if (outcome.seq !== null) {
-    c.var.log.seq = outcome.seq
-    const touched = documentsOf(outcome.edit, control.config.environments)
-    control.wake([...new Set(touched.map(({ environment }) => environment))])
-  }
-  const { body: text, ...rest } = answer(outcome)
+  committed(c, outcome)
+  const answered = answer(outcome)
+  if (!answered) return refuse(c, route.failure?.(outcome.edit.after) ?? 'not_found')
   const shown = secret !== undefined && outcome.seq !== null
-  return send({ ...rest, body: shown ? withSecret(text, secret) : text }, {})
+  return send({ ...answered, body: shown ? withSecret(answered.body, secret) : answered.body }, {})
 }
+
+/** What must not be done at once is asked for: the command becomes a change request of its author's. */
+async function askFor<E extends Edit>(
+  c: ControlContext,
+  { action, input, reason, ticket }: Command<E>,
+  submission: Omit<Submission<never>, 'command'>,
+): Promise<Response> {
+  const items = [{ action, input }]
+  const change = { id: newChangeId(), items, applyAt: null, draft: false }
+  const command = openChangeCommand(change, { reason, ticket }, c.var.control.commands)
+  const answer = ({ edit: { after }, seq }: Outcome<ChangeEdit>) => ({
+    status: 202,
+    etag: `"${after.revision}"`,
+    body: JSON.stringify({ data: viewChange(after), effect: after.effect, seq, dry_run: false }),
+  })
+  const submitted = await submit({ ...submission, command, answer })
+  if (!submitted.ok) return refuse(c, submitted.reason)
+  if ('replay' in submitted.value) return replay(submitted.value.replay)
+  const { outcome } = submitted.value
+  committed(c, outcome)
+  return send(answer(outcome), { location: `/api/v1/changes/${outcome.edit.after.id}` })
+}
+
+/** Tells the log and the publishers. */
+function committed(c: ControlContext, { seq, edits }: Outcome<Edit>): void {
+  if (seq === null) return
+  c.var.log.seq = seq
+  const { config, wake, wakeScheduler } = c.var.control
+  const touched = edits.flatMap((edit) => documentsOf(edit, config.environments))
+  wake([...new Set(touched.map(({ environment }) => environment))])
+  for (const { table, after } of edits) {
+    if (table !== 'change_requests') continue
+    const { state, apply_at } = after as ChangeRequestRow
+    if (state === 'scheduled' && apply_at !== null) wakeScheduler(Date.parse(apply_at))
+  }
+}
+
+const replay = (kept: Replay): Response => send(kept, { 'idempotency-replayed': 'true' })
 
 const withSecret = (body: string, secret: string): string => JSON.stringify({ ...JSON.parse(body), secret })
 

@@ -1,8 +1,8 @@
 /**
- * What an edit could change, read from D1 in one round trip: the rows that decide about the flags in question, and the
- * subjects that the edit can touch. Does I/O.
+ * What edits could change, read from D1 in one round trip: the rows that decide about the flags in question, and the
+ * subjects that the edits can touch. Does I/O.
  *
- * A subject that no rule, contract or grant in question is about is not read at all, unless the edit can open the flag
+ * A subject that no rule, contract or grant in question is about is not read at all, unless an edit can open the flag
  * to everybody or to a percentage.
  */
 import { type SQL, sql } from 'drizzle-orm'
@@ -22,50 +22,84 @@ export interface Slice {
   readonly before: World
   readonly after: World
   readonly question: Question
+  /** The flags that each edit could change something about, in the order of the edits. */
+  readonly flags: readonly (readonly string[])[]
 }
 
 interface Scope {
   readonly flags: readonly string[]
   /** `null`: everybody whom the flags' rules, contracts and grants concern. */
   readonly only: { readonly organizations: readonly string[]; readonly users: readonly string[] } | null
-  /** A plan whose contracts count although it does not hold the flags yet. */
-  readonly plan: string | null
+  /** Plans whose contracts count although they do not hold the flags yet. */
+  readonly plans: readonly string[]
 }
 
-/** @returns `undefined` when the edit is not one that can change what anybody has */
+const NOTHING: Scope = { flags: [], only: { organizations: [], users: [] }, plans: [] }
+
+/**
+ * @param together - sets of flags of which one decides about another
+ * @returns `undefined` when the edits are none that can change what anybody has
+ */
 export async function loadSlice(
   db: Database,
-  edit: Edit,
+  edits: readonly Edit[],
   environments: readonly string[],
   now: number,
+  together: readonly (readonly string[])[] = [],
 ): Promise<Slice | undefined> {
-  const scope = await scopeOf(db, edit)
-  if (!scope || scope.flags.length === 0) return undefined
-  const touched = environmentsOf(edit, environments)
-  const before = await loadWorld(db, scope, touched)
-  const after = applyEdit(before, edit)
+  const scopes = await Promise.all(edits.map((edit) => scopeOf(db, edit)))
+  const scope = scopes.reduce<Scope>(unite, NOTHING)
+  if (scope.flags.length === 0) return undefined
+  const wanted = { ...scope, flags: withPartners(scope.flags, together) }
+  const touched = environments.filter((name) =>
+    edits.some((edit) => environmentsOf(edit, environments).includes(name)),
+  )
+  const before = await loadWorld(db, wanted, touched)
+  const after = edits.reduce(applyEdit, before)
   const everybody = scope.only === null && opensToAnybody([before, after], touched)
   const organizations = await organizationsOf(db, scope, [before, after], everybody)
   const users = scope.only?.users ?? subjects([before, after], 'user')
   return {
     before,
     after,
-    question: { environments: touched, organizations, users, instants: instantsOf(edit, now) },
+    question: { environments: touched, organizations, users, instants: instantsOf(edits, now) },
+    flags: scopes.map(({ flags }) => flags),
   }
 }
 
-async function scopeOf(db: Database, edit: Edit): Promise<Scope | undefined> {
+function unite(one: Scope, other: Scope): Scope {
+  const both = (a: readonly string[], b: readonly string[]) => [...new Set([...a, ...b])]
+  // What no edit is about widens nothing.
+  if (other.flags.length === 0) return one
+  return {
+    flags: both(one.flags, other.flags),
+    only:
+      one.only === null || other.only === null
+        ? null
+        : {
+            organizations: both(one.only.organizations, other.only.organizations),
+            users: both(one.only.users, other.only.users),
+          },
+    plans: both(one.plans, other.plans),
+  }
+}
+
+const withPartners = (flags: readonly string[], together: readonly (readonly string[])[]): string[] => [
+  ...new Set([...flags, ...together.filter((set) => set.some((flag) => flags.includes(flag))).flat()]),
+]
+
+async function scopeOf(db: Database, edit: Edit): Promise<Scope> {
   switch (edit.table) {
     case 'flags': {
       const published = [edit.before, edit.after].map((flag) => flag !== null && isPublished(flag))
-      return published[0] === published[1] ? undefined : { flags: [edit.after.key], only: null, plan: null }
+      return published[0] === published[1] ? NOTHING : { flags: [edit.after.key], only: null, plans: [] }
     }
     case 'rules':
-      return { flags: [edit.after.flag], only: null, plan: null }
+      return { flags: [edit.after.flag], only: null, plans: [] }
     case 'plans': {
       const [had, has] = [edit.before?.flags ?? [], edit.after.flags]
       const flags = [...had.filter((f) => !has.includes(f)), ...has.filter((f) => !had.includes(f))]
-      return { flags, only: null, plan: edit.after.key }
+      return { flags, only: null, plans: [edit.after.key] }
     }
     case 'contracts': {
       const { before, after } = edit
@@ -74,7 +108,7 @@ async function scopeOf(db: Database, edit: Edit): Promise<Scope | undefined> {
         sql`SELECT DISTINCT j.value AS flag FROM plans p, json_each(p.flags) j WHERE p.key IN ${list(plans)}`,
       )
       const flags = new Set([...held.map(({ flag }) => flag), ...(before?.add ?? []), ...after.add])
-      return { flags: [...flags], only: { organizations: [after.org], users: [] }, plan: null }
+      return { flags: [...flags], only: { organizations: [after.org], users: [] }, plans: [] }
     }
     case 'grants': {
       const { flag, subject_kind, subject_id } = edit.after
@@ -82,11 +116,14 @@ async function scopeOf(db: Database, edit: Edit): Promise<Scope | undefined> {
         subject_kind === 'org'
           ? { organizations: [subject_id], users: [] }
           : { organizations: [], users: [subject_id] }
-      return { flags: [flag], only, plan: null }
+      return { flags: [flag], only, plans: [] }
     }
     case 'organizations':
     case 'api_keys':
-      return undefined
+    case 'policies':
+    case 'change_requests':
+    case 'mappings':
+      return NOTHING
   }
 }
 
@@ -125,7 +162,7 @@ async function loadWorld(db: Database, scope: Scope, environments: readonly stri
     // As arrays: there may be as many of these as organizations.
     db.values<ContractValues>(
       sql`SELECT id, org, plan, status, "from", "to", grace_until, "add" FROM contracts
-          WHERE (plan = ${scope.plan} OR plan IN (
+          WHERE (plan IN ${list(scope.plans)} OR plan IN (
               SELECT p.key FROM plans p, json_each(p.flags) j WHERE j.value IN ${flags})
             OR ("add" <> '[]' AND EXISTS (
               SELECT 1 FROM json_each(contracts."add") j WHERE j.value IN ${flags})))${org}`,
@@ -174,6 +211,9 @@ export function applyEdit(world: World, edit: Edit): World {
       return { ...world, grants: [...world.grants.filter(({ id }) => id !== edit.after.id), edit.after] }
     case 'organizations':
     case 'api_keys':
+    case 'policies':
+    case 'change_requests':
+    case 'mappings':
       return world
   }
 }
@@ -217,12 +257,14 @@ const subjects = (worlds: readonly World[], kind: 'org' | 'user'): string[] =>
     ),
   ].sort()
 
-/** Now, and every later moment at which the row before or after begins or ends to count. */
-function instantsOf(edit: Edit, now: number): number[] {
-  if (edit.table !== 'grants' && edit.table !== 'contracts') return [now]
-  const borders = [edit.before, edit.after].flatMap((row) =>
-    row === null ? [] : [row.from, row.to, 'grace_until' in row ? row.grace_until : null],
-  )
+/** Now, and every later moment at which a row before or after begins or ends to count. */
+function instantsOf(edits: readonly Edit[], now: number): number[] {
+  const borders = edits.flatMap((edit) => {
+    if (edit.table !== 'grants' && edit.table !== 'contracts') return []
+    return [edit.before, edit.after].flatMap((row) =>
+      row === null ? [] : [row.from, row.to, 'grace_until' in row ? row.grace_until : null],
+    )
+  })
   const later = borders.map((border) => (border === null ? 0 : Date.parse(border))).filter((at) => at > now)
   return [now, ...[...new Set(later)].sort((a, b) => a - b)]
 }

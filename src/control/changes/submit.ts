@@ -1,25 +1,30 @@
 /**
- * The one way of every mutation: command -> edit with its effective diff -> one D1 batch of mutation, audit row and
+ * The one way of every mutation: command -> edits with their effective diff -> one D1 batch of mutations, audit rows and
  * outbox rows. Does I/O.
  *
  * The head of the audit chain is read first and must still be the head when the batch commits, because the batch takes
  * the next `seq`. So whatever was read in between is still true at the commit, without a lock; who comes second decides
  * anew on what the first has left. Only the effective diff, which can take a second for a rule, is kept where nothing but
  * other single organizations or users changed meanwhile, so that a kill gets through any stream of contracts.
+ *
+ * An edit that the policy of an environment wants approved goes no further than here without a clearance.
  */
 import { desc, gt } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type Database, isOvertaken, isTaken } from '../db/client.ts'
 import { audit } from '../db/schema.ts'
 import { type Edit, environmentsOf, filingOf, publicRow } from '../model/edit.ts'
-import { effectOf } from '../model/effect.ts'
+import type { FlagEffect } from '../model/effect.ts'
 import type { Refusal } from '../refusals.ts'
-import { type AuditEntry, canonical, GENESIS, type Head, hashEntry } from './chain.ts'
-import type { Actor, Command } from './command.ts'
+import { type Evaluation, effectsOf, evaluateEdits } from './assess.ts'
+import { type AuditEntry, GENESIS, type Head, hashEntry } from './chain.ts'
+import type { Actor, Command, Decision, Step } from './command.ts'
+import { isUnchanged, sameContent } from './content.ts'
 import { findReplay, type IdempotencyClaim, type Replay } from './idempotency.ts'
-import { loadSlice } from './slice.ts'
+import { guardedEnvironments, type Policy, readPolicies } from './policy.ts'
+import { State } from './state.ts'
 import { type EffectSummary, NO_EFFECT, summarize } from './summary.ts'
-import { commitStatements } from './write.ts'
+import { type Committed, commitStatements, type Statement } from './write.ts'
 
 /** How long a command tries again when others are faster, and the longest pause between two attempts. */
 const GIVE_UP_AFTER_MS = 10_000
@@ -33,17 +38,23 @@ export interface Submission<E extends Edit> {
   readonly requestId: string
   readonly command: Command<E>
   /** The revision that the caller has read. */
-  readonly ifMatch: number | undefined
-  readonly dryRun: boolean
-  readonly idempotency: IdempotencyClaim | undefined
-  /** What is kept for a repetition of the same request. */
-  readonly answer: (outcome: Outcome<E>) => { status: number; etag: string | null; body: string }
+  readonly ifMatch?: number | undefined
+  readonly dryRun?: boolean
+  readonly idempotency?: IdempotencyClaim | undefined
+  /** What is kept for a repetition of the same request; nothing where it may be tried again. */
+  readonly answer?: (outcome: Outcome<E>) => Replay | undefined
+  /** What else is written in the same batch, if anything is. @param seq - of the last audit row */
+  readonly alongside?: (seq: number) => readonly Statement[]
 }
 
 export interface Outcome<E extends Edit> {
   readonly edit: E
+  /** All edits that were made, the command's own last. */
+  readonly edits: readonly Edit[]
   readonly effect: EffectSummary
-  /** The audit row's; `null` for a dry run, and where there was nothing to change. */
+  /** The environments whose policies would have it approved: of a dry run. */
+  readonly guarded: readonly string[]
+  /** The last audit row's; `null` for a dry run, and where there was nothing to change. */
   readonly seq: number | null
 }
 
@@ -66,9 +77,9 @@ export async function submit<E extends Edit>(
 
 async function tryOnce<E extends Edit>(
   submission: Submission<E>,
-  evaluated: Evaluated | undefined,
+  earlier: Evaluated | undefined,
 ): Promise<Result<Submitted<E>, Refusal> | { lost: Evaluated | undefined }> {
-  const { db, environments, actor, command, ifMatch, dryRun, idempotency } = submission
+  const { db, environments, actor, command, ifMatch, idempotency } = submission
   if (idempotency) {
     const replay = await findReplay(db, idempotency)
     if (!replay.ok) return replay
@@ -76,63 +87,87 @@ async function tryOnce<E extends Edit>(
   }
   const head = await readHead(db)
   const now = submission.clock()
-  const decided = await command.decide({ db, now, environments, actor })
+  const decided = await command.decide({ state: new State(db), head: head.seq, now, environments, actor })
   if (!decided.ok) return decided
-  const edit = decided.value
-  if (ifMatch !== undefined && ifMatch !== (edit.before?.revision ?? 0)) return err('revision_conflict')
-  const touched = environmentsOf(edit, environments)
+  const decision: Decision<E> = 'table' in decided.value ? { first: [], edit: decided.value } : decided.value
+  const { edit } = decision
+  if (ifMatch !== undefined && ifMatch !== revisionOf(edit.before)) return err('revision_conflict')
+  const own: Step = { ...command, edit, actor }
+  const steps = [...decision.first, own]
+  const edits = steps.map((step) => step.edit)
+  const touched = edits.flatMap((one) => environmentsOf(one, environments))
   if (actor.environments !== null && !touched.every((name) => actor.environments?.includes(name))) {
     return err('environment_forbidden')
   }
-  if (isUnchanged(edit)) {
-    return ok({ outcome: { edit: { ...edit, after: edit.before }, effect: NO_EFFECT, seq: null } })
+  if (steps.length === 1 && isUnchanged(edit)) {
+    const unchanged = { ...edit, after: edit.before } as E
+    return ok({ outcome: { edit: unchanged, edits: [], effect: NO_EFFECT, guarded: [], seq: null } })
   }
 
-  const kept = evaluated && (await stillHolds(db, evaluated, edit)) ? evaluated.effect : undefined
-  const effect = kept ?? (await evaluateEdit(submission, edit, head, now))
-  if (dryRun) return ok({ outcome: { edit, effect, seq: null } })
+  const policies = await readPolicies(db, environments)
+  const guarded = command.clearance ? [] : guardedIn(edits, policies)
+  if (guarded.length > 0 && !submission.dryRun) return err('approval_required')
+  const kept = earlier && (await stillHolds(db, earlier, edits)) ? earlier : undefined
+  const evaluation = kept ?? (await evaluate(db, decision, edits, policies, now, head))
+  if ('reason' in evaluation) return evaluation
+  const effect = await summaryOf(evaluation.effects, evaluation.base)
+  if (submission.dryRun) return ok({ outcome: { edit, edits, effect, guarded, seq: null } })
 
-  const entry = await entryOf(submission, edit, effect, head, now)
-  const outcome = { edit, effect, seq: entry.seq }
-  const replay = idempotency && { ...idempotency, ...submission.answer(outcome) }
+  const committed = await entriesOf(submission, steps, decision, evaluation, head, now)
+  const seq = head.seq + committed.length
+  const outcome = { edit, edits, effect, guarded, seq }
+  const answered = idempotency && submission.answer?.(outcome)
+  const record = answered && { ...idempotency, ...answered }
+  const statements = commitStatements(db, committed, environments, record)
   try {
-    await db.batch(commitStatements(db, edit, entry, environments, replay))
+    await db.batch([...statements, ...(submission.alongside?.(seq) ?? [])])
   } catch (error) {
-    if (isOvertaken(error) || isTaken(error, 'idempotency.actor')) return { lost: { edit, effect } }
+    if (isOvertaken(error) || isTaken(error, 'idempotency.actor')) return { lost: evaluation }
     throw error
   }
   return ok({ outcome })
 }
 
-/** An effective diff that was computed for a batch that came second. */
-interface Evaluated {
-  readonly edit: Edit
-  readonly effect: EffectSummary
+const guardedIn = (edits: readonly Edit[], policies: readonly Policy[]): string[] => [
+  ...new Set(edits.flatMap((edit) => guardedEnvironments(edit, policies))),
+]
+
+const revisionOf = (row: Edit['before']): number => row?.revision ?? 0
+
+/** An effective diff, with the edits and the state that it is of. */
+interface Evaluated extends Evaluation {
+  readonly edits: readonly Edit[]
+  readonly base: number
 }
 
-async function evaluateEdit<E extends Edit>(
-  { db, environments }: Submission<E>,
-  edit: E,
-  head: Head,
+async function evaluate(
+  db: Database,
+  { evaluation }: Decision,
+  edits: readonly Edit[],
+  policies: readonly Policy[],
   now: number,
-): Promise<EffectSummary> {
-  const slice = await loadSlice(db, edit, environments, now)
-  return slice ? summarize(effectOf(slice.before, slice.after, slice.question), head.seq) : NO_EFFECT
+  { seq: base }: Head,
+): Promise<Evaluated | { ok: false; reason: 'flags_exclusive' }> {
+  if (evaluation) return { edits, base, ...evaluation }
+  const evaluated = await evaluateEdits(db, edits, policies, now)
+  return evaluated.ok ? { edits, base, ...evaluated.value } : evaluated
 }
 
-/** Whether the edit is still the same, and all rows since are about other single organizations or users. */
-async function stillHolds(db: Database, { edit, effect }: Evaluated, now: Edit): Promise<boolean> {
-  if (effect.base === null || !sameContent(edit.before, now.before) || !sameContent(edit.after, now.after)) {
-    return false
-  }
-  const { org, user } = filingOf(now)
-  const since = await db
-    .select({ org: audit.org, user: audit.user })
-    .from(audit)
-    .where(gt(audit.seq, effect.base))
-  return since.every(
-    (row) => (row.org !== null || row.user !== null) && (org ?? user) !== (row.org ?? row.user),
-  )
+const summaryOf = (effects: readonly FlagEffect[], base: number): Promise<EffectSummary> | EffectSummary =>
+  effects.length === 0 ? NO_EFFECT : summarize(effects, base)
+
+/** Whether the edits are still the same, and all rows since are about other single organizations or users. */
+async function stillHolds(db: Database, { edits, base }: Evaluated, now: readonly Edit[]): Promise<boolean> {
+  const same =
+    edits.length === now.length &&
+    now.every((edit, position) => {
+      const before = edits[position]
+      return before && sameContent(before.before, edit.before) && sameContent(before.after, edit.after)
+    })
+  if (!same) return false
+  const subjects = new Set(now.map(filingOf).map(({ org, user }) => org ?? user))
+  const since = await db.select({ org: audit.org, user: audit.user }).from(audit).where(gt(audit.seq, base))
+  return since.every((row) => (row.org !== null || row.user !== null) && !subjects.has(row.org ?? row.user))
 }
 
 export async function readHead(db: Database): Promise<Head> {
@@ -144,47 +179,37 @@ export async function readHead(db: Database): Promise<Head> {
   return head ?? { seq: 0, hash: GENESIS }
 }
 
-async function entryOf<E extends Edit>(
-  { actor, requestId, command }: Submission<E>,
-  edit: Edit,
-  effect: EffectSummary,
+/** An audit row a step, each with the part of the effective diff that is its own; what closes a request has all of it. */
+async function entriesOf<E extends Edit>(
+  { requestId, environments }: Submission<E>,
+  steps: readonly Step[],
+  { change, first }: Decision<E>,
+  evaluation: Evaluated,
   head: Head,
   now: number,
-): Promise<AuditEntry> {
-  const entry = {
-    ...filingOf(edit),
-    seq: head.seq + 1,
-    at: new Date(now).toISOString(),
-    actor: actor.id,
-    api_key: actor.apiKey,
-    action: command.action,
-    before: publicRow(edit.before),
-    after: publicRow(edit.after),
-    effect,
-    reason: command.reason,
-    ticket: command.ticket,
-    request_id: requestId,
-    change: null,
-    prev: head.hash,
+): Promise<Committed[]> {
+  const committed: Committed[] = []
+  let { seq, hash: prev } = head
+  for (const [position, { edit, action, actor, reason, ticket }] of steps.entries()) {
+    const closes = position === steps.length - 1
+    const effects =
+      closes && (first.length > 0 || steps.length === 1)
+        ? evaluation.effects
+        : effectsOf(evaluation, position, environmentsOf(edit, environments))
+    const entry = {
+      ...filingOf(edit),
+      seq: ++seq,
+      at: new Date(now).toISOString(),
+      ...{ actor: actor.id, api_key: actor.apiKey, action, reason, ticket, prev },
+      change: change ?? null,
+      before: publicRow(edit, 'before'),
+      after: publicRow(edit, 'after'),
+      effect: await summaryOf(effects, evaluation.base),
+      request_id: requestId,
+    }
+    const hashed: AuditEntry = { ...entry, hash: await hashEntry(entry) }
+    prev = hashed.hash
+    committed.push({ edit, entry: hashed })
   }
-  return { ...entry, hash: await hashEntry(entry) }
-}
-
-/**
- * Whether the edit leaves everything as it is but the marks of the edit itself. A contract's revision is its source's,
- * and is content.
- */
-function isUnchanged({ table, before, after }: Edit): boolean {
-  if (before === null) return false
-  if (table === 'contracts' && before.revision !== after.revision) return false
-  return sameContent(before, after)
-}
-
-function sameContent(one: Edit['before'], other: Edit['before']): boolean {
-  const content = (row: Edit['before']) => {
-    if (row === null) return null
-    const { updated_at: _, revision: __, ...rest } = row
-    return canonical(rest)
-  }
-  return content(one) === content(other)
+  return committed
 }

@@ -1,5 +1,5 @@
 /**
- * The statements of one commit: audit row, mutation, outbox rows, and the record of an Idempotency-Key. Pure: they are
+ * The statements of one commit: audit rows, mutations, outbox rows, and the record of an Idempotency-Key. Pure: they are
  * only put together here. D1 runs a batch as one transaction, all or nothing.
  */
 import type { BatchItem } from 'drizzle-orm/batch'
@@ -10,17 +10,22 @@ import { documentKey } from '../model/projection.ts'
 import { type AuditEntry, toRow } from './chain.ts'
 import type { IdempotencyClaim, Replay } from './idempotency.ts'
 
-type Statements = [BatchItem<'sqlite'>, ...BatchItem<'sqlite'>[]]
+export type Statement = BatchItem<'sqlite'>
 
-/** The audit row comes first: if its `seq` is taken, nothing else happens. */
+/** An edit with the audit row that it leaves. */
+export interface Committed {
+  readonly edit: Edit
+  readonly entry: AuditEntry
+}
+
+/** The first audit row comes first: if its `seq` is taken, nothing else happens. */
 export function commitStatements(
   db: Database,
-  edit: Edit,
-  entry: AuditEntry,
+  committed: readonly Committed[],
   environments: readonly string[],
   kept: (IdempotencyClaim & Replay) | undefined,
-): Statements {
-  const statements: Statements = [
+): [Statement, ...Statement[]] {
+  const statements = committed.flatMap(({ edit, entry }): Statement[] => [
     db.insert(schema.audit).values(toRow(entry)),
     upsert(db, edit),
     ...documentsOf(edit, environments).map((ref) => {
@@ -30,12 +35,15 @@ export function commitStatements(
         .values({ ...ref, ...changed, key: documentKey(ref) })
         .onConflictDoUpdate({ target: schema.documents.key, set: changed })
     }),
-  ]
-  if (kept) statements.push(db.insert(schema.idempotency).values({ ...kept, created_at: entry.at }))
-  return statements
+  ])
+  if (kept)
+    statements.push(
+      db.insert(schema.idempotency).values({ ...kept, created_at: committed[0]?.entry.at ?? '' }),
+    )
+  return statements as [Statement, ...Statement[]]
 }
 
-function upsert(db: Database, edit: Edit): BatchItem<'sqlite'> {
+function upsert(db: Database, edit: Edit): Statement {
   switch (edit.table) {
     case 'flags':
       return db
@@ -72,5 +80,22 @@ function upsert(db: Database, edit: Edit): BatchItem<'sqlite'> {
         .insert(schema.api_keys)
         .values(edit.after)
         .onConflictDoUpdate({ target: schema.api_keys.id, set: edit.after })
+    case 'policies':
+      return db
+        .insert(schema.policies)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: schema.policies.environment, set: edit.after })
+    case 'change_requests':
+      return db
+        .insert(schema.change_requests)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: schema.change_requests.id, set: edit.after })
+    case 'mappings': {
+      const { source, kind, external_id } = schema.mappings
+      return db
+        .insert(schema.mappings)
+        .values(edit.after)
+        .onConflictDoUpdate({ target: [source, kind, external_id], set: edit.after })
+    }
   }
 }

@@ -9,78 +9,26 @@ import { because } from '../changes/command.ts'
 import type { Database } from '../db/client.ts'
 import type { ContractRow, OrganizationRow } from '../db/rows.ts'
 import { contracts, organizations } from '../db/schema.ts'
-import { externalId, flagKey, instant, shortText, storedInstant, why } from '../model/fields.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import {
   type ContractEdit,
-  createOrganizationCommand,
+  contractPut,
   findOrganization,
   type OrganizationEdit,
-  putContractCommand,
-  updateOrganizationCommand,
+  organizationCreate,
+  organizationUpdating,
 } from './commands.ts'
-
-const orgParams = z.object({ org: externalId })
-const contractParams = z.object({ org: externalId, contract: externalId })
-const planKey = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/)
-const status = z.enum(['trialing', 'active', 'past_due', 'paused', 'unpaid', 'cancelled', 'expired'])
-
-const organizationCreation = z.object({ id: externalId, name: shortText, ...why })
-const organizationUpdate = z.object({
-  name: shortText.optional(),
-  not_before: z.int().nonnegative().optional().openapi({
-    description: 'Epoch seconds: live verification refuses tokens that were issued earlier. Only goes up.',
-  }),
-  ...why,
-})
-
-const contractPut = z
-  .object({
-    plan: planKey.nullable(),
-    status,
-    from: instant,
-    to: instant.nullable().default(null),
-    grace_until: instant.nullable().optional().openapi({ description: 'Of a contract that is past due.' }),
-    add: z.array(flagKey).max(200).default([]).openapi({ description: 'Add-ons.' }),
-    source: z
-      .string()
-      .regex(/^[a-z0-9-]{1,40}$/)
-      .default('api'),
-    revision: z.int().nonnegative().openapi({ description: 'The source’s own; it only goes up.' }),
-    ...why,
-  })
-  .refine(({ from, to }) => to === null || to > from, { path: ['to'], message: 'must be later than from' })
-
-const contractSchema = z
-  .object({
-    id: z.string(),
-    org: z.string(),
-    plan: z.string().nullable(),
-    status,
-    from: storedInstant,
-    to: storedInstant.nullable(),
-    grace_until: storedInstant.nullable(),
-    add: z.array(z.string()),
-    source: z.string(),
-    updated_at: storedInstant,
-    revision: z.int(),
-  })
-  .openapi('Contract')
-
-const organizationSchema = z
-  .object({
-    id: z.string(),
-    name: z.string(),
-    not_before: z.int(),
-    created_at: storedInstant,
-    updated_at: storedInstant,
-    revision: z.int(),
-  })
-  .openapi('Organization')
-
-const withContracts = organizationSchema
-  .extend({ contracts: z.array(contractSchema) })
-  .openapi('OrganizationWithContracts')
+import {
+  contractParams,
+  contractPutting,
+  contractSchema,
+  organizationCreation,
+  organizationSchema,
+  organizationUpdate,
+  orgParams,
+  planKey,
+  withContracts,
+} from './schemas.ts'
 
 async function addContracts(db: Database, page: readonly OrganizationRow[]) {
   const ids = JSON.stringify(page.map(({ id }) => id))
@@ -131,7 +79,7 @@ export function contractRoutes(api: Api): void {
     body: organizationCreation,
     data: organizationSchema,
     status: 201,
-    command: ({ body }) => createOrganizationCommand({ id: body.id, name: body.name }, because(body)),
+    command: ({ body: { id, name, ...why } }) => organizationCreate.give({ id, name }, because(why)),
     view: (row) => row,
   })
 
@@ -161,7 +109,7 @@ export function contractRoutes(api: Api): void {
     data: organizationSchema,
     ifMatch: 'required',
     command: ({ params, body: { reason, ticket, ...change } }) =>
-      updateOrganizationCommand(params.org, change, because({ reason, ticket })),
+      organizationUpdating.give({ ...params, ...change }, because({ reason, ticket })),
     view: (row) => row,
   })
 
@@ -181,7 +129,7 @@ export function contractRoutes(api: Api): void {
     },
   })
 
-  write<typeof contractPut, ContractEdit, typeof contractParams>(api, {
+  write<typeof contractPutting, ContractEdit, typeof contractParams>(api, {
     method: 'put',
     path: '/orgs/{org}/contracts/{contract}',
     tag: 'Contracts',
@@ -190,13 +138,11 @@ export function contractRoutes(api: Api): void {
       'An earlier revision than the known one is refused, so that order of arrival does not matter.',
     roles: EDITORS,
     params: contractParams,
-    body: contractPut,
+    body: contractPutting,
     data: contractSchema,
     status: 201,
-    command({ params, body: { reason, ticket, grace_until, ...contract } }) {
-      const row = { ...contract, id: params.contract, org: params.org, grace_until }
-      return putContractCommand(row, because({ reason, ticket }))
-    },
+    command: ({ params, body: { reason, ticket, ...contract } }) =>
+      contractPut.give({ ...params, ...contract }, because({ reason, ticket })),
     view: (row: ContractRow) => row,
   })
 }

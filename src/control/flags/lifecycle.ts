@@ -6,6 +6,7 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { FlagRow } from '../db/rows.ts'
+import { isFunded } from '../model/funding.ts'
 import type { Refusal } from '../refusals.ts'
 
 export const DAY_MS = 86_400_000
@@ -121,12 +122,6 @@ export function reviewFlag(flag: FlagRow, now: number): Result<FlagRow, Refusal>
   if (flag.kind !== 'entitlement') return err('flag_not_entitlement')
   return ok(revised({ ...flag, reviewed_at: new Date(now).toISOString() }, now))
 }
-
-/** An entitlement that customers can have is sold in a plan, or says why it is not. */
-export const isFunded = (
-  flag: Pick<FlagRow, 'kind' | 'state' | 'no_plan_reason'>,
-  inPlan: boolean,
-): boolean => flag.kind !== 'entitlement' || flag.state !== 'live' || inPlan || flag.no_plan_reason !== null
 
 const isRetireBy = (at: number, after: number, now: number): boolean =>
   at > Math.max(after, now) && at <= now + MAX_RETIRE_DAYS * DAY_MS

@@ -5,18 +5,20 @@ import type { Api } from '../api/context.ts'
 import { read, write } from '../api/define.ts'
 import { pageOf, pageQuery } from '../api/page.ts'
 import { because, environmentsFor } from '../changes/command.ts'
-import { flagKey, shortText } from '../model/fields.ts'
-import { EDITORS, READERS, RESPONDERS } from '../roles.ts'
+import { shortText } from '../model/fields.ts'
+import { EDITORS, READERS } from '../roles.ts'
 import {
-  createFlagCommand,
-  extendFlagCommand,
   type FlagEdit,
   findFlag,
-  moveFlagCommand,
+  flagCreate,
+  flagExtend,
+  flagMove,
+  flagReview,
+  flagUpdating,
   type RuleEdit,
-  reviewFlagCommand,
-  ruleCommand,
-  updateFlagCommand,
+  ruleKill,
+  ruleRevive,
+  ruleSet,
 } from './commands.ts'
 import { listFlags, showFlag } from './inventory.ts'
 import {
@@ -64,7 +66,7 @@ export function flagRoutes(api: Api): void {
     body: flagCreation,
     data: flagSchema,
     status: 201,
-    command: ({ body }) => createFlagCommand(body, because(body)),
+    command: ({ body: { reason, ticket, ...flag } }) => flagCreate.give(flag, because({ reason, ticket })),
     view: asIs,
   })
 
@@ -93,7 +95,7 @@ export function flagRoutes(api: Api): void {
     data: flagSchema,
     ifMatch: 'required',
     command: ({ params, body: { reason, ticket, ...change } }) =>
-      updateFlagCommand(params.flag, change, because({ reason, ticket })),
+      flagUpdating.give({ ...params, ...change }, because({ reason, ticket })),
     view: asIs,
   })
 
@@ -108,7 +110,7 @@ export function flagRoutes(api: Api): void {
     body: flagTransition,
     data: flagSchema,
     ifMatch: 'required',
-    command: ({ params, body }) => moveFlagCommand(params.flag, body.state, because(body)),
+    command: ({ params, body }) => flagMove.give({ ...params, state: body.state }, because(body)),
     view: asIs,
   })
 
@@ -122,7 +124,7 @@ export function flagRoutes(api: Api): void {
     body: flagExtension,
     data: flagSchema,
     ifMatch: 'required',
-    command: ({ params, body }) => extendFlagCommand(params.flag, Date.parse(body.retire_by), because(body)),
+    command: ({ params, body }) => flagExtend.give({ ...params, retire_by: body.retire_by }, because(body)),
     view: asIs,
   })
 
@@ -135,7 +137,7 @@ export function flagRoutes(api: Api): void {
     params: flagParams,
     body: justWhy,
     data: flagSchema,
-    command: ({ params, body }) => reviewFlagCommand(params.flag, because(body)),
+    command: ({ params, body }) => flagReview.give(params, because(body)),
     view: asIs,
   })
 
@@ -169,32 +171,25 @@ function ruleRoutes(api: Api): void {
     body: ruleChange,
     data: ruleSchema,
     ifMatch: 'required',
-    command: ({ params: { flag, environment }, body }) =>
-      ruleCommand(
-        'rule.set',
-        flag,
-        environment,
-        { access: body.access, percentage: body.percentage },
-        because(body),
-      ),
+    command: ({ params, body: { access, percentage, ...why } }) =>
+      ruleSet.give({ ...params, access, percentage }, because(why)),
     view: asIs,
   })
 
-  for (const [name, summary, roles] of [
-    ['kill', 'Take a flag from everybody, at once', RESPONDERS],
-    ['revive', 'Let the rule decide again', EDITORS],
+  for (const [name, summary, kind] of [
+    ['kill', 'Take a flag from everybody, at once, without asking anybody', ruleKill],
+    ['revive', 'Let the rule decide again', ruleRevive],
   ] as const) {
     write<typeof justWhy, RuleEdit, typeof ruleParams>(api, {
       method: 'post',
       path: `/flags/{flag}/rules/{environment}/${name}`,
       tag: 'Rules',
       summary,
-      roles,
-      params: z.object({ flag: flagKey, environment: ruleParams.shape.environment }),
+      roles: kind.roles,
+      params: ruleParams,
       body: justWhy,
       data: ruleSchema,
-      command: ({ params: { flag, environment }, body }) =>
-        ruleCommand(`rule.${name}`, flag, environment, { killed: name === 'kill' }, because(body)),
+      command: ({ params, body }) => kind.give(params, because(body)),
       view: asIs,
     })
   }

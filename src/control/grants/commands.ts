@@ -1,52 +1,59 @@
 /** The commands about grants: what they read of D1, and the decision they hand it to. */
-import { eq, sql } from 'drizzle-orm'
-import { err, ok } from '../../core/result.ts'
-import type { Command } from '../changes/command.ts'
+import { eq } from 'drizzle-orm'
+import { err, ok, type Result } from '../../core/result.ts'
+import { commandBook, commandKind } from '../changes/command.ts'
 import type { Database } from '../db/client.ts'
 import type { GrantRow } from '../db/rows.ts'
 import { grants } from '../db/schema.ts'
 import type { Edit } from '../model/edit.ts'
-import { EDITORS, hasRole } from '../roles.ts'
-import { createGrant, type NewGrant, revokeGrant } from './grants.ts'
+import type { Refusal } from '../refusals.ts'
+import { EDITORS, hasRole, RESPONDERS } from '../roles.ts'
+import { createGrant, revokeGrant } from './grants.ts'
+import { grantContent, grantId, grantParams } from './schemas.ts'
 
 export type GrantEdit = Extract<Edit, { table: 'grants' }>
 
-export function createGrantCommand(grant: NewGrant): Command<GrantEdit> {
-  const id = `grant_${crypto.randomUUID()}`
-  return {
-    action: 'grant.create',
-    reason: grant.reason,
-    ticket: grant.ticket,
-    async decide({ db, now, environments, actor }) {
-      if (!environments.includes(grant.environment)) return err('environment_unknown')
-      // An import need not end, and who only helps in an incident gives nothing that stays.
-      if (grant.source === 'import' && !hasRole(actor.roles, EDITORS)) return err('grant_import_forbidden')
-      const [known] = await db.all<{ flag: string | null; org: number }>(
-        sql`SELECT (SELECT state FROM flags WHERE key = ${grant.flag}) AS flag,
-                   EXISTS (SELECT 1 FROM organizations WHERE id = ${grant.subject.id}) AS org`,
-      )
-      if (!known || known.flag === null) return err('flag_unknown')
-      if (known.flag === 'retired') return err('flag_retired')
-      if (grant.subject.kind === 'org' && !known.org) return err('org_unknown')
-      const created = createGrant(id, grant, actor.id, now)
-      return created.ok ? ok({ table: 'grants', before: null, after: created.value }) : created
-    },
-  }
-}
+export const newGrantId = (): string => `grant_${crypto.randomUUID()}`
 
-export const revokeGrantCommand = (
-  id: string,
-  why: Pick<Command, 'reason' | 'ticket'>,
-): Command<GrantEdit> => ({
+export const grantCreate = commandKind({
+  action: 'grant.create',
+  roles: RESPONDERS,
+  input: grantContent.extend({ id: grantId.default(newGrantId) }),
+  async decide(
+    { id, ...grant },
+    { state, now, environments, actor },
+    why,
+  ): Promise<Result<GrantEdit, Refusal>> {
+    if (!environments.includes(grant.environment)) return err('environment_unknown')
+    // An import need not end, and who only helps in an incident gives nothing that stays.
+    if (grant.source === 'import' && !hasRole(actor.roles, EDITORS)) return err('grant_import_forbidden')
+    const [existing, flag, organization] = await Promise.all([
+      state.grant(id),
+      state.flag(grant.flag),
+      grant.subject.kind === 'org' ? state.organization(grant.subject.id) : undefined,
+    ])
+    if (existing) return err('grant_exists')
+    if (!flag) return err('flag_unknown')
+    if (flag.state === 'retired') return err('flag_retired')
+    if (grant.subject.kind === 'org' && !organization) return err('org_unknown')
+    const created = createGrant(id, { ...grant, ...why, from: grant.from }, actor.id, now)
+    return created.ok ? ok({ table: 'grants', before: null, after: created.value }) : created
+  },
+})
+
+export const grantRevoke = commandKind({
   action: 'grant.revoke',
-  ...why,
-  async decide({ db, now, actor }) {
-    const before = await findGrant(db, id)
+  roles: RESPONDERS,
+  input: grantParams,
+  async decide({ grant: id }, { state, now, actor }): Promise<Result<GrantEdit, Refusal>> {
+    const before = await state.grant(id)
     if (!before) return err('not_found')
     const revoked = revokeGrant(before, actor.id, now)
     return revoked.ok ? ok({ table: 'grants', before, after: revoked.value }) : revoked
   },
 })
+
+export const grantBook = commandBook(grantCreate, grantRevoke)
 
 export async function findGrant(db: Database, id: string): Promise<GrantRow | undefined> {
   const [grant] = await db.select().from(grants).where(eq(grants.id, id))

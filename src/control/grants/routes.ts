@@ -8,51 +8,10 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
 import { because, environmentsFor } from '../changes/command.ts'
 import type { GrantRow } from '../db/rows.ts'
 import { grants } from '../db/schema.ts'
-import { environmentName, externalId, flagKey, instant, storedInstant, why } from '../model/fields.ts'
+import { environmentName, externalId, flagKey } from '../model/fields.ts'
 import { READERS, RESPONDERS } from '../roles.ts'
-import { createGrantCommand, findGrant, type GrantEdit, revokeGrantCommand } from './commands.ts'
-
-const subject = z.object({ kind: z.enum(['org', 'user']), id: externalId })
-const source = z.enum(['override', 'beta', 'support', 'import'])
-const effect = z.enum(['allow', 'deny'])
-
-const grantCreation = z.object({
-  environment: environmentName,
-  subject,
-  flag: flagKey,
-  effect: effect.default('allow'),
-  source,
-  from: instant.optional().openapi({ description: 'Now unless told.' }),
-  to: instant
-    .nullable()
-    .default(null)
-    .openapi({ description: 'Required unless the source is import; at most 365 days away.' }),
-  ...why,
-})
-
-const grantSchema = z
-  .object({
-    id: z.string(),
-    environment: z.string(),
-    subject: z.object({ kind: z.enum(['org', 'user']), id: z.string() }),
-    flag: z.string(),
-    effect,
-    source,
-    reason: z.string(),
-    ticket: z.string().nullable(),
-    from: storedInstant,
-    to: storedInstant.nullable().openapi({ description: 'When it ends; null: not by itself.' }),
-    created_by: z.string(),
-    created_at: storedInstant,
-    updated_at: storedInstant,
-    revoked_at: storedInstant.nullable(),
-    revoked_by: z.string().nullable(),
-    revision: z.int(),
-  })
-  .openapi('Grant')
-
-const grantParams = z.object({ grant: z.string().regex(/^[\w-]{1,64}$/) })
-const revocation = z.object(why)
+import { findGrant, type GrantEdit, grantCreate, grantRevoke, newGrantId } from './commands.ts'
+import { grantCreation, grantParams, grantSchema, revocation, source } from './schemas.ts'
 
 const view = ({ subject_kind, subject_id, ...grant }: GrantRow) => ({
   ...grant,
@@ -109,7 +68,8 @@ export function grantRoutes(api: Api): void {
     body: grantCreation,
     data: grantSchema,
     status: 201,
-    command: ({ body }) => createGrantCommand({ ...body, from: body.from, ticket: body.ticket ?? null }),
+    command: ({ body: { reason, ticket, ...grant } }) =>
+      grantCreate.give({ ...grant, id: newGrantId() }, because({ reason, ticket })),
     view,
   })
 
@@ -136,7 +96,7 @@ export function grantRoutes(api: Api): void {
     params: grantParams,
     body: revocation,
     data: grantSchema,
-    command: ({ params, body }) => revokeGrantCommand(params.grant, because(body)),
+    command: ({ params, body }) => grantRevoke.give(params, because(body)),
     view,
   })
 }

@@ -74,6 +74,8 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
   const command: Command<KeyEdit> = {
     action: 'api_key.create',
     ...because(body),
+    // Neither command can be part of a change request.
+    input: {},
     async decide({ now, environments, actor }) {
       if (actor.apiKey !== null) return err('person_required')
       const endsAt = Date.parse(body.ends_at)
@@ -99,7 +101,8 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
 const revokeKeyCommand = (id: string, why: Pick<Command, 'reason' | 'ticket'>): Command<KeyEdit> => ({
   action: 'api_key.revoke',
   ...why,
-  async decide({ db, now }) {
+  input: {},
+  async decide({ state: { db }, now }) {
     const [before] = await db.select().from(api_keys).where(eq(api_keys.id, id))
     if (!before) return err('not_found')
     if (before.revoked_at !== null) return err('key_revoked')

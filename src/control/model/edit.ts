@@ -6,11 +6,14 @@
  */
 import type {
   ApiKeyRow,
+  ChangeRequestRow,
   ContractRow,
   FlagRow,
   GrantRow,
+  MappingRow,
   OrganizationRow,
   PlanRow,
+  PolicyRow,
   RuleRow,
 } from '../db/rows.ts'
 import type { DocumentRef } from './projection.ts'
@@ -29,6 +32,9 @@ export type Edit =
   | Change<'contracts', ContractRow>
   | Change<'grants', GrantRow>
   | Change<'api_keys', ApiKeyRow>
+  | Change<'policies', PolicyRow>
+  | Change<'change_requests', ChangeRequestRow>
+  | Change<'mappings', MappingRow>
 
 export interface Filing {
   readonly entity: string
@@ -62,6 +68,19 @@ export function filingOf(edit: Edit): Filing {
     }
     case 'api_keys':
       return { ...NOWHERE, entity: `api_key:${edit.after.id}` }
+    case 'policies': {
+      const { environment } = edit.after
+      return { ...NOWHERE, entity: `policy:${environment}`, environment }
+    }
+    case 'change_requests': {
+      const { id, environments } = edit.after
+      const [only = null, ...others] = environments
+      return { ...NOWHERE, entity: `change:${id}`, environment: others.length === 0 ? only : null }
+    }
+    case 'mappings': {
+      const { source, kind, external_id } = edit.after
+      return { ...NOWHERE, entity: `mapping:${source}:${kind}:${external_id}` }
+    }
   }
 }
 
@@ -70,12 +89,16 @@ export function environmentsOf(edit: Edit, all: readonly string[]): readonly str
   switch (edit.table) {
     case 'rules':
     case 'grants':
+    case 'policies':
       return [edit.after.environment]
     case 'flags':
     case 'plans':
     case 'organizations':
     case 'contracts':
+    case 'mappings':
       return all
+    case 'change_requests':
+      return edit.after.environments
     case 'api_keys':
       return edit.after.environments ?? all
   }
@@ -100,13 +123,30 @@ export function documentsOf(edit: Edit, all: readonly string[]): readonly Docume
       return [{ kind: subject_kind, environment, subject: subject_id }]
     }
     case 'api_keys':
+    case 'policies':
+    case 'change_requests':
+    case 'mappings':
       return []
   }
 }
 
-/** A row as the audit log and answers show it: without what only serves to check a secret. */
-export function publicRow(row: Edit['after'] | null): Record<string, unknown> | null {
+/**
+ * A row as the audit log and answers show it: without what only serves to check a secret. Of a change request without the
+ * effective diff, which its digest stands for, and which the audit row of its application has.
+ */
+export function publicRow(edit: Edit, side: 'before' | 'after'): Record<string, unknown> | null {
+  const row = edit[side]
   if (row === null) return null
-  const { secret_hash: _, ...shown } = row as Partial<ApiKeyRow>
-  return shown
+  switch (edit.table) {
+    case 'api_keys': {
+      const { secret_hash: _, ...shown } = row as ApiKeyRow
+      return shown
+    }
+    case 'change_requests': {
+      const { effect: _, ...shown } = row as ChangeRequestRow
+      return shown
+    }
+    default:
+      return { ...row }
+  }
 }

@@ -69,6 +69,34 @@ export function effectOf(before: World, after: World, question: Question): FlagE
   return effects
 }
 
+/** Flags of which no organization may have two, in an environment. */
+export interface Exclusion {
+  readonly environment: string
+  readonly flags: readonly string[]
+}
+
+/** Whether an organization that gains something has two flags after it that exclude each other. */
+export function violates(
+  after: World,
+  effects: readonly FlagEffect[],
+  exclusions: readonly Exclusion[],
+  now: number,
+): boolean {
+  const world = index(after)
+  return exclusions.some(({ environment, flags }) =>
+    effects
+      .filter((effect) => effect.environment === environment && flags.includes(effect.flag))
+      .some(({ gained, at }) => {
+        const instant = at === null ? now : Date.parse(at)
+        const catalog = projectCatalog(environment, after, UNSTAMPED)
+        return gained.organizations.some((orgId) => {
+          const subject = { orgId, org: orgDocument(world, environment, orgId) }
+          return evaluate(catalog, subject, instant).flags.filter((flag) => flags.includes(flag)).length > 1
+        })
+      }),
+  )
+}
+
 interface Indexed {
   readonly world: World
   readonly contracts: Map<string, ContractColumns[]>

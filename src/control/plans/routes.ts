@@ -8,53 +8,10 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
 import { because } from '../changes/command.ts'
 import type { PlanRow } from '../db/rows.ts'
 import { plans } from '../db/schema.ts'
-import { flagKey, longText, shortText, storedInstant, why } from '../model/fields.ts'
 import { EDITORS, READERS } from '../roles.ts'
-import { createPlanCommand, findPlan, type PlanEdit, updatePlanCommand } from './commands.ts'
+import { findPlan, type PlanEdit, planCreate, planUpdating } from './commands.ts'
+import { planCreation, planParams, planSchema, planUpdate } from './schemas.ts'
 
-const GRACE_DAYS = 7
-const MAX_FLAGS = 1000
-
-const planKey = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/)
-const flags = z
-  .array(flagKey)
-  .max(MAX_FLAGS)
-  .refine((keys) => new Set(keys).size === keys.length, 'must not repeat')
-const graceDays = z.int().min(0).max(90)
-
-const planCreation = z.object({
-  key: planKey,
-  name: shortText,
-  description: longText.default(''),
-  flags: flags.default([]),
-  grace_days: graceDays.default(GRACE_DAYS).openapi({
-    description: 'How long a contract that is past due still grants.',
-  }),
-  ...why,
-})
-
-const planUpdate = z.object({
-  name: shortText.optional(),
-  description: longText.optional(),
-  flags: flags.optional(),
-  grace_days: graceDays.optional(),
-  ...why,
-})
-
-const planSchema = z
-  .object({
-    key: z.string(),
-    name: z.string(),
-    description: z.string(),
-    flags: z.array(z.string()),
-    grace_days: z.int(),
-    created_at: storedInstant,
-    updated_at: storedInstant,
-    revision: z.int(),
-  })
-  .openapi('Plan')
-
-const planParams = z.object({ plan: planKey })
 const view = (plan: PlanRow) => plan
 
 export function planRoutes(api: Api): void {
@@ -87,8 +44,7 @@ export function planRoutes(api: Api): void {
     body: planCreation,
     data: planSchema,
     status: 201,
-    command: ({ body: { key, reason, ticket, ...content } }) =>
-      createPlanCommand(key, content, because({ reason, ticket })),
+    command: ({ body: { reason, ticket, ...plan } }) => planCreate.give(plan, because({ reason, ticket })),
     view,
   })
 
@@ -116,7 +72,7 @@ export function planRoutes(api: Api): void {
     data: planSchema,
     ifMatch: 'required',
     command: ({ params, body: { reason, ticket, ...change } }) =>
-      updatePlanCommand(params.plan, change, because({ reason, ticket })),
+      planUpdating.give({ ...params, ...change }, because({ reason, ticket })),
     view,
   })
 }

@@ -54,11 +54,14 @@ test('every route of the API is in the OpenAPI document, and says who may use it
   }
 })
 
-test('no reader’s role changes anything, and nobody but an admin makes keys or rebuilds', () => {
+test('no reader’s role changes anything, an approver agrees only, and nobody but an admin makes keys or rebuilds', () => {
   for (const { method, path, roles } of routes) {
     if (method === 'GET') continue
     expect(roles).not.toContain('viewer')
-    expect(roles).not.toContain('approver')
+    if (!/\/changes\/\{change\}\/(approve|reject|apply|review)$/.test(path))
+      expect(roles).not.toContain('approver')
+    if (path.endsWith('/break-glass')) expect(roles).toEqual(['break-glass'])
+    if (path.includes('/policies')) expect(roles).toEqual(['admin'])
     if (path.includes('/api-keys') || path.endsWith('/rebuild')) expect(roles).toEqual(['admin'])
   }
 })

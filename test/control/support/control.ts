@@ -7,7 +7,7 @@ import { env } from 'cloudflare:workers'
 import { createControl } from '../../../src/control/app.ts'
 import type { ControlBindings } from '../../../src/control/config.ts'
 import type { Role } from '../../../src/control/roles.ts'
-import type { Publisher } from '../../../src/control/worker.ts'
+import type { Publisher, Scheduler } from '../../../src/control/worker.ts'
 import {
   type Catalog,
   catalogKey,
@@ -20,8 +20,9 @@ import { AUDIENCE, ISSUER, makeOperators, TEAM, TEAM_AUDIENCE } from './operator
 
 type Migrations = Parameters<typeof applyD1Migrations>[1]
 
-export interface TestBindings extends Omit<ControlBindings, 'PUBLISHER'> {
+export interface TestBindings extends Omit<ControlBindings, 'PUBLISHER' | 'SCHEDULER'> {
   PUBLISHER: DurableObjectNamespace<Publisher>
+  SCHEDULER: DurableObjectNamespace<Scheduler>
   MIGRATIONS: Migrations
 }
 
@@ -52,10 +53,26 @@ export interface RequestOptions {
   readonly ifMatch?: number
 }
 
-/** An empty control plane. Everything that an earlier test of the file left is gone. */
-export async function setUp(overrides: Record<string, unknown> = {}) {
+/** Where a test is not about approvals, production's policy asks for none. */
+async function letProductionBe(): Promise<void> {
+  await bindings.DB.prepare(
+    `INSERT INTO policies (environment, approvals, owner_approves, exclusive, updated_at, revision)
+     VALUES ('production', 0, 0, '[]', '2026-01-01T00:00:00.000Z', 1)`,
+  ).run()
+}
+
+/**
+ * An empty control plane. Everything that an earlier test of the file left is gone.
+ *
+ * @param options.guarded - leave production's policy as it is by default: one approval
+ */
+export async function setUp(
+  overrides: Record<string, unknown> = {},
+  options: { readonly guarded?: boolean } = {},
+) {
   await reset()
   await applyD1Migrations(bindings.DB, bindings.MIGRATIONS)
+  if (!options.guarded) await letProductionBe()
   const operators = await makeOperators()
   const clock = { now: Date.now() }
   const app = createControl({ fetch: operators.fetcher, now: () => clock.now })

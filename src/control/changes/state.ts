@@ -1,0 +1,174 @@
+/**
+ * What D1 holds, as commands read it: the rows of now, with those in place of the old that earlier commands of the same
+ * commit have made. So several commands can be decided one after the other, and committed together. Does I/O.
+ */
+import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import type { Database } from '../db/client.ts'
+import type {
+  ChangeRequestRow,
+  ContractRow,
+  FlagRow,
+  GrantRow,
+  MappingRow,
+  OrganizationRow,
+  PlanRow,
+  PolicyRow,
+  RuleRow,
+} from '../db/rows.ts'
+import * as schema from '../db/schema.ts'
+import { type Edit, filingOf } from '../model/edit.ts'
+
+export class State {
+  readonly db: Database
+  readonly #edited: ReadonlyMap<string, Edit['after']>
+
+  constructor(db: Database, edits: readonly Edit[] = []) {
+    this.db = db
+    this.#edited = new Map(edits.map((edit) => [filingOf(edit).entity, edit.after]))
+  }
+
+  flag(key: string): Promise<FlagRow | undefined> {
+    return this.#one(`flag:${key}`, () =>
+      this.db.select().from(schema.flags).where(eq(schema.flags.key, key)),
+    )
+  }
+
+  /** Those of the keys that exist. */
+  flags(keys: readonly string[]): Promise<FlagRow[]> {
+    const wanted = new Set(keys)
+    return this.#all<FlagRow>(
+      'flag:',
+      (flag) => flag.key,
+      keys.length === 0
+        ? []
+        : this.db
+            .select()
+            .from(schema.flags)
+            .where(inArray(schema.flags.key, list(keys))),
+      (flag) => wanted.has(flag.key),
+    )
+  }
+
+  rule(flag: string, environment: string): Promise<RuleRow | undefined> {
+    return this.#one(`rule:${environment}:${flag}`, () =>
+      this.db
+        .select()
+        .from(schema.rules)
+        .where(and(eq(schema.rules.flag, flag), eq(schema.rules.environment, environment))),
+    )
+  }
+
+  plan(key: string): Promise<PlanRow | undefined> {
+    return this.#one(`plan:${key}`, () =>
+      this.db.select().from(schema.plans).where(eq(schema.plans.key, key)),
+    )
+  }
+
+  /** The plans that hold one of the flags. */
+  plansWith(flags: readonly string[]): Promise<PlanRow[]> {
+    const wanted = new Set(flags)
+    return this.#all<PlanRow>(
+      'plan:',
+      (plan) => plan.key,
+      this.db
+        .select()
+        .from(schema.plans)
+        .where(
+          sql`EXISTS (SELECT 1 FROM json_each(${schema.plans.flags}) AS held WHERE held.value IN ${list(flags)})`,
+        ),
+      (plan) => plan.flags.some((flag) => wanted.has(flag)),
+    )
+  }
+
+  organization(id: string): Promise<OrganizationRow | undefined> {
+    return this.#one(`organization:${id}`, () =>
+      this.db.select().from(schema.organizations).where(eq(schema.organizations.id, id)),
+    )
+  }
+
+  contract(id: string): Promise<ContractRow | undefined> {
+    return this.#one(`contract:${id}`, () =>
+      this.db.select().from(schema.contracts).where(eq(schema.contracts.id, id)),
+    )
+  }
+
+  contractsOf(org: string): Promise<ContractRow[]> {
+    return this.#all<ContractRow>(
+      'contract:',
+      (contract) => contract.id,
+      this.db.select().from(schema.contracts).where(eq(schema.contracts.org, org)),
+      (contract) => contract.org === org,
+    )
+  }
+
+  grant(id: string): Promise<GrantRow | undefined> {
+    return this.#one(`grant:${id}`, () =>
+      this.db.select().from(schema.grants).where(eq(schema.grants.id, id)),
+    )
+  }
+
+  /** Grants of one source for a flag in an environment, those included that have ended. */
+  grantsFrom(source: GrantRow['source'], flag: string, environment: string): Promise<GrantRow[]> {
+    return this.#all<GrantRow>(
+      'grant:',
+      (grant) => grant.id,
+      this.db
+        .select()
+        .from(schema.grants)
+        .where(
+          and(
+            eq(schema.grants.flag, flag),
+            eq(schema.grants.environment, environment),
+            eq(schema.grants.source, source),
+          ),
+        ),
+      (grant) => grant.flag === flag && grant.environment === environment && grant.source === source,
+    )
+  }
+
+  policy(environment: string): Promise<PolicyRow | undefined> {
+    return this.#one(`policy:${environment}`, () =>
+      this.db.select().from(schema.policies).where(eq(schema.policies.environment, environment)),
+    )
+  }
+
+  change(id: string): Promise<ChangeRequestRow | undefined> {
+    return this.#one(`change:${id}`, () =>
+      this.db.select().from(schema.change_requests).where(eq(schema.change_requests.id, id)),
+    )
+  }
+
+  mapping(source: string, kind: MappingRow['kind'], externalId: string): Promise<MappingRow | undefined> {
+    return this.#one(`mapping:${source}:${kind}:${externalId}`, () =>
+      this.db
+        .select()
+        .from(schema.mappings)
+        .where(
+          and(
+            eq(schema.mappings.source, source),
+            eq(schema.mappings.kind, kind),
+            eq(schema.mappings.external_id, externalId),
+          ),
+        ),
+    )
+  }
+
+  async #one<T extends Edit['after']>(entity: string, read: () => PromiseLike<T[]>): Promise<T | undefined> {
+    const edited = this.#edited.get(entity)
+    return edited === undefined ? (await read())[0] : (edited as T)
+  }
+
+  /** The rows that were read, with the edited ones in their place and those beside them that now belong here. */
+  async #all<T extends Edit['after']>(
+    prefix: string,
+    id: (row: T) => string,
+    read: PromiseLike<T[]> | T[],
+    belongs: (row: T) => boolean,
+  ): Promise<T[]> {
+    const rows = (await read).filter((row) => !this.#edited.has(prefix + id(row)))
+    const edited = [...this.#edited].flatMap(([entity, row]) => (entity.startsWith(prefix) ? [row as T] : []))
+    return [...rows, ...edited.filter(belongs)]
+  }
+}
+
+const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_each(${JSON.stringify(values)}))`

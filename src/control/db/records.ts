@@ -1,0 +1,118 @@
+/** The tables of what came in and what was found: the mint log, the inbox with its mappings, and drift. */
+import { sql } from 'drizzle-orm'
+import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { flagKeys } from './columns.ts'
+
+/** What was in the tokens: one row a mint, kept 90 days. */
+export const mints = sqliteTable(
+  'mints',
+  {
+    jti: text().primaryKey(),
+    upstream_jti: text(),
+    environment: text().notNull(),
+    org: text(),
+    sub: text(),
+    sid: text(),
+    client: text(),
+    flags: flagKeys().notNull(),
+    /** The versions of the documents: `87.12`. */
+    ver: text().notNull(),
+    src: text({ enum: ['fresh', 'stale', 'degraded'] }).notNull(),
+    /** The instant of evaluation, with milliseconds. */
+    minted_at: text().notNull(),
+    expires_at: text().notNull(),
+    request_id: text().notNull(),
+  },
+  (table) => [
+    index('mints_org').on(table.org, table.minted_at, table.jti),
+    index('mints_at').on(table.minted_at),
+  ],
+)
+
+/** What could not be put into the mint log, by environment and reason: counted, as it is not there to be seen. */
+export const mint_losses = sqliteTable(
+  'mint_losses',
+  {
+    environment: text().notNull(),
+    reason: text({ enum: ['dropped', 'unreadable'] }).notNull(),
+    count: integer().notNull(),
+    last_at: text().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.environment, table.reason] })],
+)
+
+/** Names of other systems: which plan a price is, which organization a customer. */
+export const mappings = sqliteTable(
+  'mappings',
+  {
+    source: text().notNull(),
+    kind: text({ enum: ['plan', 'flag', 'org'] }).notNull(),
+    /** What the other system calls it: a price, a lookup key, a customer. */
+    external_id: text().notNull(),
+    /** Ours; `null`: no longer mapped. */
+    target: text(),
+    updated_at: text().notNull(),
+    revision: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.source, table.kind, table.external_id] })],
+)
+
+/** Every event that came in, once, with what became of it. */
+export const inbox = sqliteTable(
+  'inbox',
+  {
+    source: text().notNull(),
+    event_id: text().notNull(),
+    type: text().notNull(),
+    /** `waiting`: for one that must come first. `superseded`: a later one was applied. */
+    state: text({ enum: ['applied', 'ignored', 'superseded', 'waiting', 'quarantined'] }).notNull(),
+    /** Why it is not applied: a code. */
+    problem: text(),
+    /** What the event is about, as far as it is known: `contract:C-9`. */
+    entity: text(),
+    org: text(),
+    /** The source's own order. */
+    revision: integer(),
+    /** The event as the source told it. */
+    body: text().notNull(),
+    /** SHA-256 of it, hex. */
+    digest: text().notNull(),
+    occurred_at: text(),
+    received_at: text().notNull(),
+    settled_at: text(),
+    attempts: integer().notNull(),
+    /** The last audit row of its effect. */
+    seq: integer(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.source, table.event_id] }),
+    index('inbox_open').on(table.received_at).where(sql`state IN ('waiting', 'quarantined')`),
+    index('inbox_entity').on(table.entity, table.revision),
+    index('inbox_received').on(table.received_at),
+  ],
+)
+
+/** Where intent, contract, published document and minted claim disagree: one row a finding, seen first and last. */
+export const findings = sqliteTable(
+  'findings',
+  {
+    /** The kind and what it is about, so that the same finding is the same row. */
+    id: text().primaryKey(),
+    kind: text().notNull(),
+    severity: text({ enum: ['over_grant', 'under_grant', 'metadata'] }).notNull(),
+    environment: text(),
+    org: text(),
+    flag: text(),
+    evidence: text({ mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+    repair: text(),
+    first_seen: text().notNull(),
+    last_seen: text().notNull(),
+    resolved_at: text(),
+    accepted_by: text(),
+    accepted_reason: text(),
+    accepted_until: text(),
+    updated_at: text().notNull(),
+    revision: integer().notNull(),
+  },
+  (table) => [index('findings_open').on(table.kind, table.id).where(sql`resolved_at IS NULL`)],
+)
