@@ -98,6 +98,28 @@ export function evaluate(catalog: Catalog, subject: Subject, at: number): Evalua
   }
 }
 
+/**
+ * Evaluates for a token. Its `exp` counts whole seconds, and what ends within the current one would make a token that is
+ * dead on arrival, so that such an end is taken as having come.
+ *
+ * @param now - epoch milliseconds
+ * @returns with `at`, the instant that was evaluated: `now`, or the last of such ends
+ */
+export function evaluateForToken(
+  catalog: Catalog,
+  subject: Subject,
+  now: number,
+): Evaluation & { readonly at: number } {
+  const second = (at: number): number => Math.floor(at / 1000)
+  let at = now
+  let evaluation = evaluate(catalog, subject, at)
+  while (evaluation.until !== null && second(evaluation.until) <= second(now)) {
+    at = evaluation.until
+    evaluation = evaluate(catalog, subject, at)
+  }
+  return { ...evaluation, at }
+}
+
 const sortedKeys = new WeakMap<Catalog, readonly string[]>()
 
 /** The keys of the catalog, sorted once for all evaluations of it. */

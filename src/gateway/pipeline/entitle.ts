@@ -4,7 +4,7 @@
  * `fresh`, `stale`, `degraded`: least privilege, never a lock-out.
  */
 import type { FeatureFlagsMeta, SubjectIds } from '../../core/claims.ts'
-import { type Decision, type Evaluation, evaluate } from '../../core/evaluate.ts'
+import { type Decision, evaluate, evaluateForToken } from '../../core/evaluate.ts'
 import type { Documents } from './lookup.ts'
 
 export interface Entitlements {
@@ -39,22 +39,10 @@ export function entitle(
     return { flags, decisions: [], until: null, meta: { ...meta, src: 'degraded' } }
   }
   const subject = { ...ids, org: org?.document, user: user?.document }
-  const { flags, decisions, until } = evaluateWholeSeconds((at) => evaluate(catalog, subject, at), now)
+  const { flags, decisions, until } = evaluateForToken(catalog, subject, now)
   const stale = readings.some((reading) => reading.stale)
-  return { flags, decisions, until, meta: { ...meta, src: stale ? 'stale' : 'fresh' } }
-}
-
-/**
- * A token's `exp` counts whole seconds. What ends within the current second would make a token that is dead on
- * arrival, so that such an end is taken as having come.
- */
-function evaluateWholeSeconds(evaluateAt: (at: number) => Evaluation, now: number) {
-  let evaluation = evaluateAt(now)
-  while (evaluation.until !== null && toSeconds(evaluation.until) <= toSeconds(now)) {
-    evaluation = evaluateAt(evaluation.until)
-  }
-  const { flags, decisions, until } = evaluation
-  return { flags, decisions, until: until === null ? null : toSeconds(until) }
+  const ends = until === null ? null : toSeconds(until)
+  return { flags, decisions, until: ends, meta: { ...meta, src: stale ? 'stale' : 'fresh' } }
 }
 
 const toSeconds = (milliseconds: number): number => Math.floor(milliseconds / 1000)

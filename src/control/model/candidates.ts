@@ -25,7 +25,7 @@ export interface Candidate {
 }
 
 export interface Recorded {
-  readonly orgId: string
+  readonly orgId: string | undefined
   readonly userId: string | undefined
   readonly contracts: readonly Contract[]
   readonly orgGrants: readonly Grant[]
@@ -63,8 +63,9 @@ export function candidatesFor(flag: string, catalog: Catalog, recorded: Recorded
   if (rule.access === 'all') rules('rule_all', true)
   candidates.push(...granted('allow'))
   candidates.push(...funding(flag, catalog, recorded.contracts, at))
-  if (rule.percentage !== undefined) {
-    const counts = bucket(flag, recorded.orgId) < rule.percentage
+  const bucketSubject = recorded.orgId ?? recorded.userId
+  if (rule.percentage !== undefined && bucketSubject !== undefined) {
+    const counts = bucket(flag, bucketSubject) < rule.percentage
     candidates.push({ ...NOBODY, reason: 'rollout', on: true, counts })
   }
   rules('default', false)
@@ -74,7 +75,7 @@ export function candidatesFor(flag: string, catalog: Catalog, recorded: Recorded
 function funding(flag: string, catalog: Catalog, contracts: readonly Contract[], at: number): Candidate[] {
   return contracts.flatMap((contract) => {
     const { id, plan, from } = contract
-    const inPlan = plan !== null && (catalog.plans[plan] ?? []).includes(flag)
+    const inPlan = plan !== null && planHolds(catalog, plan, flag)
     if (!inPlan && !contract.add.includes(flag)) return []
     const to = grantsUntil(contract)
     const counts = to !== 'never' && isOpen(from, to, at)
@@ -83,6 +84,9 @@ function funding(flag: string, catalog: Catalog, contracts: readonly Contract[],
     return [{ ...NOBODY, reason: 'contract' as const, on: true, counts, id, through, from, to: end }]
   })
 }
+
+export const planHolds = (catalog: Catalog, plan: string, flag: string): boolean =>
+  Object.hasOwn(catalog.plans, plan) && (catalog.plans[plan] ?? []).includes(flag)
 
 /** When the contract stops granting by its status and window. */
 function grantsUntil({ status, to, grace_until }: Contract): string | null | 'never' {
