@@ -32,6 +32,7 @@ import { planBook } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
+import { tokenRoutes } from './tokens/routes.ts'
 
 /** Every command that can be part of a change request. */
 export const COMMANDS: CommandBook = new Map([
@@ -110,6 +111,7 @@ function api(): Api {
     changeRoutes,
     policyRoutes,
     explainRoutes,
+    tokenRoutes,
     auditRoutes,
     publishRoutes,
     keyRoutes,

@@ -27,6 +27,17 @@ export interface PublishingLine {
   readonly documents?: number
 }
 
+export interface MintLogLine {
+  readonly consumer: 'mint-log'
+  /** `store_failed`: D1 did not take the batch, which comes again. `unreadable`: counted and let go. */
+  readonly event: 'store_failed' | 'unreadable'
+  readonly messages: number
+  /** Deliveries of the batch so far. */
+  readonly attempts?: number
+  /** Which kind of error it was. */
+  readonly fault?: string
+}
+
 export function writeLog(line: LogLine): void {
   const failed = (line.status ?? 0) >= 500
   const text = JSON.stringify({ level: failed ? 'error' : 'info', ...line })
@@ -45,4 +56,8 @@ export interface SchedulingLine {
 
 /** A scheduled change that could not be applied at its time; it is tried again. */
 export const writeSchedulingLog = (line: SchedulingLine): void =>
+  console.warn(JSON.stringify({ level: 'warn', ...line }))
+
+/** A fault of the mint log: how many messages, and nothing of what they say. */
+export const writeMintLog = (line: MintLogLine): void =>
   console.warn(JSON.stringify({ level: 'warn', ...line }))

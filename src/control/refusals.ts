@@ -40,6 +40,11 @@ const WIRE = {
     status: 400,
     detail: 'An Idempotency-Key has 1 to 128 letters, digits, or . _ : -',
   },
+  token_unknown: {
+    status: 404,
+    detail:
+      'No such token is in the mint log. It is kept for 90 days, and what was minted takes some seconds to get there.',
+  },
   flag_exists: { status: 409, detail: 'There is a flag with this key.' },
   flag_key_retired: {
     status: 409,

@@ -1,6 +1,7 @@
 /**
- * The control plane Worker's entry: the app, the cron, and the Durable Objects in which the publishers and the scheduler
- * live.
+/**
+ * The control plane Worker's entry: the app, the cron, the queue of the mint log, and the Durable Objects in which the
+ * publishers and the scheduler live.
  */
 import { DurableObject } from 'cloudflare:workers'
 import { COMMANDS, createControl } from './app.ts'
@@ -8,8 +9,10 @@ import { Scheduler as ChangeScheduler, type Rechecked } from './approvals/schedu
 import { forgetReplays } from './changes/idempotency.ts'
 import { type ControlBindings, parseConfig, SCHEDULER_NAME } from './config.ts'
 import { connect } from './db/client.ts'
-import { writePublishingLog, writeSchedulingLog } from './log.ts'
+import { writeMintLog, writePublishingLog, writeSchedulingLog } from './log.ts'
 import { EnvironmentPublisher } from './publish/publisher.ts'
+import { consumeMints } from './tokens/consume.ts'
+import { forgetMints } from './tokens/store.ts'
 
 const app = createControl()
 
@@ -18,13 +21,18 @@ export default {
   async scheduled(_controller, env) {
     const parsed = parseConfig(env)
     if (!parsed.ok) return
-    await forgetReplays(connect(env.DB).db, Date.now())
+    const { db } = connect(env.DB)
+    await forgetReplays(db, Date.now())
     await Promise.all([
       env.SCHEDULER.getByName(SCHEDULER_NAME).tick(),
       ...parsed.config.environments.map((environment) =>
         env.PUBLISHER.getByName(environment).repair(environment),
       ),
     ])
+    await forgetMints(db, Date.now())
+  },
+  async queue(batch, env) {
+    await consumeMints(batch, { db: connect(env.DB).db, now: Date.now(), log: writeMintLog })
   },
 } satisfies ExportedHandler<ControlBindings>
 

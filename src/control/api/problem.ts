@@ -62,7 +62,7 @@ export function internalError(c: ControlContext, error: unknown): Response {
 }
 
 /** Which kind of error, where; its message only where D1 wrote it, as others may quote what a client sent. */
-function faultOf(error: unknown): string {
+export function faultOf(error: unknown): string {
   if (!(error instanceof Error)) return 'not an Error'
   if (error.message.startsWith('D1_ERROR')) return error.message
   if (error.cause instanceof Error) return faultOf(error.cause)
