@@ -6,7 +6,7 @@
  * The `wrangler` package takes half a second to import, so that is done when it is needed.
  */
 import { type ChildProcess, fork } from 'node:child_process'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -25,8 +25,11 @@ export const wranglerSettings = (persistTo: string): Record<string, string> => (
   WRANGLER_HIDE_BANNER: 'true',
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
   WRANGLER_LOG_PATH: join(persistTo, 'logs'),
-  WRANGLER_REGISTRY_PATH: join(persistTo, 'registry'),
+  WRANGLER_REGISTRY_PATH: registryOf(persistTo),
 })
+
+/** Where local Workers find each other. */
+const registryOf = (persistTo: string): string => join(persistTo, 'registry')
 
 const STOP_GRACE_MS = 3_000
 const KEPT_LINES = 40
@@ -128,6 +131,8 @@ async function localConfig({ config, port, persistTo, vars = {} }: WorkerOptions
   }
   const file = join(persistTo, `wrangler.${port}.json`)
   await mkdir(persistTo, { recursive: true })
+  // One that was killed leaves its entry behind, and for 90 s queues and bindings would lead to where it was.
+  if (rawConfig.name) await rm(join(registryOf(persistTo), rawConfig.name), { force: true })
   await writeFile(file, JSON.stringify(local, null, 2))
   return file
 }

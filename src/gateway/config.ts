@@ -5,6 +5,7 @@
  * out in an answer of `/healthz`. What is configured is on; there are no `enabled` flags.
  */
 import * as z from 'zod'
+import type { MintEvent } from '../core/mint_event.ts'
 import { ENVIRONMENT_NAME } from '../core/names.ts'
 import type { RefreshSessions } from './session_call.ts'
 
@@ -19,6 +20,11 @@ export interface EntitlementsKV {
   get(keys: string[], options: { type: 'text'; cacheTtl?: number }): Promise<Map<string, string | null>>
   /** Only for the denylist; every other document is the control plane's to write. */
   put(key: string, value: string, options: { expirationTtl: number }): Promise<void>
+}
+
+/** The part of a Cloudflare Queue that the gateway uses. */
+export interface MintLogQueue {
+  send(event: MintEvent, options: { contentType: 'json' }): Promise<unknown>
 }
 
 /** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS`, `SESSION_PEPPER` and `VERIFIERS` are secrets. */
@@ -43,6 +49,8 @@ export interface GatewayBindings {
   /** Without it every request goes to upstream directly. */
   REFRESH_SESSIONS?: RefreshSessions
   SESSION_PEPPER?: string
+  /** Without it nobody is told what was minted. */
+  MINT_LOG?: MintLogQueue
 }
 
 export type ProfileName = 'oidc' | 'workos'
@@ -185,6 +193,12 @@ const varsSchema = z.object({
     .refine(
       (value) => value.length < MIN_PEPPER_LENGTH || new Set(value).size >= MIN_PEPPER_CHARACTERS,
       `must have at least ${MIN_PEPPER_CHARACTERS} different characters: make one with \`openssl rand -hex 32\``,
+    )
+    .optional(),
+  MINT_LOG: z
+    .custom<MintLogQueue>(
+      (value) => typeof (value as MintLogQueue | undefined)?.send === 'function',
+      'must be a Queue binding',
     )
     .optional(),
   SIGNING_KEYS: z.string(

@@ -16,6 +16,8 @@ export interface Exchange {
   readonly gateway: Gateway
   /** Filled in on the way, and written when the answer is known. */
   readonly log: LogLine
+  /** Has work finish that the answer does not wait for. */
+  readonly defer: (work: Promise<unknown>) => void
 }
 
 export type Handler = (exchange: Exchange) => Response | Promise<Response>
@@ -41,8 +43,10 @@ export function opener(options: GatewayOptions): Open {
     const known = opened.get(env)
     if (known) return known
     const result = await openGateway(bindings(env as never), fetcher, now)
-    opened.set(env, result)
-    return result
+    // Of several requests that open it at once, which must not wait for each other, the first to be done counts.
+    const first = opened.get(env) ?? result
+    opened.set(env, first)
+    return first
   }
 }
 
@@ -60,7 +64,7 @@ export function frame(
     try {
       const result = await open(c.env ?? {})
       response = result.ok
-        ? await handler({ request, path, gateway: result.gateway, log })
+        ? await handler({ request, path, gateway: result.gateway, log, defer: (work) => keepAlive(c, work) })
         : misconfigured(path, result.problems, log)
     } catch (bug) {
       response = failed(bug, path, log)

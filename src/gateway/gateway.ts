@@ -5,6 +5,7 @@
 import { type Config, type GatewayBindings, parseConfig } from './config.ts'
 import { type Keyring, loadKeyring } from './keys/keyring.ts'
 import { type UpstreamKeys, upstreamKeys } from './keys/upstream_keys.ts'
+import { MintLog } from './mint_log/mint_log.ts'
 import { EntitlementsNow } from './pipeline/current.ts'
 import { DocumentStore } from './pipeline/lookup.ts'
 import { type Ask, direct } from './pipeline/upstream.ts'
@@ -27,6 +28,8 @@ export interface Gateway {
   readonly current: ReadCurrent
   readonly denylist: Denylist
   readonly ask: Ask
+  /** Where there is a queue for it. */
+  readonly mintLog: MintLog | undefined
   readonly fetcher: typeof fetch
   readonly clock: () => number
 }
@@ -76,6 +79,7 @@ export async function openGateway(
       current: readCurrent(documents, config, clock),
       denylist: new Denylist(bindings.ENTITLEMENTS, documents, config, clock),
       ask: await askOf(bindings, config, profile, fetcher, clock),
+      mintLog: bindings.MINT_LOG && new MintLog(bindings.MINT_LOG, config.environment, clock),
       fetcher,
       clock,
     },

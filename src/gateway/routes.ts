@@ -5,6 +5,7 @@
  * While upstream cannot be described, nothing is proxied: a path that may be the token endpoint must not slip by.
  */
 import { documentId } from '../core/claims.ts'
+import type { MintedEvent } from '../core/mint_event.ts'
 import { formError, hintError, refreshError, tokenRequestError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { tokenRequestHeaders } from './headers.ts'
@@ -67,7 +68,7 @@ async function serveMetadata(exchange: Exchange, endpoints: Endpoints): Promise<
 }
 
 async function serveTokens(exchange: Exchange, endpoint: Endpoint): Promise<Response> {
-  const { request, gateway, log } = exchange
+  const { request, gateway, log, defer } = exchange
   log.route = 'token'
   // A browser asks upstream whether it may send the request; the request itself is ours.
   if (isPreflight(request)) return proxyAsIs(exchange)
@@ -80,7 +81,9 @@ async function serveTokens(exchange: Exchange, endpoint: Endpoint): Promise<Resp
     return readableBy(request, tokenRequestError(parsed.reason, log.request_id))
   }
   const headers = tokenRequestHeaders(request.headers, gateway.config)
-  const answer = await refresh(gateway, endpoint.url, parsed.value, headers, log)
+  const { mintLog } = gateway
+  const record = mintLog && ((event: MintedEvent) => mintLog.record(event, defer))
+  const answer = await refresh({ ...gateway, record }, endpoint.url, parsed.value, headers, log)
   return answer.ok ? answer.value : refuse(exchange, answer.reason)
 }
 

@@ -7,6 +7,7 @@
  */
 import { type Claims, subjectOf } from '../../core/claims.ts'
 import { looksLikeJws } from '../../core/jws.ts'
+import type { MintedEvent } from '../../core/mint_event.ts'
 import { ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import { passThrough } from '../headers.ts'
@@ -16,6 +17,7 @@ import type { LogLine } from '../log.ts'
 import { entitle } from './entitle.ts'
 import type { DocumentStore } from './lookup.ts'
 import { mint, mintIdToken } from './mint.ts'
+import { mintedEvent } from './minted_event.ts'
 import type { RefreshRequest } from './request.ts'
 import { respond } from './respond.ts'
 import {
@@ -34,6 +36,8 @@ export interface RefreshContext {
   readonly keys: UpstreamKeys
   readonly documents: DocumentStore
   readonly ask: Ask
+  /** Tells the mint log, if there is one. @returns what the log line should say of it */
+  readonly record: ((event: MintedEvent) => string | undefined) | undefined
   readonly clock: () => number
 }
 
@@ -80,7 +84,7 @@ export async function refresh(
 }
 
 async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, log: LogLine) {
-  const { config, keyring, clock } = context
+  const { config, keyring, clock, record } = context
   if (!looksLikeJws(tokens.accessToken)) {
     log.access_token = 'opaque'
     const idToken = await replaceIdToken(context, tokens, tokens.accessToken, log)
@@ -96,10 +100,10 @@ async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, lo
   const lookedUpAt = clock()
   const subject = subjectOf(verified.value.claims, config.orgClaim)
   const documents = await context.documents.lookup(subject, (fault, key) => warn(log, `${fault} ${key}`))
-  const entitlements = entitle(documents, subject, config.environment, clock())
-  log.lookup_ms = clock() - lookedUpAt
-
   const now = clock()
+  log.lookup_ms = now - lookedUpAt
+
+  const entitlements = entitle(documents, subject, config.environment, now)
   const minted = await mint(verified.value, entitlements, keyring.active, config, now)
   const idToken = await replaceIdToken(context, tokens, minted.jwt, log, verified.value.claims)
   log.mint_ms = clock() - now
@@ -110,6 +114,11 @@ async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, lo
   log.ver = entitlements.meta.ver
   log.flags = entitlements.flags.length
   if (minted.jwt.length > LARGE_JWT_BYTES) warn(log, 'access_token_over_2_kib')
+  if (record) {
+    const { claims } = verified.value
+    const warning = record(mintedEvent(claims, subject, entitlements, minted, log.request_id, now))
+    if (warning) warn(log, warning)
+  }
   return ok({ accessToken: minted.jwt, idToken, expiresIn: minted.exp - Math.floor(now / 1000) })
 }
 

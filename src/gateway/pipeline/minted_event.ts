@@ -1,0 +1,42 @@
+/**
+ * What the mint log is told of a token: who got what from which documents, and nothing that opens anything. Pure.
+ *
+ * Upstream says what stands in a claim; here an id is a string of a bounded length, or `null`.
+ */
+import { type Claims, documentId, type SubjectIds } from '../../core/claims.ts'
+import { MINT_EVENT_FORMAT, type MintedEvent } from '../../core/mint_event.ts'
+import type { Entitlements } from './entitle.ts'
+import type { MintedToken } from './mint.ts'
+
+/**
+ * @param claims - of upstream's token
+ * @param now - at which the flags were evaluated; epoch milliseconds
+ */
+export function mintedEvent(
+  claims: Claims,
+  subject: SubjectIds,
+  { flags, meta }: Pick<Entitlements, 'flags' | 'meta'>,
+  { jti, exp }: Pick<MintedToken, 'jti' | 'exp'>,
+  requestId: string,
+  now: number,
+): MintedEvent {
+  return {
+    type: 'token.minted',
+    format: MINT_EVENT_FORMAT,
+    env: meta.env,
+    jti,
+    upstream_jti: typeof claims.jti === 'string' ? id(claims.jti) : null,
+    org: subject.orgId ?? null,
+    sub: subject.userId ?? null,
+    sid: id(claims.sid),
+    client: id(claims.client_id) ?? id(claims.azp),
+    flags: [...flags],
+    ver: meta.ver,
+    src: meta.src,
+    at: now,
+    exp,
+    request_id: requestId,
+  }
+}
+
+const id = (claim: unknown): string | null => documentId(claim) ?? null
