@@ -9,7 +9,7 @@ import { UsageError } from '../cli.ts'
 import { nearNames } from '../entitle/words.ts'
 import type { Vars } from '../wrangler.ts'
 
-type Binding = 'ENTITLEMENTS' | 'REFRESH_SESSIONS'
+type Binding = 'ENTITLEMENTS' | 'REFRESH_SESSIONS' | 'MINT_LOG'
 type Secret = 'SIGNING_KEYS' | 'SESSION_PEPPER' | 'VERIFIERS'
 
 /** What belongs into `.dev.vars` or the environment, not on a command line. */

@@ -37,6 +37,8 @@ export function tokenRequestError(reason: RequestReason, requestId: string): Res
       return invalid(400, 'A required parameter is missing.')
     case 'authorization_repeated':
       return invalid(400, 'There is more than one Authorization header.')
+    case 'min_version_malformed':
+      return invalid(400, 'Remint-Min-Version must be one whole number, in digits.')
   }
 }
 

@@ -29,9 +29,12 @@ const OF_THE_MESSAGE = new Set(['content-length', 'host'])
 const OF_A_TRUSTED_PROXY =
   /^(forwarded|true-client-ip|client-cert.*|cf-.*|ssl-client.*|x-(forwarded.*|real-ip|client-ip|cluster-client-ip|host|original-.*|rewrite-url|(ssl-)?client-.*))$/
 
+/** What a client says to the gateway alone: `Remint-Min-Version`. */
+const OURS = /^remint-/
+
 /** The client's headers, made ready for upstream. */
 export function requestHeaders(headers: Headers, config: Config): Headers {
-  const forwarded = endToEnd(headers, isSaidAnew)
+  const forwarded = endToEnd(headers, isNotForUpstream)
   const clientIp = headers.get('cf-connecting-ip')
   if (clientIp !== null) forwarded.set('x-forwarded-for', clientIp)
   const [protocol, host] = config.issuer.split('://') as [string, string]
@@ -50,8 +53,10 @@ export function tokenRequestHeaders(headers: Headers, config: Config): Headers {
 }
 
 /** CGI and what came after it cannot tell `_` from `-`. */
-const isSaidAnew = (name: string): boolean =>
-  OF_THE_MESSAGE.has(name) || OF_A_TRUSTED_PROXY.test(name.replaceAll('_', '-'))
+function isNotForUpstream(name: string): boolean {
+  const dashed = name.replaceAll('_', '-')
+  return OF_THE_MESSAGE.has(name) || OF_A_TRUSTED_PROXY.test(dashed) || OURS.test(dashed)
+}
 
 /** Upstream's answer for the client: same status, same stream. */
 export const passThrough = (response: Response, config: Config): Response =>

@@ -110,10 +110,36 @@ export class DocumentStore {
    * @param session - also looked up in the denylist, in the same read
    */
   async lookup(
-    { orgId, userId }: SubjectIds,
+    ids: SubjectIds,
     onFault: (fault: LookupFault, key: string) => void,
     session?: SessionIds,
   ): Promise<Documents> {
+    const wanted = this.#wanted(ids)
+    const denylist = session ? this.#revocationKeys(session) : []
+    for (const key of denylist) wanted.set(key, parseRevocation)
+
+    const due = [...wanted.keys()].filter((key) => !this.#isCurrent(key))
+    if (due.length > 0) this.#keepAll(due, await this.#get(due, LOOKUP_TIMEOUT_MS), wanted, onFault)
+    return { ...this.#readings(ids), ...(session && { revoked: this.#anyRevoked(denylist) }) }
+  }
+
+  /**
+   * The same, asked of KV once more, however young the documents in hand are. Where KV does not answer, those are given: a
+   * read that is cut short for the client's sake is no fault.
+   */
+  async lookAgain(
+    ids: SubjectIds,
+    onFault: (fault: LookupFault, key: string) => void,
+    timeoutMs: number,
+  ): Promise<Documents> {
+    const wanted = this.#wanted(ids)
+    const keys = [...wanted.keys()]
+    const texts = await this.#get(keys, Math.min(timeoutMs, LOOKUP_TIMEOUT_MS))
+    if (typeof texts !== 'string') this.#keepAll(keys, texts, wanted, onFault)
+    return this.#readings(ids)
+  }
+
+  #wanted({ orgId, userId }: SubjectIds): Map<string, Parse> {
     const { environment } = this.#options
     const wanted = new Map<string, Parse>([
       [catalogKey(environment), (text) => parseCatalog(text, environment)],
@@ -121,17 +147,15 @@ export class DocumentStore {
     if (orgId !== undefined) wanted.set(orgKey(environment, orgId), (text) => parseOrgDocument(text, orgId))
     if (userId !== undefined)
       wanted.set(userKey(environment, userId), (text) => parseUserDocument(text, userId))
+    return wanted
+  }
 
-    const denylist = session ? this.#revocationKeys(session) : []
-    for (const key of denylist) wanted.set(key, parseRevocation)
-
-    const due = [...wanted.keys()].filter((key) => !this.#isCurrent(key))
-    if (due.length > 0) await this.#read(due, wanted, onFault)
+  #readings({ orgId, userId }: SubjectIds): Documents {
+    const { environment } = this.#options
     return {
       catalog: this.#reading(catalogKey(environment)),
       org: orgId === undefined ? undefined : this.#reading(orgKey(environment, orgId)),
       user: userId === undefined ? undefined : this.#reading(userKey(environment, userId)),
-      ...(session && { revoked: this.#anyRevoked(denylist) }),
     }
   }
 
@@ -181,12 +205,12 @@ export class DocumentStore {
     return { document: kept.document as T | null, readAt: kept.readAt, stale: kept.failedAt !== undefined }
   }
 
-  async #read(
+  #keepAll(
     keys: string[],
+    texts: Map<string, string | null> | 'kv_failed' | 'kv_timeout',
     wanted: ReadonlyMap<string, Parse>,
     onFault: (fault: LookupFault, key: string) => void,
-  ): Promise<void> {
-    const texts = await this.#get(keys)
+  ): void {
     for (const key of keys) {
       const fault =
         typeof texts === 'string' ? texts : this.#keep(key, texts.get(key) ?? null, wanted.get(key) as Parse)
@@ -218,9 +242,12 @@ export class DocumentStore {
     return undefined
   }
 
-  async #get(keys: string[]): Promise<Map<string, string | null> | 'kv_failed' | 'kv_timeout'> {
+  async #get(
+    keys: string[],
+    timeoutMs: number,
+  ): Promise<Map<string, string | null> | 'kv_failed' | 'kv_timeout'> {
     const { promise: timeout, resolve } = Promise.withResolvers<'kv_timeout'>()
-    const timer = setTimeout(() => resolve('kv_timeout'), LOOKUP_TIMEOUT_MS)
+    const timer = setTimeout(() => resolve('kv_timeout'), timeoutMs)
     try {
       const reading = this.#options.kv.get(keys, { type: 'text', cacheTtl: KV_CACHE_SECONDS })
       return await Promise.race([reading, timeout])

@@ -16,10 +16,11 @@ import type { KeysFault, UpstreamKeys } from '../keys/upstream_keys.ts'
 import type { LogLine } from '../log.ts'
 import { entitle } from './entitle.ts'
 import type { DocumentStore } from './lookup.ts'
+import { lookupAtLeast, newestVersion } from './min_version.ts'
 import { mint, mintIdToken } from './mint.ts'
 import { mintedEvent } from './minted_event.ts'
 import type { RefreshRequest } from './request.ts'
-import { respond } from './respond.ts'
+import { type Replacements, respond } from './respond.ts'
 import {
   type Ask,
   type Asked,
@@ -78,12 +79,25 @@ export async function refresh(
   }
 
   const { response, tokens } = answer.value
-  const replacements = await replaceTokens(context, tokens, log)
-  if (!replacements.ok) return replacements
-  return ok(respond(response, tokens, replacements.value, serverTiming(log), config))
+  const replaced = await replaceTokens(context, tokens, request.minVersion, log)
+  if (!replaced.ok) return replaced
+  const { version, ...replacements } = replaced.value
+  const returned = respond(response, tokens, replacements, serverTiming(log), config)
+  if (version !== undefined) returned.headers.set('remint-version', String(version))
+  return ok(returned)
 }
 
-async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, log: LogLine) {
+interface Replaced extends Replacements {
+  /** The highest of the documents that were read, for a client that asked for one. */
+  readonly version?: number | undefined
+}
+
+async function replaceTokens(
+  context: RefreshContext,
+  tokens: UpstreamTokens,
+  minVersion: number | undefined,
+  log: LogLine,
+): Promise<Result<Replaced, VerifyReason>> {
   const { config, keyring, clock, record } = context
   if (!looksLikeJws(tokens.accessToken)) {
     log.access_token = 'opaque'
@@ -99,7 +113,13 @@ async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, lo
 
   const lookedUpAt = clock()
   const subject = subjectOf(verified.value.claims, config.orgClaim)
-  const documents = await context.documents.lookup(subject, (fault, key) => warn(log, `${fault} ${key}`))
+  const onFault = (fault: string, key: string) => warn(log, `${fault} ${key}`)
+  const documents =
+    minVersion === undefined
+      ? await context.documents.lookup(subject, onFault)
+      : await lookupAtLeast(minVersion, context.documents, subject, onFault, context)
+  const version = minVersion === undefined ? undefined : newestVersion(documents)
+  if (minVersion !== undefined && (version ?? 0) < minVersion) warn(log, 'min_version_not_reached')
   const now = clock()
   log.lookup_ms = now - lookedUpAt
 
@@ -119,7 +139,8 @@ async function replaceTokens(context: RefreshContext, tokens: UpstreamTokens, lo
     const warning = record(mintedEvent(claims, subject, entitlements, minted, log.request_id, now))
     if (warning) warn(log, warning)
   }
-  return ok({ accessToken: minted.jwt, idToken, expiresIn: minted.exp - Math.floor(now / 1000) })
+  const expiresIn = minted.exp - Math.floor(now / 1000)
+  return ok({ accessToken: minted.jwt, idToken, expiresIn, version })
 }
 
 /** An ID token that cannot be verified is left as it is: it is the client's to refuse, and nothing of ours is in it. */

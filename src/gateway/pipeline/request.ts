@@ -23,6 +23,8 @@ export interface RefreshRequest {
   readonly headers: Headers
   /** The query, with its question mark, or nothing. */
   readonly search: string
+  /** The version that the entitlements should have at least, where the client knows of one. */
+  readonly minVersion: number | undefined
 }
 
 export type RequestReason =
@@ -33,6 +35,7 @@ export type RequestReason =
   | 'parameter_repeated'
   | 'parameter_missing'
   | 'authorization_repeated'
+  | 'min_version_malformed'
 
 const MEDIA_TYPES: Readonly<Record<BodyFormat, string>> = {
   form: 'application/x-www-form-urlencoded',
@@ -50,6 +53,8 @@ export async function parseTokenRequest(
   const format = formats.find((known) => MEDIA_TYPES[known] === mediaType)
   if (!format) return err('content_type_unsupported')
   if (request.headers.get('authorization')?.includes(',')) return err('authorization_repeated')
+  const minVersion = request.headers.get('remint-min-version')
+  if (minVersion !== null && !/^\d+$/.test(minVersion)) return err('min_version_malformed')
 
   let body: Result<string, 'body_too_large'>
   try {
@@ -76,7 +81,10 @@ export async function parseTokenRequest(
   // AuthKit in a browser keeps the refresh token in a cookie, which upstream reads.
   const refreshToken = seen.get('refresh_token') || request.headers.get('cookie')
   if (grantType === 'refresh_token' && !refreshToken) return err('parameter_missing')
-  return ok({ grantType, body: body.value, parameters, written, headers: request.headers, search })
+  return ok({
+    ...{ grantType, body: body.value, parameters, written, headers: request.headers, search },
+    minVersion: minVersion === null ? undefined : Number(minVersion),
+  })
 }
 
 type Parameters = Pick<RefreshRequest, 'parameters' | 'written'>
