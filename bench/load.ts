@@ -19,6 +19,8 @@ export interface Load {
   /** Stop after this long, in seconds, or when `next` has nothing more. */
   readonly seconds: number
   readonly next: () => Buffer | undefined
+  /** Is handed every body, where all of them count; it takes from the time of the load. */
+  readonly onBody?: (body: string) => void
 }
 
 export interface LoadResult {
@@ -70,7 +72,11 @@ export async function run(load: Load): Promise<LoadResult> {
   const next = () => (performance.now() < deadline ? load.next() : undefined)
   const onAnswer: OnAnswer = (answer, head, took) => {
     milliseconds.push(took)
-    if (requests++ % SAMPLE_EVERY === 0) samples.push(bodyOf(answer, head))
+    const isSample = requests++ % SAMPLE_EVERY === 0
+    if (!isSample && !load.onBody) return
+    const body = bodyOf(answer, head)
+    if (isSample) samples.push(body)
+    load.onBody?.(body)
   }
   const connections = Array.from({ length: load.connections }, () => drive(load.port, next, onAnswer))
   await Promise.all(connections)

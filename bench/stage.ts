@@ -18,6 +18,7 @@ const WORKERS = {
   gateway: 'src/gateway/worker.ts',
   'gateway-100': 'src/gateway/worker.ts',
   coalesced: 'src/gateway/worker.ts',
+  'mint-log': 'src/gateway/worker.ts',
   passthrough: 'bench/workers/passthrough.ts',
   naive: 'bench/workers/naive.ts',
   floor: 'bench/workers/floor.ts',
@@ -33,6 +34,8 @@ export interface Stage {
   /** Starts a Worker in a process of its own. A token of the gateway carries `issuer` as its `iss`. */
   start(name: WorkerName, inspectorPort?: number): Promise<RunningWorker & { readonly issuer: string }>
   counts(): Promise<Counts>
+  /** Where the queue of `mint-log` is. */
+  readonly queueUrl: string
 }
 
 export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
@@ -41,9 +44,10 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
 
   const key = await newSigningKey()
   const { privateKey: _, ...upstreamKey } = await newSigningKey()
-  const [idpPort = 0, kvPort = 0] = await freePorts(2)
+  const [idpPort = 0, kvPort = 0, queuePort = 0] = await freePorts(3)
   const options: BackendOptions = { idpPort, kvPort, upstreamKey, gatewayPublicJwk: key.publicJwk }
   await startNode('backend.ts', JSON.stringify(options), [idpPort, kvPort])
+  if (names.includes('mint-log')) await startNode('queue.ts', String(queuePort), [queuePort])
   const upstream = `http://127.0.0.1:${idpPort}`
 
   const start: Stage['start'] = async (name, inspectorPort) => {
@@ -62,14 +66,16 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
       gateway,
       'gateway-100': { ...gateway, ENVIRONMENT: LARGE_ENVIRONMENT, VERIFIERS },
       coalesced: { ...gateway, SESSION_PEPPER: randomBytes(32).toString('hex') },
+      'mint-log': gateway,
       passthrough: { UPSTREAM_ORIGIN: upstream },
       naive: { ...token, SIGNING_KEY: JSON.stringify(key.privateJwk) },
       floor: { PUBLIC_KEY: JSON.stringify(key.publicJwk) },
       'hono-jwk': { JWKS_URI: `${upstream}/gateway-jwks` },
       hello: {},
     }
-    const kv = ['gateway', 'gateway-100', 'coalesced', 'naive'].includes(name) ? { kvPort } : {}
+    const kv = ['gateway', 'gateway-100', 'coalesced', 'mint-log', 'naive'].includes(name) ? { kvPort } : {}
     const sessions = name === 'coalesced'
+    const queue = name === 'mint-log' ? { queuePort } : {}
     const inspector = inspectorPort === undefined ? {} : { inspectorPort }
     const worker = await startWorker({
       name,
@@ -78,6 +84,7 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
       vars: vars[name],
       sessions,
       ...kv,
+      ...queue,
       ...inspector,
     })
     return { ...worker, issuer }
@@ -87,6 +94,7 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
     key,
     bundles,
     start,
+    queueUrl: `http://127.0.0.1:${queuePort}`,
     counts: async () => (await (await fetch(`${upstream}/counts`)).json()) as Counts,
   }
 }

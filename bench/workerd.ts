@@ -63,6 +63,8 @@ export interface WorkerOptions {
   readonly kvPort?: number
   /** Whether it has the Durable Objects that refreshes share, in memory. */
   readonly sessions?: boolean
+  /** Where the queue binding `MINT_LOG` is served, if the Worker has one. */
+  readonly queuePort?: number
   /** Opens V8's inspector, to measure the heap. */
   readonly inspectorPort?: number
 }
@@ -157,7 +159,7 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-function capnp({ bundle, port, vars, kvPort, sessions = false }: WorkerOptions): string {
+function capnp({ bundle, port, vars, kvPort, queuePort, sessions = false }: WorkerOptions): string {
   const text = JSON.stringify
   const bindings = Object.entries(vars).map(
     ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
@@ -169,6 +171,10 @@ function capnp({ bundle, port, vars, kvPort, sessions = false }: WorkerOptions):
   if (kvPort !== undefined) {
     bindings.push('(name = "ENTITLEMENTS", kvNamespace = "kv")')
     services.push(`(name = "kv", external = (address = "127.0.0.1:${kvPort}", http = ()))`)
+  }
+  if (queuePort !== undefined) {
+    bindings.push('(name = "MINT_LOG", queue = "queue")')
+    services.push(`(name = "queue", external = (address = "127.0.0.1:${queuePort}", http = ()))`)
   }
   if (sessions) bindings.push('(name = "REFRESH_SESSIONS", durableObjectNamespace = "RefreshSession")')
   const objects = sessions
