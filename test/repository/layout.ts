@@ -49,7 +49,7 @@ const CORE_PACKAGES = ['zod', 'jose']
 
 /** What a Worker that is no part of the published package bundles besides. */
 const WORKER_PACKAGES: Record<string, readonly string[]> = {
-  control: ['@hono/zod-openapi', 'canonicalize', 'drizzle-orm'],
+  control: ['@hono/zod-openapi', 'canonicalize', 'drizzle-orm', 'standardwebhooks', 'stripe'],
 }
 
 type Edge = 'clock' | 'fetch' | 'binding' | 'console'
