@@ -69,6 +69,33 @@ export interface ControlBindings {
   ACCESS_ROLES?: string
   ROLES_CLAIM?: string
   TEAMS_CLAIM?: string
+  STRIPE_WEBHOOK_SECRETS?: string
+  STRIPE_API_KEY?: string
+  STRIPE_API_BASE?: string
+  STANDARD_WEBHOOK_SECRETS?: string
+  WORKOS_WEBHOOK_SECRETS?: string
+  WORKOS_ENVIRONMENT?: string
+}
+
+/** The sources of webhooks; one that is not configured has no route. Secrets: several while one is rotated. */
+export interface WebhooksConfig {
+  readonly stripe:
+    | {
+        readonly secrets: readonly string[]
+        /** `undefined`: nothing is fetched. */
+        readonly apiKey: string | undefined
+        /** An origin. */
+        readonly apiBase: string
+      }
+    | undefined
+  readonly standard: { readonly secrets: readonly string[] } | undefined
+  readonly workos:
+    | {
+        readonly secrets: readonly string[]
+        /** Which environment the flags of WorkOS are for. */
+        readonly environment: string
+      }
+    | undefined
 }
 
 export interface TokenIssuer {
@@ -88,6 +115,7 @@ export interface Config {
   readonly oidc: TokenIssuer | undefined
   /** With roles by e-mail address, for identity providers that send none. */
   readonly access: (TokenIssuer & { readonly roles: ReadonlyMap<string, readonly Role[]> }) | undefined
+  readonly webhooks: WebhooksConfig
 }
 
 export type ConfigResult =
@@ -128,6 +156,24 @@ const binding = (member: string, what: string) =>
     `must be ${what} binding`,
   )
 
+const MAX_SECRETS = 4
+
+const secrets = (form: RegExp, example: string) =>
+  z
+    .string()
+    .transform(list)
+    .refine(
+      (values) => values.length <= MAX_SECRETS && values.every((value) => form.test(value)),
+      `must be 1 to ${MAX_SECRETS} comma-separated secrets such as ${example}`,
+    )
+
+/** A secret as its sender shows it: no spaces, and nothing that could be a placeholder. */
+const ANY_SECRET = /^[\x21-\x7e]{16,256}$/
+/** Base64 of 24 to 64 bytes, as Standard Webhooks has it. */
+const STANDARD_SECRET = /^whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+const isOrigin = (value: string): boolean => isSecureUrl(value) && new URL(value).origin === value
+
 const varsSchema = z.object({
   DB: binding('prepare', 'a D1'),
   ENTITLEMENTS: binding('put', 'a KV namespace'),
@@ -159,6 +205,15 @@ const varsSchema = z.object({
   ACCESS_ROLES: assignments.optional(),
   ROLES_CLAIM: z.string().min(1, 'must not be empty').default('remint_roles'),
   TEAMS_CLAIM: z.string().min(1, 'must not be empty').default('remint_teams'),
+  STRIPE_WEBHOOK_SECRETS: secrets(ANY_SECRET, 'whsec_…').optional(),
+  STRIPE_API_KEY: z.string().regex(ANY_SECRET, 'must be a secret or restricted key').optional(),
+  STRIPE_API_BASE: z
+    .string()
+    .refine(isOrigin, 'must be an https origin (http is accepted for localhost)')
+    .default('https://api.stripe.com'),
+  STANDARD_WEBHOOK_SECRETS: secrets(STANDARD_SECRET, 'whsec_ and base64 of 24 to 64 bytes').optional(),
+  WORKOS_WEBHOOK_SECRETS: secrets(ANY_SECRET, 'WorkOS shows them').optional(),
+  WORKOS_ENVIRONMENT: z.string().min(1, 'must not be empty').optional(),
 })
 
 export function parseConfig(bindings: object): ConfigResult {
@@ -167,6 +222,9 @@ export function parseConfig(bindings: object): ConfigResult {
     ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...together(bindings, 'OIDC_ISSUER', 'OIDC_AUDIENCE'),
     ...together(bindings, 'ACCESS_TEAM_DOMAIN', 'ACCESS_AUDIENCE'),
+    ...needs(bindings, 'STRIPE_API_KEY', 'STRIPE_WEBHOOK_SECRETS'),
+    ...needs(bindings, 'WORKOS_ENVIRONMENT', 'WORKOS_WEBHOOK_SECRETS'),
+    ...(parsed.success ? unknownEnvironment(parsed.data) : []),
   ]
   if (!parsed.success || problems.length > 0) return { ok: false, problems }
   const vars = parsed.data
@@ -196,8 +254,29 @@ export function parseConfig(bindings: object): ConfigResult {
               roles: vars.ACCESS_ROLES ?? new Map(),
             }
           : undefined,
+      webhooks: webhooksOf(vars),
     },
   }
+}
+
+type Vars = z.infer<typeof varsSchema>
+
+const webhooksOf = (vars: Vars): WebhooksConfig => ({
+  stripe: vars.STRIPE_WEBHOOK_SECRETS && {
+    secrets: vars.STRIPE_WEBHOOK_SECRETS,
+    apiKey: vars.STRIPE_API_KEY,
+    apiBase: vars.STRIPE_API_BASE,
+  },
+  standard: vars.STANDARD_WEBHOOK_SECRETS && { secrets: vars.STANDARD_WEBHOOK_SECRETS },
+  workos: vars.WORKOS_WEBHOOK_SECRETS && {
+    secrets: vars.WORKOS_WEBHOOK_SECRETS,
+    environment: vars.WORKOS_ENVIRONMENT ?? vars.ENVIRONMENTS.at(-1) ?? '',
+  },
+})
+
+function unknownEnvironment({ WORKOS_ENVIRONMENT: name, ENVIRONMENTS }: Vars): string[] {
+  if (name === undefined || ENVIRONMENTS.includes(name)) return []
+  return ['WORKOS_ENVIRONMENT: must be one of ENVIRONMENTS']
 }
 
 type Name = keyof ControlBindings
@@ -207,4 +286,10 @@ function together(bindings: Partial<Record<Name, unknown>>, one: Name, other: Na
   const [first, second] = [bindings[one] !== undefined, bindings[other] !== undefined]
   if (first === second) return []
   return first ? [`${other}: is required with ${one}`] : [`${one}: is required with ${other}`]
+}
+
+function needs(bindings: Partial<Record<Name, unknown>>, one: Name, other: Name): string[] {
+  return bindings[one] === undefined || bindings[other] !== undefined
+    ? []
+    : [`${other}: is required with ${one}`]
 }

@@ -345,7 +345,15 @@ test('a support override traces back to who asked for it, who approved it, and t
       .insert(change_requests)
       .values({
         ...{ id: 'change_1', kind: 'change', state: 'applied', author: 'user:alice', people: ['user:alice'] },
-        ...{ items: [], rows: [], environments: ['production'], flags: ['sso'], effect: {}, digest: 'd' },
+        ...{
+          items: [],
+          rows: [],
+          environments: ['production'],
+          flags: ['sso'],
+          required: 1,
+          effect: {},
+          digest: 'd',
+        },
         ...{ approvals: [{ ...approval, actor: 'user:bob' }], reason: 'Locked out', ticket: 'SUP-9' },
         ...{ applied_at: at, created_at: at, updated_at: at, revision: 3 },
       }),
