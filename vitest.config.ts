@@ -1,6 +1,9 @@
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
+/** 32 times the same byte: the secret of nothing. */
+const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`
+
 export default defineConfig({
   test: {
     // The end-to-end tests mostly wait for processes and clocks; two at a time keeps two cores busy.
@@ -28,7 +31,15 @@ export default defineConfig({
         plugins: [
           cloudflareTest(async () => ({
             wrangler: { configPath: './wrangler.control.toml' },
-            miniflare: { bindings: { MIGRATIONS: await readD1Migrations('./migrations') } },
+            miniflare: {
+              bindings: {
+                MIGRATIONS: await readD1Migrations('./migrations'),
+                // Those of test/control/webhooks: the Durable Object reads them too.
+                STANDARD_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+                STRIPE_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+                WORKOS_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+              },
+            },
           })),
         ],
         test: {

@@ -2,7 +2,7 @@
  * The control plane as a Hono app: opens what a request needs, asks who it is, and wires the features' routes.
  *
  * Everything under `/api/v1` wants credentials, routes that do not exist included; what each role may do stands at the
- * routes. `/openapi.json`, `/docs`, to which `/` leads, and `/healthz` tell nothing about anybody and are open.
+ * routes. Webhooks are signed. `/openapi.json`, `/docs`, to which `/` leads, and `/healthz` tell nothing about anybody and are open.
  */
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
@@ -17,7 +17,7 @@ import { policyBook, policyRoutes } from './approvals/policies.ts'
 import { changeRoutes } from './approvals/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
 import type { CommandBook } from './changes/command.ts'
-import { type Config, type ControlBindings, parseConfig, SCHEDULER_NAME } from './config.ts'
+import { type Config, type ControlBindings, INBOX_NAME, parseConfig, SCHEDULER_NAME } from './config.ts'
 import { contractBook } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
 import { connect } from './db/client.ts'
@@ -28,11 +28,16 @@ import { grantBook } from './grants/commands.ts'
 import { grantRoutes } from './grants/routes.ts'
 import { keyRoutes } from './keys/routes.ts'
 import { type LogLine, writeLog, writePublishingLog, writeSchedulingLog } from './log.ts'
+import type { InboxStub, Source } from './model/source.ts'
 import { planBook } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
+import { receive } from './webhooks/deliveries.ts'
+import { mappingBook, mappingRoutes } from './webhooks/mappings.ts'
+import { inboxRoutes } from './webhooks/routes.ts'
+import { sourcesOf } from './webhooks/sources.ts'
 
 /** Every command that can be part of a change request. */
 export const COMMANDS: CommandBook = new Map([
@@ -41,6 +46,7 @@ export const COMMANDS: CommandBook = new Map([
   ...planBook,
   ...contractBook,
   ...policyBook,
+  ...mappingBook,
 ])
 
 /** What a command is, with room to spare. */
@@ -89,6 +95,7 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
     description:
       'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, its assertion.',
   })
+  app.post('/webhooks/:source', receive)
   app.route('/api/v1', api())
   return app
 }
@@ -110,6 +117,8 @@ function api(): Api {
     contractRoutes,
     changeRoutes,
     policyRoutes,
+    inboxRoutes,
+    mappingRoutes,
     explainRoutes,
     tokenRoutes,
     auditRoutes,
@@ -159,6 +168,7 @@ function requestId(headers: Headers): string {
 interface Opened {
   readonly config: Config
   readonly verifier: TokenVerifier
+  readonly sources: ReadonlyMap<string, Source>
 }
 
 function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<ControlEnv> {
@@ -169,7 +179,11 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
     if (!kept) {
       const parsed = parseConfig(env)
       kept = parsed.ok
-        ? { config: parsed.config, verifier: new TokenVerifier(parsed.config, fetcher, now) }
+        ? {
+            config: parsed.config,
+            verifier: new TokenVerifier(parsed.config, fetcher, now),
+            sources: sourcesOf(parsed.config.webhooks, fetcher),
+          }
         : { problems: parsed.problems }
       opened.set(env, kept)
     }
@@ -184,6 +198,9 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       db,
       clock: now,
       commands: COMMANDS,
+      fetcher,
+      sources: kept.sources,
+      inbox: env.INBOX.getByName(INBOX_NAME) as InboxStub,
       publisher: (environment) => env.PUBLISHER.getByName(environment),
       wakeScheduler: (at) => c.executionCtx.waitUntil(wakeScheduler(env, at)),
       wake: (environments) => {

@@ -32,6 +32,9 @@ export interface PublisherStub {
   repair(environment: string): Promise<void>
 }
 
+/** The name of the one inbox. */
+export const INBOX_NAME = 'inbox'
+
 /** The name of the one scheduler. */
 export const SCHEDULER_NAME = 'scheduler'
 
@@ -59,6 +62,8 @@ export interface ControlBindings {
   ENTITLEMENTS: KVNamespace
   PUBLISHER: PublisherNamespace
   SCHEDULER: SchedulerNamespace
+  /** Its stubs are an `InboxStub`. */
+  INBOX: { getByName(name: string): object }
   ENVIRONMENTS: string
   OIDC_ISSUER?: string
   OIDC_AUDIENCE?: string
@@ -179,6 +184,7 @@ const varsSchema = z.object({
   ENTITLEMENTS: binding('put', 'a KV namespace'),
   PUBLISHER: binding('getByName', 'a Durable Object'),
   SCHEDULER: binding('getByName', 'a Durable Object'),
+  INBOX: binding('getByName', 'a Durable Object'),
   ENVIRONMENTS: z
     .string(required)
     .transform(list)

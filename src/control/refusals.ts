@@ -121,6 +121,22 @@ const WIRE = {
     detail:
       'An organization would have two flags that the policy of the environment says exclude each other.',
   },
+  source_unknown: { status: 404, detail: 'There is no such source, or it is not configured.' },
+  webhook_refused: {
+    status: 400,
+    detail: 'The delivery is not what its sender signed; see docs/contract-sync.md.',
+  },
+  webhook_unsigned: { status: 401, detail: 'The signature is missing, or not one of ours.' },
+  source_not_reconcilable: {
+    status: 422,
+    detail: 'Only Stripe can be asked for its current state; have other systems send their snapshots again.',
+  },
+  inbox_failed: { status: 503, detail: 'The event could not be kept. Send it again.' },
+  refetch_failed: {
+    status: 503,
+    detail: 'The source’s API does not answer right now. Send the event again.',
+  },
+  event_settled: { status: 409, detail: 'The event is settled already.' },
   grant_exists: { status: 409, detail: 'There is a grant with this id.' },
   key_revoked: { status: 409, detail: 'The API key is revoked already.' },
 } as const satisfies Record<string, Wire>

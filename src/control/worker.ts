@@ -4,15 +4,21 @@
  * publishers and the scheduler live.
  */
 import { DurableObject } from 'cloudflare:workers'
+import { err } from '../core/result.ts'
 import { COMMANDS, createControl } from './app.ts'
 import { Scheduler as ChangeScheduler, type Rechecked } from './approvals/scheduler.ts'
 import { forgetReplays } from './changes/idempotency.ts'
-import { type ControlBindings, parseConfig, SCHEDULER_NAME } from './config.ts'
+import { type ControlBindings, INBOX_NAME, parseConfig, SCHEDULER_NAME } from './config.ts'
 import { connect } from './db/client.ts'
 import { writeMintLog, writePublishingLog, writeSchedulingLog } from './log.ts'
+import type { Arrival } from './model/source.ts'
 import { EnvironmentPublisher } from './publish/publisher.ts'
 import { consumeMints } from './tokens/consume.ts'
 import { forgetMints } from './tokens/store.ts'
+import { denySession } from './webhooks/deny.ts'
+import { Inbox as ContractInbox } from './webhooks/inbox.ts'
+import { forgetEvents } from './webhooks/inbox_rows.ts'
+import { sourcesOf } from './webhooks/sources.ts'
 
 const app = createControl()
 
@@ -25,11 +31,13 @@ export default {
     await forgetReplays(db, Date.now())
     await Promise.all([
       env.SCHEDULER.getByName(SCHEDULER_NAME).tick(),
+      (env.INBOX.getByName(INBOX_NAME) as { retry(): Promise<void> }).retry(),
       ...parsed.config.environments.map((environment) =>
         env.PUBLISHER.getByName(environment).repair(environment),
       ),
     ])
     await forgetMints(db, Date.now())
+    await forgetEvents(db, Date.now())
   },
   async queue(batch, env) {
     await consumeMints(batch, { db: connect(env.DB).db, now: Date.now(), log: writeMintLog })
@@ -130,5 +138,41 @@ export class Scheduler extends DurableObject<ControlBindings> {
       },
       warn: (event) => writeSchedulingLog({ scheduler: SCHEDULER_NAME, event }),
     })
+  }
+}
+
+/** One for all sources, so that contract sync never races with itself. Nothing is kept in it: a crash costs no event. */
+export class Inbox extends DurableObject<ControlBindings> {
+  #inbox: ContractInbox | undefined
+
+  async deliver(arrival: Arrival) {
+    return (await this.#open()?.deliver(arrival)) ?? err('inbox_failed')
+  }
+
+  async retry(): Promise<void> {
+    await this.#open()?.retry()
+  }
+
+  #open(): ContractInbox | undefined {
+    const parsed = parseConfig(this.env)
+    if (!parsed.ok) return undefined
+    const { environments, webhooks } = parsed.config
+    const sources = sourcesOf(webhooks, (...args) => fetch(...args))
+    this.#inbox ??= new ContractInbox({
+      ...{ db: connect(this.env.DB).db, clock: Date.now, environments, commands: COMMANDS },
+      deny: (environment, sid) => denySession(this.env.ENTITLEMENTS, environment, sid, Date.now()),
+      parse: async (source, event) =>
+        (await sources.get(source)?.parse(event, Date.now())) ?? err('unknown_type'),
+      wake: (touched) => {
+        for (const environment of touched) {
+          this.ctx.waitUntil(
+            this.env.PUBLISHER.getByName(environment)
+              .publish(environment)
+              .catch(() => {}),
+          )
+        }
+      },
+    })
+    return this.#inbox
   }
 }

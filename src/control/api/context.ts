@@ -7,6 +7,7 @@ import type { Actor, CommandBook } from '../changes/command.ts'
 import type { Config, PublisherStub } from '../config.ts'
 import type { Database } from '../db/client.ts'
 import type { LogLine } from '../log.ts'
+import type { InboxStub, Source } from '../model/source.ts'
 
 export interface Control {
   readonly config: Config
@@ -18,6 +19,11 @@ export interface Control {
   publisher(environment: string): PublisherStub
   /** Has what is scheduled applied at that time, epoch milliseconds; does not wait for it. */
   wakeScheduler(at: number): void
+  /** The sources of webhooks that are configured, by name. */
+  readonly sources: ReadonlyMap<string, Source>
+  readonly inbox: InboxStub
+  /** How other systems are reached. */
+  readonly fetcher: typeof fetch
   /** Every command that can be part of a change request. */
   readonly commands: CommandBook
 }

@@ -69,27 +69,32 @@ export function read<A extends z.ZodType, P extends Shape = Nothing, Q extends S
   }) as never)
 }
 
-export interface ActRoute<P extends Shape, A extends z.ZodType> extends RouteBase<P, Nothing> {
+export interface ActRoute<P extends Shape, A extends z.ZodType, B extends Shape>
+  extends RouteBase<P, Nothing> {
   readonly answer: A
-  act(input: Input<P, Nothing>): Promise<Result<z.input<A>, Refusal>>
+  readonly body?: B
+  act(input: Input<P, Nothing> & { readonly body: z.output<B> }): Promise<Result<z.input<A>, Refusal>>
 }
 
 /** A `POST` that starts work, and answers 202. */
-export function act<A extends z.ZodType, P extends Shape = Nothing>(api: Api, route: ActRoute<P, A>): void {
+export function act<A extends z.ZodType, P extends Shape = Nothing, B extends Shape = Nothing>(
+  api: Api,
+  route: ActRoute<P, A, B>,
+): void {
   const definition = createRoute({
     method: 'post',
     ...described(route),
     request: {
       params: route.params ?? nothing,
       query: nothing.strict(),
-      body: { required: true, content: json(nothing.strict()) },
+      body: { required: true, content: json((route.body ?? nothing).strict()) },
     },
     responses: { 202: { description: 'Begun', content: json(route.answer) }, ...PROBLEMS },
   })
   api.openapi(definition, (async (c: ControlContext) => {
     const input = inputOf<P, Nothing>(c)
     if (namesForeignEnvironment(input)) return refuse(c, 'environment_forbidden')
-    const result = await route.act(input)
+    const result = await route.act({ ...input, body: valid(c, 'json') as z.output<B> })
     return result.ok ? c.json(result.value as object, 202, NO_STORE) : refuse(c, result.reason)
   }) as never)
 }

@@ -6,7 +6,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import type { Database } from '../db/client.ts'
 import type { ChangeItem, RowChange } from '../db/schema.ts'
 import { type Edit, environmentsOf, filingOf, publicRow } from '../model/edit.ts'
-import { effectOf, type FlagEffect, violates } from '../model/effect.ts'
+import { effectOf, type FlagEffect, type Subjects, violates } from '../model/effect.ts'
 import type { Refusal } from '../refusals.ts'
 import { hasRole } from '../roles.ts'
 import { canonical, sha256Hex } from './chain.ts'
@@ -14,7 +14,7 @@ import { type CommandBook, type Facts, isOwner, type Step, type Why } from './co
 import { isUnchanged } from './content.ts'
 import { flagsInQuestion, guardedEnvironments, type Policy } from './policy.ts'
 import { loadSlice } from './slice.ts'
-import { State } from './state.ts'
+import type { State } from './state.ts'
 
 /** A request is read by people, and lies in one row. */
 const MAX_ROWS_BYTES = 256 * 1024
@@ -50,14 +50,26 @@ export async function evaluateEdits(
 }
 
 /** The part of an effective diff that one of several edits is about. */
-export const effectsOf = (
+export function effectsOf(
   { effects, flags }: Evaluation,
   position: number,
-  environments: readonly string[],
-): FlagEffect[] =>
-  effects.filter(
-    ({ environment, flag }) => environments.includes(environment) && flags[position]?.includes(flag),
-  )
+  edit: Edit,
+  all: readonly string[],
+): FlagEffect[] {
+  const environments = environmentsOf(edit, all)
+  const { org, user } = filingOf(edit)
+  const narrow = org !== null || user !== null
+  const only = ({ organizations, users }: Subjects): Subjects => ({
+    organizations: organizations.filter((id) => id === org),
+    users: users.filter((id) => id === user),
+  })
+  return effects
+    .filter(({ environment, flag }) => environments.includes(environment) && flags[position]?.includes(flag))
+    .map((effect) => (narrow ? { ...effect, gained: only(effect.gained), lost: only(effect.lost) } : effect))
+    .filter(({ gained, lost }) =>
+      [gained, lost].some(({ organizations, users }) => organizations.length + users.length > 0),
+    )
+}
 
 export interface Asked {
   readonly items: readonly ChangeItem[]
@@ -104,7 +116,7 @@ export async function assess(
     if (!kind || !parsed?.success) return err('change_item_invalid')
     if (!checked && !hasRole(actor.roles, kind.roles)) return err('role_missing')
     const command = kind.give(parsed.data, asked.why)
-    const decided = await command.decide({ ...facts, now: at, state: new State(facts.state.db, edits) })
+    const decided = await command.decide({ ...facts, now: at, state: facts.state.after(edits) })
     if (!decided.ok) return decided
     if (!('table' in decided.value)) return err('change_item_invalid')
     items.push({ action, input: kind.freeze(parsed.data, decided.value) as ChangeItem['input'] })

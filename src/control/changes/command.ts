@@ -72,7 +72,9 @@ export interface Decision<E extends Edit = Edit> {
   /** What is committed before it in the same batch, in order, each with an audit row of its own; all of it changes something. */
   readonly first: readonly Step[]
   readonly edit: E
-  /** The effective diff of what comes first, where it is known already. */
+  /** How the edit itself is told in the audit log, where not as the command. */
+  readonly own?: Omit<Step, 'edit'>
+  /** The effective diff of all of it, where it is known already. */
   readonly evaluation?: Evaluation
   /** The change request that all of it belongs to. */
   readonly change?: string

@@ -47,7 +47,8 @@ export async function loadSlice(
   now: number,
   together: readonly (readonly string[])[] = [],
 ): Promise<Slice | undefined> {
-  const scopes = await Promise.all(edits.map((edit) => scopeOf(db, edit)))
+  const held = await flagsOfPlans(db, edits)
+  const scopes = edits.map((edit) => scopeOf(edit, held))
   const scope = scopes.reduce<Scope>(unite, NOTHING)
   if (scope.flags.length === 0) return undefined
   const wanted = { ...scope, flags: withPartners(scope.flags, together) }
@@ -88,7 +89,7 @@ const withPartners = (flags: readonly string[], together: readonly (readonly str
   ...new Set([...flags, ...together.filter((set) => set.some((flag) => flags.includes(flag))).flat()]),
 ]
 
-async function scopeOf(db: Database, edit: Edit): Promise<Scope> {
+function scopeOf(edit: Edit, held: ReadonlyMap<string, readonly string[]>): Scope {
   switch (edit.table) {
     case 'flags': {
       const published = [edit.before, edit.after].map((flag) => flag !== null && isPublished(flag))
@@ -103,11 +104,8 @@ async function scopeOf(db: Database, edit: Edit): Promise<Scope> {
     }
     case 'contracts': {
       const { before, after } = edit
-      const plans = [before?.plan, after.plan].filter((plan) => typeof plan === 'string')
-      const held = await db.all<{ flag: string }>(
-        sql`SELECT DISTINCT j.value AS flag FROM plans p, json_each(p.flags) j WHERE p.key IN ${list(plans)}`,
-      )
-      const flags = new Set([...held.map(({ flag }) => flag), ...(before?.add ?? []), ...after.add])
+      const plans = [before?.plan, after.plan].flatMap((plan) => held.get(plan ?? '') ?? [])
+      const flags = new Set([...plans, ...(before?.add ?? []), ...after.add])
       return { flags: [...flags], only: { organizations: [after.org], users: [] }, plans: [] }
     }
     case 'grants': {
@@ -125,6 +123,20 @@ async function scopeOf(db: Database, edit: Edit): Promise<Scope> {
     case 'mappings':
       return NOTHING
   }
+}
+
+/** What the plans hold that edits of contracts name. */
+async function flagsOfPlans(db: Database, edits: readonly Edit[]): Promise<Map<string, string[]>> {
+  const plans = edits.flatMap((edit) =>
+    edit.table === 'contracts'
+      ? [edit.before?.plan, edit.after.plan].filter((plan) => typeof plan === 'string')
+      : [],
+  )
+  if (plans.length === 0) return new Map()
+  const rows = await db.all<{ key: string; flags: string }>(
+    sql`SELECT key, flags FROM plans WHERE key IN ${list([...new Set(plans)])}`,
+  )
+  return new Map(rows.map(({ key, flags }) => [key, JSON.parse(flags) as string[]]))
 }
 
 const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_each(${JSON.stringify(values)}))`

@@ -17,14 +17,72 @@ import type {
 } from '../db/rows.ts'
 import * as schema from '../db/schema.ts'
 import { type Edit, filingOf } from '../model/edit.ts'
+import { isRowOf } from '../model/phases.ts'
+
+/** What was read, so that it is read once however many commands ask. */
+type Read = Map<string, PromiseLike<readonly Edit['after'][]>>
 
 export class State {
   readonly db: Database
+  readonly #edits: readonly Edit[]
   readonly #edited: ReadonlyMap<string, Edit['after']>
+  readonly #read: Read
 
-  constructor(db: Database, edits: readonly Edit[] = []) {
+  /** @param earlier - a state of the same moment, whose readings are still true */
+  constructor(db: Database, edits: readonly Edit[] = [], earlier?: State) {
     this.db = db
+    this.#edits = edits
     this.#edited = new Map(edits.map((edit) => [filingOf(edit).entity, edit.after]))
+    this.#read = earlier ? earlier.#read : new Map()
+  }
+
+  /** The state after these edits of it. */
+  after(edits: readonly Edit[]): State {
+    return edits.length === 0 ? this : new State(this.db, [...this.#edits, ...edits], this)
+  }
+
+  /** Reads rows that many commands will ask for one by one; what is not found is known not to be there. */
+  async prefetch({ organizations = [], contracts = [], mappings = [] }: Prefetch): Promise<void> {
+    const known = (entity: string, row: Edit['after'] | undefined) =>
+      this.#read.set(entity, Promise.resolve(row === undefined ? [] : [row]))
+    const [orgRows, contractRows, mappingRows] = await Promise.all([
+      organizations.length === 0
+        ? []
+        : this.db
+            .select()
+            .from(schema.organizations)
+            .where(inArray(schema.organizations.id, list(organizations))),
+      contracts.length === 0 ? [] : this.db.select().from(schema.contracts).where(isRowOfAny(contracts)),
+      mappings.length === 0
+        ? []
+        : this.db
+            .select()
+            .from(schema.mappings)
+            .where(
+              and(
+                inArray(schema.mappings.source, list(mappings.map(({ source }) => source))),
+                inArray(schema.mappings.external_id, list(mappings.map(({ external_id }) => external_id))),
+              ),
+            ),
+    ])
+    for (const id of organizations) {
+      const row = orgRows.find((one) => one.id === id)
+      known(`organization:${id}`, row)
+    }
+    for (const id of contracts) {
+      const rows = contractRows.filter((row) => isRowOf(id, row.id))
+      this.#read.set(`contract rows:${id}`, Promise.resolve(rows))
+      for (const row of rows) known(`contract:${row.id}`, row)
+      if (rows.every((row) => row.id !== id)) known(`contract:${id}`, undefined)
+    }
+    for (const { source, external_id } of mappings) {
+      for (const kind of ['plan', 'flag', 'org'] as const) {
+        const row = mappingRows.find(
+          (one) => one.source === source && one.kind === kind && one.external_id === external_id,
+        )
+        known(`mapping:${source}:${kind}:${external_id}`, row)
+      }
+    }
   }
 
   flag(key: string): Promise<FlagRow | undefined> {
@@ -41,10 +99,12 @@ export class State {
       (flag) => flag.key,
       keys.length === 0
         ? []
-        : this.db
-            .select()
-            .from(schema.flags)
-            .where(inArray(schema.flags.key, list(keys))),
+        : this.#once(`flags:${keys}`, () =>
+            this.db
+              .select()
+              .from(schema.flags)
+              .where(inArray(schema.flags.key, list(keys))),
+          ),
       (flag) => wanted.has(flag.key),
     )
   }
@@ -89,6 +149,21 @@ export class State {
   contract(id: string): Promise<ContractRow | undefined> {
     return this.#one(`contract:${id}`, () =>
       this.db.select().from(schema.contracts).where(eq(schema.contracts.id, id)),
+    )
+  }
+
+  /** All rows of a contract: its own and those of its later phases. */
+  contractRows(contract: string): Promise<ContractRow[]> {
+    return this.#all<ContractRow>(
+      'contract:',
+      (row) => row.id,
+      this.#once(`contract rows:${contract}`, () =>
+        this.db
+          .select()
+          .from(schema.contracts)
+          .where(isRowOfAny([contract])),
+      ),
+      (row) => isRowOf(contract, row.id),
     )
   }
 
@@ -155,7 +230,15 @@ export class State {
 
   async #one<T extends Edit['after']>(entity: string, read: () => PromiseLike<T[]>): Promise<T | undefined> {
     const edited = this.#edited.get(entity)
-    return edited === undefined ? (await read())[0] : (edited as T)
+    return edited === undefined ? (await this.#once(entity, read))[0] : (edited as T)
+  }
+
+  #once<T extends Edit['after']>(name: string, read: () => PromiseLike<T[]>): PromiseLike<T[]> {
+    const known = this.#read.get(name) as PromiseLike<T[]> | undefined
+    if (known) return known
+    const reading = read()
+    this.#read.set(name, reading)
+    return reading
   }
 
   /** The rows that were read, with the edited ones in their place and those beside them that now belong here. */
@@ -170,5 +253,19 @@ export class State {
     return [...rows, ...edited.filter(belongs)]
   }
 }
+
+export interface Prefetch {
+  readonly organizations?: readonly string[]
+  readonly contracts?: readonly string[]
+  readonly mappings?: readonly { readonly source: string; readonly external_id: string }[]
+}
+
+/** Rows `C-9`, `C-9~2`, …, found by the primary key: the character after the digits is a colon. */
+const isRowOfAny = (contracts: readonly string[]): SQL =>
+  sql`${schema.contracts.id} IN (
+    SELECT c.id FROM json_each(${JSON.stringify(contracts)}) AS j JOIN contracts c ON c.id = j.value
+    UNION ALL
+    SELECT c.id FROM json_each(${JSON.stringify(contracts)}) AS j
+      JOIN contracts c ON c.id > j.value || '~' AND c.id < j.value || '~:')`
 
 const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_each(${JSON.stringify(values)}))`

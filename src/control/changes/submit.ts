@@ -92,7 +92,7 @@ async function tryOnce<E extends Edit>(
   const decision: Decision<E> = 'table' in decided.value ? { first: [], edit: decided.value } : decided.value
   const { edit } = decision
   if (ifMatch !== undefined && ifMatch !== revisionOf(edit.before)) return err('revision_conflict')
-  const own: Step = { ...command, edit, actor }
+  const own: Step = { ...command, actor, ...decision.own, edit }
   const steps = [...decision.first, own]
   const edits = steps.map((step) => step.edit)
   const touched = edits.flatMap((one) => environmentsOf(one, environments))
@@ -183,7 +183,7 @@ export async function readHead(db: Database): Promise<Head> {
 async function entriesOf<E extends Edit>(
   { requestId, environments }: Submission<E>,
   steps: readonly Step[],
-  { change, first }: Decision<E>,
+  { change }: Decision<E>,
   evaluation: Evaluated,
   head: Head,
   now: number,
@@ -191,11 +191,10 @@ async function entriesOf<E extends Edit>(
   const committed: Committed[] = []
   let { seq, hash: prev } = head
   for (const [position, { edit, action, actor, reason, ticket }] of steps.entries()) {
-    const closes = position === steps.length - 1
     const effects =
-      closes && (first.length > 0 || steps.length === 1)
+      edit.table === 'change_requests'
         ? evaluation.effects
-        : effectsOf(evaluation, position, environmentsOf(edit, environments))
+        : effectsOf(evaluation, position, edit, environments)
     const entry = {
       ...filingOf(edit),
       seq: ++seq,

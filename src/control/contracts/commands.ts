@@ -84,7 +84,7 @@ export const contractPut = commandKind({
       grace_until: grace_until === undefined ? graceUntil(contract, before, graceDays, now) : grace_until,
       updated_at: new Date(now).toISOString(),
     }
-    if (after.to !== null && after.to <= after.from) return err('window_invalid')
+    if (after.to !== null && after.to < after.from) return err('window_invalid')
     if (!before) return ok({ table: 'contracts', before: null, after })
     if (contract.revision < before.revision) return err('contract_revision_stale')
     if (contract.revision === before.revision && !sameContent(before, after)) {

@@ -5,7 +5,7 @@
  * timestamp, spaces, another case) is refused, so that two readers never see two different things.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { MAX_BODY_BYTES, TOLERANCE_SECONDS, type VerifyReason } from './source.ts'
+import { MAX_BODY_BYTES, TOLERANCE_SECONDS, type VerifyReason } from '../model/source.ts'
 
 /** @param header - as `Headers` gives it: several ones of the same name are joined, and then have no right form */
 export function signatureHeader(

@@ -16,8 +16,9 @@ import type {
   EntitlementsSnapshot,
   External,
   Phase,
-} from './events.ts'
-import type { SourceName } from './source.ts'
+} from '../model/events.ts'
+import { isRowOf, rowId } from '../model/phases.ts'
+import type { SourceName } from '../model/source.ts'
 
 /** What one of the candidates is mapped to, the first of them first. */
 export type Resolve = (
@@ -103,13 +104,6 @@ export function projectContract(
     }))
   return ok([...rows, ...over])
 }
-
-const rowId = (contract: string, index: number): string =>
-  index === 0 ? contract : `${contract}~${index + 1}`
-
-/** `C-9~2` is a row of the contract `C-9`. */
-export const isRowOf = (contract: string, id: string): boolean =>
-  id === contract || (id.startsWith(`${contract}~`) && /^\d+$/.test(id.slice(contract.length + 1)))
 
 function resolveItems(
   source: SourceName,

@@ -1,6 +1,6 @@
 /** The sources that are configured, by the name that stands in their path. Pure. */
 import type { WebhooksConfig } from '../config.ts'
-import type { Source } from './source.ts'
+import type { Source } from '../model/source.ts'
 import { standardSource } from './sources/standard.ts'
 import { stripeSource } from './sources/stripe.ts'
 import { workosSource } from './sources/workos.ts'

@@ -56,9 +56,19 @@ export interface RequestOptions {
 /** Where a test is not about approvals, production's policy asks for none. */
 async function letProductionBe(): Promise<void> {
   await bindings.DB.prepare(
-    `INSERT INTO policies (environment, approvals, owner_approves, exclusive, updated_at, revision)
+    `INSERT OR REPLACE INTO policies (environment, approvals, owner_approves, exclusive, updated_at, revision)
      VALUES ('production', 0, 0, '[]', '2026-01-01T00:00:00.000Z', 1)`,
   ).run()
+}
+
+/** Empties everything; again, where something of an earlier test was still being written. */
+async function empty(): Promise<void> {
+  for (;;) {
+    await reset()
+    const left = await bindings.DB.prepare("SELECT name FROM sqlite_master WHERE name = 'flags'").first()
+    if (left === null) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
 }
 
 /**
@@ -70,7 +80,7 @@ export async function setUp(
   overrides: Record<string, unknown> = {},
   options: { readonly guarded?: boolean } = {},
 ) {
-  await reset()
+  await empty()
   await applyD1Migrations(bindings.DB, bindings.MIGRATIONS)
   if (!options.guarded) await letProductionBe()
   const operators = await makeOperators()

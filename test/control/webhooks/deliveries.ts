@@ -2,7 +2,7 @@
 import { WorkOS } from '@workos-inc/node'
 import { Webhook } from 'standardwebhooks'
 import { Stripe } from 'stripe'
-import type { Delivery, ReceivedEvent, Source } from '../../../src/control/webhooks/source.ts'
+import type { Delivery, ReceivedEvent, Source } from '../../../src/control/model/source.ts'
 import { standardSource } from '../../../src/control/webhooks/sources/standard.ts'
 import { stripeSource } from '../../../src/control/webhooks/sources/stripe.ts'
 import { workosSource } from '../../../src/control/webhooks/sources/workos.ts'

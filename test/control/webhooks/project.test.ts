@@ -1,14 +1,15 @@
 /** From names of others to rows of ours: one mapping missing stops all, order decides nothing, deltas add up. */
+
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ContractRow } from '../../../src/control/db/rows.ts'
-import type { ContractDelta, ContractSnapshot, External } from '../../../src/control/webhooks/events.ts'
+import type { ContractDelta, ContractSnapshot, External } from '../../../src/control/model/events.ts'
+import { isRowOf } from '../../../src/control/model/phases.ts'
 import {
   applyDelta,
   type ContractPut,
   entitlementsStatus,
   externalsOf,
-  isRowOf,
   projectContract,
   projectEntitlements,
   type Resolve,

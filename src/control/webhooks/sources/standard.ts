@@ -9,11 +9,11 @@
 import { Webhook } from 'standardwebhooks'
 import * as z from 'zod'
 import { err, ok, type Result } from '../../../core/result.ts'
+import type { CanonicalEvent, External } from '../../model/events.ts'
 import { instant } from '../../model/fields.ts'
+import type { Delivery, ParseReason, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
 import { parseJson, sameText, signatureHeader, tooLarge, untimely } from '../delivery.ts'
-import type { CanonicalEvent, External } from '../events.ts'
 import { eventType, instantOf } from '../names.ts'
-import type { Delivery, ParseReason, ReceivedEvent, Source, VerifyReason } from '../source.ts'
 import { contractDelta, contractSnapshot } from './standard_schema.ts'
 
 export interface StandardOptions {

@@ -10,11 +10,11 @@
  */
 import * as z from 'zod'
 import { err, ok, type Result } from '../../../core/result.ts'
+import type { CanonicalEvent } from '../../model/events.ts'
 import { externalId } from '../../model/fields.ts'
+import type { Delivery, ParseReason, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
 import { parseJson, signatureHeader, tooLarge, untimely } from '../delivery.ts'
-import type { CanonicalEvent } from '../events.ts'
 import { candidates, epochSeconds, eventType, instantOf } from '../names.ts'
-import type { Delivery, ParseReason, ReceivedEvent, Source, VerifyReason } from '../source.ts'
 import { fetchEntitlements, fetchSubscription, type StripeApi, stripeApi } from './stripe_api.ts'
 import { entitlementsRevision, fetchedRevision, subscriptionRevision } from './stripe_order.ts'
 import { idOf, type Subscription, snapshotOf, subscriptionSchema } from './stripe_subscription.ts'

@@ -6,11 +6,11 @@
  */
 import type { Stripe as StripeClient } from 'stripe'
 import { err, ok, type Result } from '../../../core/result.ts'
-import type { ParseReason } from '../source.ts'
+import type { ParseReason } from '../../model/source.ts'
 import { type Subscription, subscriptionSchema } from './stripe_subscription.ts'
 
-/** A webhook's sender waits for us, and tries again. */
-const TIMEOUT_MS = 5_000
+/** A webhook's sender waits for us, for seconds, and tries again. */
+const TIMEOUT_MS = 1_500
 const RETRIES = 1
 /** More features than anybody has flags. */
 const MAX_ENTITLEMENTS = 1_000
@@ -54,6 +54,25 @@ export const fetchSubscription = (api: StripeApi, id: string): Promise<Result<Su
       : current.items.data
     const parsed = subscriptionSchema.safeParse({ ...current, items: { data: items, has_more: false } })
     return parsed.success ? ok(parsed.data) : err('payload_invalid')
+  })
+
+/** A page of all subscriptions, those included that are over. @param after - the last id of the page before */
+export const listSubscriptions = (
+  api: StripeApi,
+  after: string | undefined,
+  limit: number,
+): Promise<
+  Result<{ readonly data: readonly Subscription[]; readonly next: string | undefined }, FetchReason>
+> =>
+  ask(api, async ({ subscriptions }) => {
+    const page = await subscriptions.list({
+      ...{ status: 'all', limit, expand: ['data.customer', 'data.schedule.phases.items.price'] },
+      ...(after !== undefined && { starting_after: after }),
+    })
+    const data = page.data.map((one) => subscriptionSchema.safeParse(one))
+    const readable = data.flatMap((one) => (one.success ? [one.data] : []))
+    if (readable.length < data.length) return err('payload_invalid')
+    return ok({ data: readable, next: page.has_more ? page.data.at(-1)?.id : undefined })
   })
 
 export interface Entitlement {

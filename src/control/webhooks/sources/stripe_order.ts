@@ -12,7 +12,7 @@
  * - What is over stays over: Stripe never leaves `canceled` and `incomplete_expired`, so that these come after
  *   everything else, also after an event of a later second that was on its way.
  */
-import { FINAL } from '../events.ts'
+import { FINAL } from '../../model/events.ts'
 
 /** How far a subscription is in the usual course of things. */
 const COURSE = ['incomplete', 'trialing', 'active', 'past_due', 'unpaid', 'paused']

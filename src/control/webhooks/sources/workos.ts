@@ -10,11 +10,11 @@
 import * as z from 'zod'
 import { FLAG_KEY } from '../../../core/names.ts'
 import { err, ok, type Result } from '../../../core/result.ts'
+import { type CanonicalEvent, type External, FINAL, type FlagTargets } from '../../model/events.ts'
 import { externalId } from '../../model/fields.ts'
+import type { Delivery, ParseReason, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
 import { parseJson, signatureHeader, tooLarge, untimely } from '../delivery.ts'
-import { type CanonicalEvent, type External, FINAL, type FlagTargets } from '../events.ts'
 import { candidates, displayName, eventType } from '../names.ts'
-import type { Delivery, ParseReason, ReceivedEvent, Source, VerifyReason } from '../source.ts'
 
 export interface WorkosOptions {
   /** The secrets of the endpoint: several while one is rotated. */

@@ -1,7 +1,7 @@
 /** What Stripe's events mean, each of them: from the event alone, and with the API. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { FINAL } from '../../../../src/control/webhooks/events.ts'
+import { FINAL } from '../../../../src/control/model/events.ts'
 import { stripeSource } from '../../../../src/control/webhooks/sources/stripe.ts'
 import { subscriptionRevision } from '../../../../src/control/webhooks/sources/stripe_order.ts'
 import { NOW, parsed, SECRET } from '../deliveries.ts'

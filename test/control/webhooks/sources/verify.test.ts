@@ -1,6 +1,6 @@
 /** Every source verifies alike: whose, unaltered, just now. The senders' own packages sign. */
 import { describe, expect, test } from 'vitest'
-import { MAX_BODY_BYTES } from '../../../../src/control/webhooks/source.ts'
+import { MAX_BODY_BYTES } from '../../../../src/control/model/source.ts'
 import { deliver, NEXT_SECRET, NOW, OTHER_SECRET, SECRET, SENDERS } from '../deliveries.ts'
 
 const SECOND = 1000

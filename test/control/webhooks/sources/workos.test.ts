@@ -1,6 +1,6 @@
 /** What WorkOS's events mean, each of them. */
 import { describe, expect, test } from 'vitest'
-import { FINAL } from '../../../../src/control/webhooks/events.ts'
+import { FINAL } from '../../../../src/control/model/events.ts'
 import { workosSource } from '../../../../src/control/webhooks/sources/workos.ts'
 import { parsed, SECRET } from '../deliveries.ts'
 import flagCreated from '../fixtures/workos/flag.created.json' with { type: 'json' }

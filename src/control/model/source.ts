@@ -7,6 +7,8 @@
  * writes anything: inbox, order and effects are the caller's.
  */
 import type { Result } from '../../core/result.ts'
+import type { InboxRow } from '../db/rows.ts'
+import type { Refusal } from '../refusals.ts'
 import type { CanonicalEvent } from './events.ts'
 
 export type SourceName = 'stripe' | 'standard' | 'workos'
@@ -79,4 +81,28 @@ export interface Source {
    * @param now - epoch milliseconds at the beginning: what is fetched is true as of then
    */
   parse(event: ReceivedEvent, now: number): Promise<Result<readonly CanonicalEvent[], ParseReason>>
+}
+
+/** An event on its way into the inbox. */
+export interface Arrival {
+  readonly source: SourceName
+  readonly event: ReceivedEvent
+  readonly parsed: Result<readonly CanonicalEvent[], ParseReason>
+}
+
+/** What became of an event. */
+export interface Settled {
+  readonly event_id: string
+  readonly state: InboxRow['state']
+  readonly problem: string | null
+  /** The version that documents have with it; `null`: it changed nothing. */
+  readonly version: number | null
+  /** Whether it had been dealt with before. */
+  readonly duplicate: boolean
+}
+
+/** How the inbox is reached, which lives in a Durable Object. */
+export interface InboxStub {
+  /** Applies the event and keeps it; or says that nobody can right now. */
+  deliver(arrival: Arrival): Promise<Result<Settled, Refusal>>
 }

@@ -1,0 +1,363 @@
+/**
+ * What an event does to our rows: canonical events -> steps of one commit, or why there are none. Reads through `State`.
+ *
+ * An event is applied whole or not at all. What cannot be applied is named by a code, so that an operator can mend what is
+ * missing and have it replayed.
+ */
+import { ok } from '../../core/result.ts'
+import { type Actor, type CommandBook, type Facts, type Step, systemActor } from '../changes/command.ts'
+import { isUnchanged } from '../changes/content.ts'
+import type { ContractRow } from '../db/rows.ts'
+import type { Edit } from '../model/edit.ts'
+import type {
+  CanonicalEvent,
+  ContractSnapshot,
+  EntitlementsSnapshot,
+  External,
+  FlagDeleted,
+  FlagTargets,
+  OrgDeleted,
+  OrgLinked,
+  OrgUpserted,
+} from '../model/events.ts'
+import type { ReceivedEvent, SourceName } from '../model/source.ts'
+import {
+  applyDelta,
+  type ContractPut,
+  entitlementsStatus,
+  externalsOf,
+  projectContract,
+  projectEntitlements,
+  type Resolve,
+  resolveName,
+  snapshotOfRows,
+} from './project.ts'
+
+export interface Applied {
+  readonly state: 'applied' | 'ignored' | 'superseded' | 'waiting' | 'quarantined'
+  /** Why it is not applied; `null` where it is. */
+  readonly problem: string | null
+  readonly steps: readonly Step[]
+  readonly entity: string | null
+  readonly org: string | null
+  readonly revision: number | null
+}
+
+export interface EventContext {
+  readonly source: SourceName
+  readonly event: ReceivedEvent
+  readonly facts: Facts
+  readonly book: CommandBook
+  /** The latest revision of something other than a contract that was applied. */
+  applied(entity: string): Promise<number | undefined>
+}
+
+/** Why an event goes no further. */
+interface Stop {
+  readonly state: 'superseded' | 'waiting' | 'quarantined' | 'ignored'
+  readonly problem: string
+}
+
+type Stopped = { readonly ok: false; readonly stop: Stop }
+const stopped = (state: Stop['state'], problem: string): Stopped => ({ ok: false, stop: { state, problem } })
+const quarantined = (problem: string): Stopped => stopped('quarantined', problem)
+const superseded = stopped('superseded', 'later_revision_applied')
+
+type Steps = { readonly ok: true; readonly value: readonly Step[] } | Stopped
+
+/** Decides one event on the state that the events before it leave. */
+export async function applyEvent(events: readonly CanonicalEvent[], context: EventContext): Promise<Applied> {
+  const steps: Step[] = []
+  const about = aboutOf(events)
+  for (const event of events) {
+    const state = context.facts.state.after(steps.map(({ edit }) => edit))
+    const told = await applyOne(event, { ...context, facts: { ...context.facts, state } })
+    if (!told.ok) return { ...about, ...told.stop, steps: [], org: null }
+    steps.push(...told.value)
+  }
+  const org = steps.map(({ edit }) => orgOf(edit)).find((id) => id !== null) ?? null
+  return { ...about, state: 'applied', problem: null, steps, org }
+}
+
+/** What an event is about, for the order and for people: the most telling of its parts. */
+function aboutOf(events: readonly CanonicalEvent[]): Pick<Applied, 'entity' | 'revision'> {
+  const [first = { entity: null, revision: null }] = events.flatMap((event) => {
+    const entity = entityOf(event)
+    return entity === undefined ? [] : [{ entity, revision: 'revision' in event ? event.revision : null }]
+  })
+  return first
+}
+
+export function entityOf(event: CanonicalEvent): string | undefined {
+  switch (event.type) {
+    case 'contract.snapshot':
+    case 'contract.delta':
+    case 'entitlements.snapshot':
+      return `contract:${event.contract}`
+    case 'org.upserted':
+    case 'org.deleted':
+      return `${event.source}:org:${nameOf(event.org)}`
+    case 'flag.targets':
+    case 'flag.deleted':
+      return `${event.source}:flag:${event.environment}:${nameOf(event.flag)}`
+    case 'session.revoked':
+      return `session:${event.sid}`
+    case 'org.linked':
+    case 'ignored':
+      return undefined
+  }
+}
+
+const nameOf = ({ candidates, ours }: External): string => candidates[0] ?? ours ?? ''
+
+const orgOf = (edit: Edit): string | null => {
+  switch (edit.table) {
+    case 'contracts':
+      return edit.after.org
+    case 'organizations':
+      return edit.after.id
+    default:
+      return null
+  }
+}
+
+/** Everything that the events will ask for, so that it is read at once. */
+export function prefetchOf(source: SourceName, events: readonly CanonicalEvent[]) {
+  const names = events.flatMap((event) => externalsOf(event))
+  const linked = events.flatMap((event) => (event.type === 'org.linked' ? [event] : []))
+  return {
+    mappings: [
+      ...names.flatMap(({ candidates }) => candidates.map((external_id) => ({ source, external_id }))),
+      ...linked.map(({ external_id }) => ({ source, external_id })),
+    ],
+    organizations: [
+      ...names.filter(({ kind }) => kind === 'org').flatMap(({ ours }) => (ours === undefined ? [] : [ours])),
+      ...linked.map(({ org }) => org),
+    ],
+    contracts: events.flatMap((event) => ('contract' in event ? [event.contract] : [])),
+  }
+}
+
+async function applyOne(event: CanonicalEvent, context: EventContext): Promise<Steps> {
+  switch (event.type) {
+    case 'contract.snapshot':
+      return applySnapshot(event, context)
+    case 'contract.delta': {
+      const rows = await context.facts.state.contractRows(event.contract)
+      const known = snapshotOfRows(event.contract, rows)
+      const changed = applyDelta(known, event, await resolver(event, context))
+      if (changed.ok) return applySnapshot(changed.value, context)
+      if (changed.reason === 'base_missing') return stopped('waiting', changed.reason)
+      // What came later may hold it already; what did not has gone lost on the way.
+      const passed = changed.reason === 'base_passed' && event.revision <= (known?.revision ?? 0)
+      return passed ? superseded : quarantined(changed.reason)
+    }
+    case 'entitlements.snapshot':
+      return applyEntitlements(event, context)
+    case 'org.linked':
+      return linkOrganization(event, context)
+    case 'org.upserted':
+      return upsertOrganization(event, context)
+    case 'org.deleted':
+      return endOrganization(event, context)
+    case 'flag.targets':
+    case 'flag.deleted':
+      return applyTargets(event, context)
+    case 'session.revoked':
+      // Written to the denylist by whoever keeps the inbox: it is no row.
+      return ok([])
+    case 'ignored':
+      return stopped('ignored', event.why)
+  }
+}
+
+async function applySnapshot(snapshot: ContractSnapshot, context: EventContext): Promise<Steps> {
+  const { state } = context.facts
+  const known = await state.contractRows(snapshot.contract)
+  if (known.some(({ source }) => source !== snapshot.source)) return quarantined('contract_of_another_source')
+  if (snapshot.revision < latest(known)) return superseded
+  const projected = projectContract(snapshot, await resolver(snapshot, context), known)
+  if (!projected.ok) return quarantined(projected.reason)
+  const put = await putAll(projected.value, context, contractActor(snapshot.contract))
+  if (!put.ok || snapshot.source !== 'stripe') return put
+  const after = state.after(put.value.map(({ edit }) => edit))
+  const org = projected.value[0]?.org
+  const own = org === undefined ? [] : await after.contractsOf(org)
+  return ok([...put.value, ...followSubscriptions(own, context)])
+}
+
+const latest = (rows: readonly ContractRow[]): number =>
+  Math.max(Number.NEGATIVE_INFINITY, ...rows.map(({ revision }) => revision))
+
+async function putAll(rows: readonly ContractPut[], context: EventContext, actor: Actor): Promise<Steps> {
+  const steps: Step[] = []
+  for (const { id: contract, ...row } of rows) {
+    const told = await give('contract.put', { contract, ...row }, context, actor, steps)
+    if (!told.ok) return told
+    steps.push(...told.value)
+  }
+  return ok(steps)
+}
+
+const ENTITLEMENTS = 'stripe-entitlements:'
+const isEntitlements = ({ id }: Pick<ContractRow, 'id'>): boolean => id.startsWith(ENTITLEMENTS)
+const isSubscription = (row: ContractRow): boolean => row.source === 'stripe' && !isEntitlements(row)
+
+/** Stripe's entitlements have no status of their own: it is that of the subscriptions which they come from. */
+function followSubscriptions(own: readonly ContractRow[], context: EventContext): Step[] {
+  const status = entitlementsStatus(own.filter(isSubscription).map((row) => row.status))
+  return own
+    .filter((row) => isEntitlements(row) && row.status !== status)
+    .map((before) => {
+      const updated_at = new Date(context.facts.now).toISOString()
+      const edit: Edit = { table: 'contracts', before, after: { ...before, status, updated_at } }
+      return { edit, action: 'contract.put', actor: contractActor(before.id), ...whyOf(context) }
+    })
+}
+
+async function applyEntitlements(event: EntitlementsSnapshot, context: EventContext): Promise<Steps> {
+  const { state } = context.facts
+  const known = await state.contract(event.contract)
+  if (known && event.revision < known.revision) return superseded
+  const resolve = await resolver(event, context)
+  const org = resolveName(event.source, event.org, resolve)
+  if (org === undefined) return quarantined('org_unknown')
+  const subscriptions = (await state.contractsOf(org)).filter(isSubscription)
+  const projected = projectEntitlements(event, resolve, subscriptions, known)
+  if (!projected.ok) return quarantined(projected.reason)
+  return putAll(projected.value, context, contractActor(event.contract))
+}
+
+async function linkOrganization(
+  { source, external_id, org: target }: OrgLinked,
+  context: EventContext,
+): Promise<Steps> {
+  const { state } = context.facts
+  const mapped = await state.mapping(source, 'org', external_id)
+  if (mapped?.target === target) return ok([])
+  // Part of it may come from an address that anybody can make up.
+  if (mapped?.target) return quarantined('mapped_to_another_org')
+  return give('mapping.set', { source, kind: 'org', external_id, target }, context, sourceActor(source))
+}
+
+async function upsertOrganization(event: OrgUpserted, context: EventContext): Promise<Steps> {
+  if (await isPassed(event, context)) return superseded
+  const { state } = context.facts
+  const id = resolveName(event.source, event.org, await resolver(event, context)) ?? nameOf(event.org)
+  const known = await state.organization(id)
+  if (known?.name === event.name) return ok([])
+  const actor = sourceActor(event.source)
+  return known
+    ? give('organization.update', { org: id, name: event.name }, context, actor)
+    : give('organization.create', { id, name: event.name }, context, actor)
+}
+
+/** Whoever is still logged in is asked to refresh, which the identity provider refuses. Its contracts are its own matter. */
+async function endOrganization(event: OrgDeleted, context: EventContext): Promise<Steps> {
+  if (await isPassed(event, context)) return superseded
+  const { state, now } = context.facts
+  const id = resolveName(event.source, event.org, await resolver(event, context)) ?? nameOf(event.org)
+  if (!(await state.organization(id))) return ok([])
+  const not_before = Math.ceil(now / 1000)
+  return give('organization.update', { org: id, not_before }, context, sourceActor(event.source))
+}
+
+/** The rule, and the grants of source `import` that are not as they should be. */
+async function applyTargets(event: FlagTargets | FlagDeleted, context: EventContext): Promise<Steps> {
+  if (await isPassed(event, context)) return superseded
+  const { state, now } = context.facts
+  const { source, environment } = event
+  const resolve = await resolver(event, context)
+  const flag = resolveName(source, event.flag, resolve)
+  if (flag === undefined || !(await state.flag(flag))) {
+    // A flag that is not ours has nothing to lose.
+    return event.type === 'flag.deleted' ? ok([]) : quarantined('flag_unknown')
+  }
+  const actor = sourceActor(source)
+  const access = event.type === 'flag.targets' ? event.access : 'none'
+  const rule = await state.rule(flag, environment)
+  const steps: Step[] = []
+  const percentage = rule?.percentage ?? null
+  const set = await give('rule.set', { flag, environment, access, percentage }, context, actor)
+  if (!set.ok) return set
+  steps.push(...set.value)
+
+  const targets = event.type === 'flag.targets' ? event.targets : { organizations: [], users: [] }
+  if (targets === null) return ok(steps)
+  const wanted = new Set<string>()
+  for (const external of targets.organizations) {
+    const org = resolveName(source, external, resolve)
+    if (org === undefined) return quarantined('org_unknown')
+    wanted.add(`org ${org}`)
+  }
+  for (const user of targets.users) wanted.add(`user ${user}`)
+  const at = new Date(now).toISOString()
+  const imported = await state.grantsFrom('import', flag, environment)
+  const active = imported.filter(({ to, effect }) => effect === 'allow' && (to === null || to > at))
+  for (const grant of active) {
+    if (wanted.delete(`${grant.subject_kind} ${grant.subject_id}`)) continue
+    const told = await give('grant.revoke', { grant: grant.id }, context, actor, steps)
+    if (!told.ok) return told
+    steps.push(...told.value)
+  }
+  for (const who of wanted) {
+    const [kind = '', id = ''] = who.split(' ')
+    const grant = { environment, subject: { kind, id }, flag, source: 'import' }
+    const told = await give('grant.create', grant, context, actor, steps)
+    if (!told.ok) return told
+    steps.push(...told.value)
+  }
+  return ok(steps)
+}
+
+async function isPassed(event: CanonicalEvent & { revision: number }, context: EventContext) {
+  const applied = await context.applied(entityOf(event) ?? '')
+  return applied !== undefined && event.revision < applied
+}
+
+/** One command of the book, on the state that the steps before it leave. */
+async function give(
+  action: string,
+  input: Record<string, unknown>,
+  { book, facts, ...context }: EventContext,
+  actor: Actor,
+  before: readonly Step[] = [],
+): Promise<Steps> {
+  const kind = book.get(action)
+  const parsed = kind?.input.strict().safeParse(input)
+  if (!kind || !parsed?.success) return quarantined('payload_invalid')
+  const why = whyOf(context)
+  const state = facts.state.after(before.map(({ edit }) => edit))
+  const decided = await kind.give(parsed.data, why).decide({ ...facts, actor, state })
+  if (!decided.ok) return quarantined(decided.reason)
+  if (!('table' in decided.value)) return quarantined('payload_invalid')
+  const edit = decided.value
+  return ok(isUnchanged(edit) ? [] : [{ edit, action, actor, ...why }])
+}
+
+const whyOf = ({ source, event }: Pick<EventContext, 'source' | 'event'>) => ({
+  ...{ reason: `As ${source} says: ${event.type} ${event.id}`, ticket: null },
+})
+
+/** Contract sync acts under the contract's id. */
+const contractActor = (contract: string): Actor => importing(`system:contract:${contract}`)
+const sourceActor = (source: SourceName): Actor => importing(`system:${source}`)
+const importing = (id: `system:${string}`): Actor => ({ ...systemActor(id), roles: ['editor'] })
+
+/** What the names of an event are mapped to. */
+async function resolver(event: CanonicalEvent, { source, facts }: EventContext): Promise<Resolve> {
+  const found = new Map<string, string>()
+  for (const { kind: of, candidates } of externalsOf(event)) {
+    const kinds = of === 'price' ? (['plan', 'flag'] as const) : [of]
+    for (const kind of kinds) {
+      for (const candidate of candidates) {
+        const mapping = await facts.state.mapping(source, kind, candidate)
+        if (mapping?.target) found.set(`${kind} ${candidate}`, mapping.target)
+      }
+    }
+  }
+  return (_, kind, names) => {
+    const name = names.find((candidate) => found.has(`${kind} ${candidate}`))
+    return name === undefined ? undefined : found.get(`${kind} ${name}`)
+  }
+}

@@ -1,0 +1,101 @@
+/** The inbox's rows: how events are kept, told and forgotten. */
+import { sql } from 'drizzle-orm'
+import { canonical, sha256Hex } from '../changes/chain.ts'
+import type { Statement } from '../changes/write.ts'
+import type { Database } from '../db/client.ts'
+import type { InboxRow } from '../db/rows.ts'
+import { inbox } from '../db/schema.ts'
+import type { Arrival, ReceivedEvent, Settled } from '../model/source.ts'
+import type { Applied } from './effects.ts'
+
+/** An event with the digest that tells whether it is the same one. */
+export interface Incoming {
+  readonly arrival: Arrival
+  readonly digest: string
+}
+
+/** An event with what was decided of it, in one attempt to commit. */
+export interface Decided {
+  readonly incoming: Incoming
+  /** Under which it is kept. */
+  readonly id: string
+  readonly duplicate: InboxRow | undefined
+  applied: Applied
+}
+
+/** The inbox rows of a group. @param seq - of the last audit row, with which the version of each event is found */
+export function recordsOf(
+  db: Database,
+  decided: readonly Decided[],
+  seq: number | null,
+  now: string,
+): Statement[] {
+  const versions = versionsOf(decided, seq)
+  return decided.flatMap(({ incoming, id, duplicate, applied }, index) => {
+    if (duplicate) return []
+    const { source, event } = incoming.arrival
+    const { state, problem, entity, org, revision } = applied
+    const told = {
+      ...{ state, problem, entity, org, revision, seq: versions[index] ?? null },
+      settled_at: state === 'waiting' || state === 'quarantined' ? null : now,
+    }
+    return db
+      .insert(inbox)
+      .values({
+        ...{ source, event_id: id, type: event.type, ...told, attempts: 1 },
+        ...{ body: JSON.stringify(event.payload), digest: incoming.digest },
+        ...{ occurred_at: event.occurredAt, received_at: now },
+      })
+      .onConflictDoUpdate({
+        target: [inbox.source, inbox.event_id],
+        set: { ...told, attempts: sql`${inbox.attempts} + 1` },
+        setWhere: sql`${inbox.state} IN ('waiting', 'quarantined')`,
+      })
+  })
+}
+
+/** The last audit row of each event. */
+function versionsOf(decided: readonly Decided[], seq: number | null): (number | null)[] {
+  if (seq === null) return decided.map(() => null)
+  let next = seq - decided.reduce((sum, { applied }) => sum + applied.steps.length, 0)
+  return decided.map(({ applied }) => {
+    next += applied.steps.length
+    return applied.steps.length === 0 ? null : next
+  })
+}
+
+export function settledOf(decided: readonly Decided[], seq: number | null): Settled[] {
+  const versions = versionsOf(decided, seq)
+  return decided.map(({ id, duplicate, applied }, index) => ({
+    event_id: id,
+    state: duplicate?.state ?? applied.state,
+    problem: duplicate ? duplicate.problem : applied.problem,
+    version: duplicate ? duplicate.seq : (versions[index] ?? null),
+    duplicate: duplicate !== undefined,
+  }))
+}
+
+export const eventOf = ({ event_id, type, occurred_at, received_at, body }: InboxRow): ReceivedEvent => ({
+  ...{ id: event_id, type, occurredAt: occurred_at ?? received_at, payload: JSON.parse(body) },
+})
+
+/** Of the event as its sender means it: Stripe counts the deliveries that are still to come, in the event. */
+export function digestOf(payload: unknown): Promise<string> {
+  if (typeof payload !== 'object' || payload === null) return sha256Hex(canonical(payload))
+  const { pending_webhooks: _, ...rest } = payload as Record<string, unknown>
+  return sha256Hex(canonical(rest))
+}
+
+/** How long an event is kept that somebody need not look at any more. */
+export const INBOX_DAYS = 90
+const FORGOTTEN_A_RUN = 2_000
+
+/** @param now - epoch milliseconds */
+export async function forgetEvents(db: Database, now: number): Promise<void> {
+  const before = new Date(now - INBOX_DAYS * 86_400_000).toISOString()
+  await db.run(
+    sql`DELETE FROM inbox WHERE rowid IN (
+          SELECT rowid FROM inbox WHERE received_at < ${before} AND state NOT IN ('waiting', 'quarantined')
+          LIMIT ${FORGOTTEN_A_RUN})`,
+  )
+}

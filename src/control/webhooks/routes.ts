@@ -1,0 +1,179 @@
+/** The routes of the inbox: what came in, what became of it, and having it tried again. */
+import { z } from '@hono/zod-openapi'
+import { and, desc, eq, inArray, lt, or, type SQL } from 'drizzle-orm'
+import { err, ok } from '../../core/result.ts'
+import type { Api, Control } from '../api/context.ts'
+import { act, read } from '../api/define.ts'
+import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
+import type { InboxRow } from '../db/rows.ts'
+import { inbox } from '../db/schema.ts'
+import { externalId, storedInstant } from '../model/fields.ts'
+import type { SourceName } from '../model/source.ts'
+import { EDITORS, READERS } from '../roles.ts'
+import { eventOf } from './inbox_rows.ts'
+import { sourceName } from './mappings.ts'
+import { reconcile, reconciliationBody, reconciliationSchema } from './reconcile.ts'
+
+/** Events replayed by one call. */
+const REPLAYED = 50
+const OPEN: InboxRow['state'][] = ['quarantined', 'waiting']
+const STATES = ['applied', 'ignored', 'superseded', 'waiting', 'quarantined'] as const
+
+const eventParams = z.object({
+  source: sourceName,
+  event: z.string().regex(/^[\w.:@|+~#-]{1,160}$/),
+})
+
+const inboxSchema = z
+  .object({
+    source: z.string(),
+    event_id: z.string(),
+    type: z.string(),
+    state: z.enum(STATES),
+    problem: z.string().nullable().openapi({ description: 'Why it is not applied: a code.' }),
+    entity: z.string().nullable(),
+    org: z.string().nullable(),
+    revision: z.number().nullable(),
+    occurred_at: storedInstant.nullable(),
+    received_at: storedInstant,
+    settled_at: storedInstant.nullable(),
+    attempts: z.int(),
+    seq: z.int().nullable().openapi({ description: 'The last audit row of its effect.' }),
+  })
+  .openapi('InboxEvent')
+
+const withBody = inboxSchema.extend({ body: z.unknown() }).openapi('InboxEventWithBody')
+
+const settledSchema = z
+  .object({
+    event_id: z.string(),
+    state: z.enum(STATES),
+    problem: z.string().nullable(),
+    version: z.int().nullable(),
+    duplicate: z.boolean(),
+  })
+  .openapi('SettledEvent')
+
+export function inboxRoutes(api: Api): void {
+  read(api, {
+    path: '/inbox',
+    tag: 'Contract sync',
+    summary: 'Events that came in by webhook, latest first',
+    description: '`state=quarantined` are those that somebody must look at.',
+    roles: READERS,
+    query: z.object({
+      ...pageQuery,
+      state: z
+        .enum([...STATES, 'open'])
+        .optional()
+        .openapi({ description: '`open`: quarantined or waiting.' }),
+      source: sourceName.optional(),
+      org: externalId.optional(),
+      entity: z.string().max(200).optional().openapi({ example: 'contract:C-9' }),
+    }),
+    answer: pageOf(inboxSchema),
+    async read({ query, control: { db } }) {
+      const after = afterCursor(query.cursor)
+      if (!after.ok) return after
+      const [at = '', id = ''] = after.value?.split(' ') ?? []
+      const conditions: (SQL | undefined)[] = [
+        after.value === undefined
+          ? undefined
+          : or(lt(inbox.received_at, at), and(eq(inbox.received_at, at), lt(inbox.event_id, id))),
+        query.state === 'open' ? inArray(inbox.state, OPEN) : query.state && eq(inbox.state, query.state),
+        query.source && eq(inbox.source, query.source),
+        query.org && eq(inbox.org, query.org),
+        query.entity && eq(inbox.entity, query.entity),
+      ].filter((condition) => typeof condition !== 'string')
+      const rows = await db
+        .select()
+        .from(inbox)
+        .where(and(...conditions))
+        .orderBy(desc(inbox.received_at), desc(inbox.event_id))
+        .limit(query.limit + 1)
+      const page = toPage(rows, query.limit, (row) => `${row.received_at} ${row.event_id}`)
+      return ok({ ...page, data: page.data.map(view) })
+    },
+  })
+
+  read(api, {
+    path: '/inbox/{source}/{event}',
+    tag: 'Contract sync',
+    summary: 'An event, as its source told it',
+    roles: READERS,
+    params: eventParams,
+    answer: withBody,
+    async read({ params, control }) {
+      const row = await find(control, params)
+      return row ? ok({ ...view(row), body: JSON.parse(row.body) }) : err('not_found')
+    },
+  })
+
+  act(api, {
+    path: '/inbox/{source}/{event}/replay',
+    tag: 'Contract sync',
+    summary: 'Try an event again that is in quarantine or waits, after what was missing is there',
+    roles: EDITORS,
+    params: eventParams,
+    answer: settledSchema,
+    async act({ params, control, actor }) {
+      // What it does, it does in all of them.
+      if (actor.environments !== null) return err('environment_forbidden')
+      const row = await find(control, params)
+      if (!row) return err('not_found')
+      return OPEN.includes(row.state) ? replay(control, row) : err('event_settled')
+    },
+  })
+
+  act(api, {
+    path: '/inbox/replay',
+    tag: 'Contract sync',
+    summary: `Try the oldest events in quarantine again, up to ${REPLAYED}`,
+    roles: EDITORS,
+    answer: z.object({ data: z.array(settledSchema), applied: z.int() }),
+    async act({ control, actor }) {
+      if (actor.environments !== null) return err('environment_forbidden')
+      const rows = await control.db
+        .select()
+        .from(inbox)
+        .where(inArray(inbox.state, OPEN))
+        .orderBy(inbox.received_at, inbox.event_id)
+        .limit(REPLAYED)
+      const data = []
+      for (const row of rows) {
+        const replayed = await replay(control, row)
+        if (!replayed.ok) return replayed
+        data.push(replayed.value)
+      }
+      return ok({ data, applied: data.filter(({ state }) => state === 'applied').length })
+    },
+  })
+
+  act(api, {
+    path: '/reconciliations',
+    tag: 'Contract sync',
+    summary: 'Compare a source as it is now with what its events made here',
+    description: 'A page at a time: follow `next_cursor`. Only with `apply` is anything changed.',
+    roles: EDITORS,
+    body: reconciliationBody,
+    answer: reconciliationSchema,
+    act: ({ body, control, actor }) => reconcile(body, control, actor),
+  })
+}
+
+async function replay(control: Control, row: InboxRow) {
+  const source = row.source as SourceName
+  const event = eventOf(row)
+  const parsed = await control.sources.get(source)?.parse(event, control.clock())
+  return parsed ? control.inbox.deliver({ source, event, parsed }) : err('source_unknown')
+}
+
+async function find({ db }: Control, { source, event }: z.output<typeof eventParams>) {
+  const [row] = await db
+    .select()
+    .from(inbox)
+    .where(and(eq(inbox.source, source), eq(inbox.event_id, event)))
+  return row
+}
+
+const view = ({ body: _, digest: __, ...row }: InboxRow) => row
