@@ -13,10 +13,8 @@ import {
 } from '../../core/mint_event.ts'
 import type { MintLogQueue } from '../config.ts'
 
-/** Half of what is left to a request when its answer is out. What comes later than this comes once all the same. */
+/** A send that has said nothing for so long counts as dropped. It may yet arrive: the consumer takes a `jti` once. */
 const SEND_TIMEOUT_MS = 10_000
-/** A send that says nothing for so many of its time limits has no request any more that could. */
-const ABANDONED_AFTER = 2
 /** Sends that an isolate has under way at a time, at a KiB or so each. */
 const MAX_IN_FLIGHT = 500
 /** A queue takes 128 KB a message, its own part of it included. */
@@ -69,7 +67,7 @@ export class MintLog {
    * @param defer - keeps the request alive for what is still to be done
    */
   record(event: MintedEvent, defer: (work: Promise<void>) => void): MintLogWarning | undefined {
-    this.#forgetAbandoned()
+    this.#giveUpLate()
     const untold = this.#dropped > 0
     const isFull = this.#inFlight.size >= this.#limits.maxInFlight
     const arrives = isFull || isTooLarge(event) ? undefined : this.#send(event, 1)
@@ -104,7 +102,7 @@ export class MintLog {
   }
 
   /**
-   * @param count - what is dropped if it does not arrive in time
+   * @param count - how many are dropped if it does not arrive
    * @returns whether it did; nothing where the queue threw at once
    */
   #send(event: MintEvent, count: number): Promise<boolean> | undefined {
@@ -120,34 +118,27 @@ export class MintLog {
   }
 
   async #settle(sending: Sending, sent: Promise<unknown>): Promise<boolean> {
-    const arrived = await inTime(sent, this.#limits.timeoutMs)
-    const isMine = this.#inFlight.delete(sending)
-    if (!arrived && isMine) this.#dropped += sending.count
-    return arrived
+    try {
+      await sent
+      this.#inFlight.delete(sending)
+      return true
+    } catch {
+      if (this.#inFlight.delete(sending)) this.#dropped += sending.count
+      return false
+    }
   }
 
-  /** A request that the platform has ended does not say how its send went: it must not hold a place for ever. */
-  #forgetAbandoned(): void {
-    const latest = this.#clock() - ABANDONED_AFTER * this.#limits.timeoutMs
+  /**
+   * By the clock, when the next event comes: a timer for every send would cost more than the rest of this, and a request
+   * that the platform has ended has none, though its send must not hold a place for ever.
+   */
+  #giveUpLate(): void {
+    const latest = this.#clock() - this.#limits.timeoutMs
     for (const sending of this.#inFlight) {
       if (sending.startedAt > latest) return
       this.#inFlight.delete(sending)
       this.#dropped += sending.count
     }
-  }
-}
-
-async function inTime(work: Promise<unknown>, timeoutMs: number): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<boolean>()
-  const timer = setTimeout(() => resolve(false), timeoutMs)
-  try {
-    const arrived = Promise.resolve(work).then(
-      () => true,
-      () => false,
-    )
-    return await Promise.race([arrived, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 
