@@ -9,6 +9,7 @@
 import { LruMap } from '../../core/lru.ts'
 import type { DocumentsKV, RebuildProgress } from '../config.ts'
 import type { Database } from '../db/client.ts'
+import { readBack } from './read_back.ts'
 import {
   attemptsOf,
   enrol,
@@ -19,7 +20,6 @@ import {
   type Projected,
   pendingKeys,
   projectKeys,
-  settledKeys,
 } from './store.ts'
 
 /** KV takes one write a second for a key. */
@@ -31,11 +31,8 @@ const RUN_DOCUMENTS = 200
 /** Documents between which a rebuild looks whether there is something fresh to publish. */
 const GROUP_DOCUMENTS = 100
 const RETRY_MS = { first: 1_000, longest: 60_000 } as const
-/** After this long every reader of KV sees a write. */
-const SETTLED_MS = 60_000
-/** Documents read back by one repair, in bulk reads of as many as KV allows. */
+/** Documents read back by one repair. */
 const READ_BACK_DOCUMENTS = 500
-const BULK_KEYS = 100
 /** Keys whose last write is remembered. */
 const REMEMBERED_KEYS = 20_000
 
@@ -245,17 +242,7 @@ export class EnvironmentPublisher {
     await memory.put('read_back', keys.length < READ_BACK_DOCUMENTS ? '' : (keys.at(-1) ?? ''))
     const catalog = `catalog:${environment}`
     const wanted = keys.includes(catalog) ? keys : [catalog, ...keys]
-    const settled = await settledKeys(db, wanted, new Date(clock() - SETTLED_MS).toISOString())
-    const expected = (await projectKeys(db, environment, wanted)).filter(({ key }) => settled.has(key))
-    const wrong: Projected[] = []
-    for (let start = 0; start < expected.length; start += BULK_KEYS) {
-      const group = expected.slice(start, start + BULK_KEYS)
-      const found = await kv.get(
-        group.map(({ key }) => key),
-        { type: 'text' },
-      )
-      wrong.push(...group.filter(({ key, text }) => found.get(key) !== text))
-    }
+    const wrong = await readBack({ db, kv, environment, now: clock() }, wanted)
     if (wrong.length === 0) return
     await this.#write(wrong)
     warn('repaired', wrong.length)

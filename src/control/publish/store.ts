@@ -197,22 +197,3 @@ export async function keysAfter(
     .limit(limit)
   return rows.map(({ key }) => key)
 }
-
-/** Of these keys, those whose written version is the latest and was written before a time: what KV must show by now. */
-export async function settledKeys(
-  db: Database,
-  keys: readonly string[],
-  before: string,
-): Promise<Set<string>> {
-  const rows = await db
-    .select({ key: documents.key })
-    .from(documents)
-    .where(
-      and(
-        inArray(documents.key, sql`(SELECT value FROM json_each(${JSON.stringify(keys)}))`),
-        eq(documents.published_version, documents.version),
-        lt(documents.published_at, before),
-      ),
-    )
-  return new Set(rows.map(({ key }) => key))
-}
