@@ -17,10 +17,18 @@ import { policyBook, policyRoutes } from './approvals/policies.ts'
 import { changeRoutes } from './approvals/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
 import type { CommandBook } from './changes/command.ts'
-import { type Config, type ControlBindings, INBOX_NAME, parseConfig, SCHEDULER_NAME } from './config.ts'
+import {
+  type Config,
+  type ControlBindings,
+  DRIFT_NAME,
+  INBOX_NAME,
+  parseConfig,
+  SCHEDULER_NAME,
+} from './config.ts'
 import { contractBook } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
 import { connect } from './db/client.ts'
+import { driftRoutes } from './drift/routes.ts'
 import { explainRoutes } from './explain/routes.ts'
 import { flagBook } from './flags/commands.ts'
 import { flagRoutes } from './flags/routes.ts'
@@ -122,6 +130,7 @@ function api(): Api {
     explainRoutes,
     tokenRoutes,
     auditRoutes,
+    driftRoutes,
     publishRoutes,
     keyRoutes,
   ]) {
@@ -202,6 +211,7 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       sources: kept.sources,
       inbox: env.INBOX.getByName(INBOX_NAME) as InboxStub,
       publisher: (environment) => env.PUBLISHER.getByName(environment),
+      drift: () => env.SCHEDULER.getByName(DRIFT_NAME),
       wakeScheduler: (at) => c.executionCtx.waitUntil(wakeScheduler(env, at)),
       wake: (environments) => {
         for (const environment of environments) {

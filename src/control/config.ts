@@ -48,6 +48,36 @@ export interface SchedulerStub {
   wakeAt(at: number): Promise<void>
   /** Applies what is due, and looks whether what waits is still what was asked for. */
   tick(): Promise<void>
+  /** Begins a pass of drift; where one is on its way, another one follows it. */
+  startDrift(): Promise<DriftProgress>
+  driftProgress(): Promise<DriftProgress>
+  /** Goes on with a pass, or begins one if it is time. */
+  checkDrift(): Promise<void>
+}
+
+/** The name of the scheduler that looks for drift and does nothing else, so that what is due never waits for it. */
+export const DRIFT_NAME = 'drift'
+
+export type DriftStub = Pick<SchedulerStub, 'startDrift' | 'driftProgress' | 'checkDrift'>
+
+export interface DriftProgress {
+  readonly running: {
+    readonly started_at: string
+    readonly stage: string
+    /** Looked at so far. */
+    readonly organizations: number
+  } | null
+  /** The last pass that looked at everything. */
+  readonly last: {
+    readonly started_at: string
+    readonly completed_at: string
+    readonly findings: number
+    readonly organizations: number
+    readonly documents: number
+    readonly mints: number
+    /** Tokens that it did not look at, as there were too many since the pass before. */
+    readonly mints_skipped: number
+  } | null
 }
 
 export interface RebuildProgress {
@@ -74,6 +104,7 @@ export interface ControlBindings {
   ACCESS_ROLES?: string
   ROLES_CLAIM?: string
   TEAMS_CLAIM?: string
+  OWNERS?: string
   STRIPE_WEBHOOK_SECRETS?: string
   STRIPE_API_KEY?: string
   STRIPE_API_BASE?: string
@@ -117,6 +148,8 @@ export interface Config {
   readonly rolesClaim: string
   /** Names the teams of an operator, as owners of flags are named. */
   readonly teamsClaim: string
+  /** Everybody who may own a flag, people and teams; `undefined`: there is no list. */
+  readonly owners: ReadonlySet<string> | undefined
   readonly oidc: TokenIssuer | undefined
   /** With roles by e-mail address, for identity providers that send none. */
   readonly access: (TokenIssuer & { readonly roles: ReadonlyMap<string, readonly Role[]> }) | undefined
@@ -211,6 +244,14 @@ const varsSchema = z.object({
   ACCESS_ROLES: assignments.optional(),
   ROLES_CLAIM: z.string().min(1, 'must not be empty').default('remint_roles'),
   TEAMS_CLAIM: z.string().min(1, 'must not be empty').default('remint_teams'),
+  OWNERS: z
+    .string()
+    .transform(list)
+    .refine(
+      (names) => names.every((name) => name !== ''),
+      'must be names of people and teams, such as team-growth,user:ada',
+    )
+    .optional(),
   STRIPE_WEBHOOK_SECRETS: secrets(ANY_SECRET, 'whsec_…').optional(),
   STRIPE_API_KEY: z.string().regex(ANY_SECRET, 'must be a secret or restricted key').optional(),
   STRIPE_API_BASE: z
@@ -241,6 +282,7 @@ export function parseConfig(bindings: object): ConfigResult {
       environments: vars.ENVIRONMENTS,
       rolesClaim: vars.ROLES_CLAIM,
       teamsClaim: vars.TEAMS_CLAIM,
+      owners: vars.OWNERS && new Set(vars.OWNERS),
       oidc:
         vars.OIDC_ISSUER !== undefined && vars.OIDC_AUDIENCE !== undefined
           ? {

@@ -51,10 +51,10 @@ export const writePublishingLog = (line: PublishingLine): void =>
 
 export interface SchedulingLine {
   readonly scheduler: string
-  readonly event: 'apply_failed' | 'wake_failed'
+  readonly event: 'apply_failed' | 'wake_failed' | 'drift_failed'
 }
 
-/** A scheduled change that could not be applied at its time; it is tried again. */
+/** A scheduled change that could not be applied at its time, or a step of a pass of drift; it is tried again. */
 export const writeSchedulingLog = (line: SchedulingLine): void =>
   console.warn(JSON.stringify({ level: 'warn', ...line }))
 

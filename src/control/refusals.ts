@@ -137,6 +137,8 @@ const WIRE = {
     detail: 'The source’s API does not answer right now. Send the event again.',
   },
   event_settled: { status: 409, detail: 'The event is settled already.' },
+  finding_resolved: { status: 409, detail: 'It is no longer found, so that there is nothing to accept.' },
+  accept_until_invalid: { status: 422, detail: 'until must be later than now, and within 365 days.' },
   grant_exists: { status: 409, detail: 'There is a grant with this id.' },
   key_revoked: { status: 409, detail: 'The API key is revoked already.' },
 } as const satisfies Record<string, Wire>

@@ -8,11 +8,20 @@ import { err } from '../core/result.ts'
 import { COMMANDS, createControl } from './app.ts'
 import { Scheduler as ChangeScheduler, type Rechecked } from './approvals/scheduler.ts'
 import { forgetReplays } from './changes/idempotency.ts'
-import { type ControlBindings, INBOX_NAME, parseConfig, SCHEDULER_NAME } from './config.ts'
+import {
+  type ControlBindings,
+  DRIFT_NAME,
+  type DriftProgress,
+  INBOX_NAME,
+  parseConfig,
+  SCHEDULER_NAME,
+} from './config.ts'
 import { connect } from './db/client.ts'
+import { DriftRunner } from './drift/runner.ts'
 import { writeMintLog, writePublishingLog, writeSchedulingLog } from './log.ts'
 import type { Arrival } from './model/source.ts'
 import { EnvironmentPublisher } from './publish/publisher.ts'
+import { readBackAfter } from './publish/read_back.ts'
 import { consumeMints } from './tokens/consume.ts'
 import { forgetMints } from './tokens/store.ts'
 import { denySession } from './webhooks/deny.ts'
@@ -32,6 +41,7 @@ export default {
     await Promise.all([
       env.SCHEDULER.getByName(SCHEDULER_NAME).tick(),
       (env.INBOX.getByName(INBOX_NAME) as { retry(): Promise<void> }).retry(),
+      env.SCHEDULER.getByName(DRIFT_NAME).checkDrift(),
       ...parsed.config.environments.map((environment) =>
         env.PUBLISHER.getByName(environment).repair(environment),
       ),
@@ -94,8 +104,58 @@ export class Publisher extends DurableObject<ControlBindings> {
   }
 }
 
-/** One for all environments. What is scheduled is in D1; the alarm only says when to look. */
+/** A change that waits to be published for longer is out of step. */
+const LATE_MS = 10 * 60_000
+
+/**
+ * One for all environments. What is scheduled is in D1; the alarm only says when to look. Another one, by its own name,
+ * looks for drift.
+ */
 export class Scheduler extends DurableObject<ControlBindings> {
+  #drift: DriftRunner | undefined
+
+  async startDrift(): Promise<DriftProgress> {
+    const runner = this.#openDrift()
+    if (!runner) return { running: null, last: null }
+    const progress = await runner.start()
+    this.ctx.waitUntil(this.checkDrift())
+    return progress
+  }
+
+  async driftProgress(): Promise<DriftProgress> {
+    return (await this.#openDrift()?.progress()) ?? { running: null, last: null }
+  }
+
+  /** What fails is tried again from where it was, a minute later. */
+  async checkDrift(): Promise<void> {
+    try {
+      await this.#openDrift()?.tick()
+    } catch {
+      writeSchedulingLog({ scheduler: DRIFT_NAME, event: 'drift_failed' })
+    }
+  }
+
+  #openDrift(): DriftRunner | undefined {
+    const parsed = parseConfig(this.env)
+    if (!parsed.ok) return undefined
+    if (!this.#drift) {
+      const { db, statements } = connect(this.env.DB)
+      const { storage } = this.ctx
+      const kv = this.env.ENTITLEMENTS
+      const { environments, owners } = parsed.config
+      this.#drift = new DriftRunner({
+        ...{ db, statements, environments, owners, clock: Date.now },
+        published: (environment, cursor, limit) =>
+          readBackAfter({ db, kv, environment, now: Date.now(), lateAfterMs: LATE_MS }, cursor, limit),
+        memory: {
+          get: (name) => storage.get(name),
+          put: (name, value) => storage.put(name, value),
+        },
+      })
+    }
+    return this.#drift
+  }
+
   async wakeAt(at: number): Promise<void> {
     const set = await this.ctx.storage.getAlarm()
     if (set === null || at < set) await this.ctx.storage.setAlarm(at)

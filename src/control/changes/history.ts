@@ -93,7 +93,8 @@ function lastRows(moment: Moment): Record<keyof Versions, SQL | number> {
 /** `flag:` up to the character that follows the colon: a range that the index on entities knows. */
 const entitiesOf = (prefix: string) => and(gte(audit.entity, `${prefix}:`), lt(audit.entity, `${prefix};`))
 
-function rewind(touched: readonly { entity: string; before: string | null }[]) {
+/** @param touched - the first audit row of each entity that was touched since */
+export function rewind(touched: readonly { entity: string; before: string | null }[]) {
   return function past<T>(kind: string, rows: readonly T[], id: (row: T) => string): T[] {
     const prefix = `${kind}:`
     const ofKind = touched.filter(({ entity }) => entity.startsWith(prefix))

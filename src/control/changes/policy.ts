@@ -57,9 +57,11 @@ export function guardedEnvironments(edit: Edit, all: readonly Policy[]): string[
       )
     }
     // Who an organization is changes nothing of what it has; that its tokens end early only takes away.
+    // Who accepts a finding changes nothing of what anybody has.
     case 'organizations':
     case 'api_keys':
     case 'change_requests':
+    case 'findings':
       return []
   }
 }
@@ -81,6 +83,7 @@ export function flagsInQuestion(edit: Edit): readonly string[] {
     case 'policies':
     case 'change_requests':
     case 'mappings':
+    case 'findings':
       return []
   }
 }

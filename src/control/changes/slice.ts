@@ -121,6 +121,7 @@ function scopeOf(edit: Edit, held: ReadonlyMap<string, readonly string[]>): Scop
     case 'policies':
     case 'change_requests':
     case 'mappings':
+    case 'findings':
       return NOTHING
   }
 }
@@ -226,6 +227,7 @@ export function applyEdit(world: World, edit: Edit): World {
     case 'policies':
     case 'change_requests':
     case 'mappings':
+    case 'findings':
       return world
   }
 }

@@ -7,6 +7,7 @@ import type { Database } from '../db/client.ts'
 import type {
   ChangeRequestRow,
   ContractRow,
+  FindingRow,
   FlagRow,
   GrantRow,
   MappingRow,
@@ -225,6 +226,12 @@ export class State {
             eq(schema.mappings.external_id, externalId),
           ),
         ),
+    )
+  }
+
+  finding(id: string): Promise<FindingRow | undefined> {
+    return this.#one(`finding:${id}`, () =>
+      this.db.select().from(schema.findings).where(eq(schema.findings.id, id)),
     )
   }
 

@@ -97,5 +97,13 @@ function upsert(db: Database, edit: Edit): Statement {
         .values(edit.after)
         .onConflictDoUpdate({ target: [source, kind, external_id], set: edit.after })
     }
+    case 'findings': {
+      // The rest is what was found, which may have been seen again since it was read.
+      const { accepted_by, accepted_reason, accepted_until, updated_at, revision } = edit.after
+      return db.insert(schema.findings).values(edit.after).onConflictDoUpdate({
+        target: schema.findings.id,
+        set: { accepted_by, accepted_reason, accepted_until, updated_at, revision },
+      })
+    }
   }
 }

@@ -102,5 +102,11 @@ function grantsUntil({ status, to, grace_until }: Contract): string | null | 'ne
   }
 }
 
+/** Whether a contract holds what it names by its status and window. @param at - epoch milliseconds */
+export function isInForce(contract: Contract, at: number): boolean {
+  const to = grantsUntil(contract)
+  return to !== 'never' && isOpen(contract.from, to, at)
+}
+
 const isOpen = (from: string, to: string | null, at: number): boolean =>
   Date.parse(from) <= at && (to === null || at < Date.parse(to))

@@ -8,6 +8,7 @@ import type {
   ApiKeyRow,
   ChangeRequestRow,
   ContractRow,
+  FindingRow,
   FlagRow,
   GrantRow,
   MappingRow,
@@ -35,6 +36,7 @@ export type Edit =
   | Change<'policies', PolicyRow>
   | Change<'change_requests', ChangeRequestRow>
   | Change<'mappings', MappingRow>
+  | Change<'findings', FindingRow>
 
 export interface Filing {
   readonly entity: string
@@ -81,6 +83,10 @@ export function filingOf(edit: Edit): Filing {
       const { source, kind, external_id } = edit.after
       return { ...NOWHERE, entity: `mapping:${source}:${kind}:${external_id}` }
     }
+    case 'findings': {
+      const { id, environment, flag, org } = edit.after
+      return { ...NOWHERE, entity: `finding:${id}`, environment, flag, org }
+    }
   }
 }
 
@@ -101,6 +107,8 @@ export function environmentsOf(edit: Edit, all: readonly string[]): readonly str
       return edit.after.environments
     case 'api_keys':
       return edit.after.environments ?? all
+    case 'findings':
+      return edit.after.environment === null ? all : [edit.after.environment]
   }
 }
 
@@ -126,6 +134,7 @@ export function documentsOf(edit: Edit, all: readonly string[]): readonly Docume
     case 'policies':
     case 'change_requests':
     case 'mappings':
+    case 'findings':
       return []
   }
 }

@@ -1,0 +1,42 @@
+/** The command that accepts a finding: somebody has looked at it, says why it may stay, and until when. */
+import { z } from '@hono/zod-openapi'
+import { err, ok, type Result } from '../../core/result.ts'
+import { commandKind } from '../changes/command.ts'
+import type { Edit } from '../model/edit.ts'
+import { instant } from '../model/fields.ts'
+import type { Refusal } from '../refusals.ts'
+import { EDITORS } from '../roles.ts'
+
+/** What is accepted today is looked at again within the year. */
+const MAX_ACCEPTED_DAYS = 365
+const DAY_MS = 86_400_000
+
+export type FindingEdit = Extract<Edit, { table: 'findings' }>
+
+/** Parts are encoded, so that an id of somebody else's can stand in it. */
+export const findingParams = z.object({ finding: z.string().regex(/^[a-z_]{1,40}[\w.:%!~*'()-]{0,1500}$/) })
+export const acceptance = z.object({ until: instant })
+
+export const findingAccept = commandKind({
+  action: 'finding.accept',
+  roles: EDITORS,
+  input: findingParams.extend(acceptance.shape),
+  async decide(
+    { finding: id, until },
+    { state, now, actor },
+    { reason },
+  ): Promise<Result<FindingEdit, Refusal>> {
+    const before = await state.finding(id)
+    if (!before) return err('not_found')
+    if (before.resolved_at !== null) return err('finding_resolved')
+    const end = Date.parse(until)
+    if (end <= now || end > now + MAX_ACCEPTED_DAYS * DAY_MS) return err('accept_until_invalid')
+    const after = {
+      ...before,
+      ...{ accepted_by: actor.id, accepted_reason: reason, accepted_until: until },
+      updated_at: new Date(now).toISOString(),
+      revision: before.revision + 1,
+    }
+    return ok({ table: 'findings', before, after })
+  },
+})

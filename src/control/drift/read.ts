@@ -1,0 +1,176 @@
+/** What the detectors look at, read from D1 a page at a time. Does I/O. */
+import { and, asc, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
+import { readPolicies } from '../changes/policy.ts'
+import type { Database } from '../db/client.ts'
+import type { ChangeItem } from '../db/schema.ts'
+import { contracts, flags, grants, organizations, plans, rules } from '../db/schema.ts'
+import { projectCatalog } from '../model/projection.ts'
+import type { CatalogRows, Promoted } from './catalog.ts'
+import { TICKETED } from './grants.ts'
+import type { OrganizationRows } from './organizations.ts'
+import type { PublishedContext } from './published.ts'
+
+/** How long the owner of a flag may do nothing here, and nobody touch the flag, where there is no list of owners. */
+const SILENT_DAYS = 180
+const DAY_MS = 86_400_000
+
+export interface Scope {
+  readonly db: Database
+  /** In the order of promotion. */
+  readonly environments: readonly string[]
+  /** Everybody who may own a flag; `undefined`: there is no list. */
+  readonly owners: ReadonlySet<string> | undefined
+  /** Epoch milliseconds. */
+  readonly now: number
+}
+
+/** Those in which contracts must hold: the last, and every other whose policy asks for approval. */
+export async function strictEnvironments({ db, environments }: Scope): Promise<string[]> {
+  const policies = await readPolicies(db, environments)
+  return policies
+    .filter(({ environment, approvals, owner_approves }) => {
+      return environment === environments.at(-1) || approvals > 0 || owner_approves
+    })
+    .map(({ environment }) => environment)
+}
+
+export async function readCatalogRows(scope: Scope): Promise<CatalogRows> {
+  const { db, environments } = scope
+  const [flagRows, ruleRows, planRows, promoted, silent] = await Promise.all([
+    db.select().from(flags),
+    db.select().from(rules),
+    db.select().from(plans),
+    readPromoted(db),
+    readSilentOwners(scope),
+  ])
+  return {
+    ...{ environments, flags: flagRows, plans: planRows, promoted },
+    rules: ruleRows.filter(({ environment }) => environments.includes(environment)),
+    ownersGone: scope.owners
+      ? new Set(flagRows.map(({ owner }) => owner).filter((owner) => !scope.owners?.has(owner)))
+      : silent,
+  }
+}
+
+async function readPromoted(db: Database): Promise<Promoted[]> {
+  const rows = await db.all<{ flag: string; environment: string; seq: number; items: string | null }>(
+    sql`SELECT a.flag, a.environment, a.seq, c.items FROM audit a LEFT JOIN change_requests c ON c.id = a.change
+        WHERE a.action = 'rule.promote' AND NOT EXISTS (
+          SELECT 1 FROM audit b WHERE b.entity = a.entity AND b.seq > a.seq
+            AND b.action IN ('rule.set', 'rule.promote'))`,
+  )
+  return rows.map(({ flag, environment, seq, items }) => {
+    const asked = items === null ? [] : (JSON.parse(items) as ChangeItem[])
+    const item = asked.find(
+      ({ action, input }) => action === 'rule.promote' && input.flag === flag && input.to === environment,
+    )
+    return { flag, environment, seq, from: typeof item?.input.from === 'string' ? item.input.from : null }
+  })
+}
+
+/** People, as teams do nothing themselves; what their API keys do is not a sign of life. */
+async function readSilentOwners({ db, owners, now }: Scope): Promise<ReadonlySet<string>> {
+  if (owners) return new Set()
+  const since = new Date(now - SILENT_DAYS * DAY_MS).toISOString()
+  const rows = await db.all<{ owner: string }>(
+    sql`SELECT owner FROM flags WHERE owner LIKE 'user:%' AND state <> 'retired'
+        GROUP BY owner HAVING max(updated_at) < ${since} AND NOT EXISTS (
+          SELECT 1 FROM audit WHERE actor = flags.owner AND api_key IS NULL AND at >= ${since})`,
+  )
+  return new Set(rows.map(({ owner }) => owner))
+}
+
+/** A page of organizations, in the order of their ids, with all that decides what they have. */
+export async function readOrganizations(
+  scope: Scope,
+  environments: readonly string[],
+  cursor: string,
+  limit: number,
+): Promise<OrganizationRows> {
+  const { db, now } = scope
+  const page = sql`(SELECT id FROM organizations WHERE id > ${cursor} ORDER BY id LIMIT ${limit})`
+  const [flagRows, ruleRows, planRows, orgRows, contractRows, grantRows] = await db.batch([
+    db.select().from(flags),
+    db
+      .select()
+      .from(rules)
+      .where(inArray(rules.environment, list(environments))),
+    db.select().from(plans),
+    db
+      .select({ id: organizations.id })
+      .from(organizations)
+      .where(gt(organizations.id, cursor))
+      .orderBy(asc(organizations.id))
+      .limit(limit),
+    db.select().from(contracts).where(inArray(contracts.org, page)),
+    db
+      .select()
+      .from(grants)
+      .where(
+        and(
+          inArray(grants.subject_id, page),
+          sql`subject_kind = 'org'`,
+          inArray(grants.environment, list(environments)),
+          or(isNull(grants.to), gt(grants.to, iso(now))),
+        ),
+      ),
+  ])
+  return {
+    ...{ now, environments, flags: flagRows, rules: ruleRows, plans: planRows },
+    organizations: orgRows.map(({ id }) => id),
+    contracts: contractRows,
+    grants: grantRows,
+  }
+}
+
+/** The next grants that can be a finding on their own, with all flags; in a clean system none. */
+export async function readGrants(
+  { db, now }: Scope,
+  environments: readonly string[],
+  cursor: string,
+  limit: number,
+) {
+  const at = iso(now)
+  const strict = inArray(grants.environment, list(environments))
+  const [grantRows, flagRows] = await db.batch([
+    db
+      .select()
+      .from(grants)
+      .where(
+        and(
+          gt(grants.id, cursor),
+          or(isNull(grants.to), gt(grants.to, at)),
+          or(
+            and(
+              sql`effect = 'allow'`,
+              inArray(grants.flag, sql`(SELECT key FROM flags WHERE state = 'retired')`),
+            ),
+            and(strict, isNull(grants.ticket), inArray(grants.source, list(TICKETED))),
+            and(strict, isNull(grants.to), sql`subject_kind = 'user' AND effect = 'allow'`),
+          ),
+        ),
+      )
+      .orderBy(asc(grants.id))
+      .limit(limit),
+    db.select({ key: flags.key, kind: flags.kind, state: flags.state }).from(flags),
+  ])
+  return { grants: grantRows, flags: flagRows }
+}
+
+/** What published documents are evaluated with. */
+export async function readContext({ db, now }: Scope, environment: string): Promise<PublishedContext> {
+  const [flagRows, ruleRows, planRows] = await db.batch([
+    db.select().from(flags),
+    db
+      .select()
+      .from(rules)
+      .where(inArray(rules.environment, list([environment]))),
+    db.select().from(plans),
+  ])
+  const rows = { flags: flagRows, rules: ruleRows, plans: planRows }
+  const catalog = projectCatalog(environment, rows, { version: 0, changed_at: '' })
+  return { environment, catalog, flags: flagRows, now }
+}
+
+const iso = (at: number): string => new Date(at).toISOString()
+const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_each(${JSON.stringify(values)}))`
