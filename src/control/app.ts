@@ -211,7 +211,12 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       sources: kept.sources,
       inbox: env.INBOX.getByName(INBOX_NAME) as InboxStub,
       publisher: (environment) => env.PUBLISHER.getByName(environment),
-      drift: () => env.SCHEDULER.getByName(DRIFT_NAME),
+      driftProgress: () => env.SCHEDULER.getByName(DRIFT_NAME).driftProgress(),
+      async startDrift() {
+        const progress = await env.SCHEDULER.getByName(DRIFT_NAME).startDrift()
+        c.executionCtx.waitUntil(checkDrift(env))
+        return progress
+      },
       wakeScheduler: (at) => c.executionCtx.waitUntil(wakeScheduler(env, at)),
       wake: (environments) => {
         for (const environment of environments) {
@@ -238,6 +243,15 @@ async function wakeScheduler(env: ControlBindings, at: number): Promise<void> {
     await env.SCHEDULER.getByName(SCHEDULER_NAME).wakeAt(at)
   } catch {
     writeSchedulingLog({ scheduler: SCHEDULER_NAME, event: 'wake_failed' })
+  }
+}
+
+/** The cron goes on with it, so that a failure here is only noted. */
+async function checkDrift(env: ControlBindings): Promise<void> {
+  try {
+    await env.SCHEDULER.getByName(DRIFT_NAME).checkDrift()
+  } catch {
+    writeSchedulingLog({ scheduler: DRIFT_NAME, event: 'wake_failed' })
   }
 }
 

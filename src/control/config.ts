@@ -58,8 +58,6 @@ export interface SchedulerStub {
 /** The name of the scheduler that looks for drift and does nothing else, so that what is due never waits for it. */
 export const DRIFT_NAME = 'drift'
 
-export type DriftStub = Pick<SchedulerStub, 'startDrift' | 'driftProgress' | 'checkDrift'>
-
 export interface DriftProgress {
   readonly running: {
     readonly started_at: string

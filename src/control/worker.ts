@@ -115,11 +115,7 @@ export class Scheduler extends DurableObject<ControlBindings> {
   #drift: DriftRunner | undefined
 
   async startDrift(): Promise<DriftProgress> {
-    const runner = this.#openDrift()
-    if (!runner) return { running: null, last: null }
-    const progress = await runner.start()
-    this.ctx.waitUntil(this.checkDrift())
-    return progress
+    return (await this.#openDrift()?.start()) ?? { running: null, last: null }
   }
 
   async driftProgress(): Promise<DriftProgress> {

@@ -4,7 +4,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Actor, CommandBook } from '../changes/command.ts'
-import type { Config, DriftStub, PublisherStub } from '../config.ts'
+import type { Config, DriftProgress, PublisherStub } from '../config.ts'
 import type { Database } from '../db/client.ts'
 import type { LogLine } from '../log.ts'
 import type { InboxStub, Source } from '../model/source.ts'
@@ -24,8 +24,9 @@ export interface Control {
   readonly inbox: InboxStub
   /** How other systems are reached. */
   readonly fetcher: typeof fetch
-  /** What looks for drift. */
-  drift(): DriftStub
+  /** Begins a look for drift; does not wait for its end. */
+  startDrift(): Promise<DriftProgress>
+  driftProgress(): Promise<DriftProgress>
   /** Every command that can be part of a change request. */
   readonly commands: CommandBook
 }

@@ -35,7 +35,7 @@ export function driftRoutes(api: Api): void {
     roles: READERS,
     query: listQuery,
     answer: listAnswer,
-    async read({ query, control: { db, clock, drift, config }, actor }) {
+    async read({ query, control: { db, clock, config, driftProgress }, actor }) {
       const after = afterCursor(query.cursor)
       if (!after.ok) return after
       const now = new Date(clock()).toISOString()
@@ -61,7 +61,7 @@ export function driftRoutes(api: Api): void {
           .from(findings)
           .where(and(visibleTo(actor, config.environments), isIn('open', now)))
           .groupBy(findings.severity),
-        drift().driftProgress(),
+        driftProgress(),
       ])
       const page = toPage(rows, query.limit, placeOf)
       const open = Object.fromEntries(
@@ -79,7 +79,7 @@ export function driftRoutes(api: Api): void {
     description: 'Goes on in the background; where a pass is on its way, another one follows it.',
     roles: EDITORS,
     answer: progressSchema,
-    act: async ({ control }) => ok(await control.drift().startDrift()),
+    act: async ({ control }) => ok(await control.startDrift()),
   })
 
   read(api, {

@@ -179,6 +179,7 @@ describe('a key that is kept to some environments', () => {
     await sold()
     await kill()
     await bindings.DB.prepare(`UPDATE contracts SET plan = 'gone' WHERE org = 'org_a'`).run()
+    await drift.rebuilt()
     await drift.organization('org_b', 'team')
     await drift.pass()
     expect(await drift.findings()).toHaveLength(2)

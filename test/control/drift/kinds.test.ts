@@ -205,7 +205,10 @@ const PLANTS: Plant[] = [
   },
   {
     name: 'a contract whose plan is not there',
-    plant: () => sqlite(`UPDATE contracts SET plan = 'gone' WHERE id = 'C-a'`),
+    async plant() {
+      await sqlite(`UPDATE contracts SET plan = 'gone' WHERE id = 'C-a'`)
+      await drift.rebuilt()
+    },
     found: [
       'granted_without_contract over_grant production org_a reports',
       'plan_contract_mismatch under_grant - org_a -',
@@ -217,7 +220,7 @@ const PLANTS: Plant[] = [
     name: 'an add-on that is no flag',
     async plant() {
       await sqlite(`UPDATE contracts SET "add" = '["exports","unknown"]' WHERE id = 'C-d'`)
-      await Promise.all(['staging', 'production'].map((name) => drift.repair({ repair: rebuild(name) })))
+      await drift.rebuilt()
     },
     found: ['plan_contract_mismatch under_grant - org_d unknown'],
     evidence: { contract: 'C-d', state: 'unknown' },
@@ -302,8 +305,6 @@ const PLANTS: Plant[] = [
     found: ['kv_out_of_step over_grant production - -', 'retired_flag_granted over_grant production - draft'],
   },
 ]
-
-const rebuild = (name: string) => `npm run rebuild -- --environment ${name}`
 
 describe('planted and found:', () => {
   test.each(PLANTS)('$name', async ({ plant, found, evidence, left = [] }) => {

@@ -52,6 +52,11 @@ export async function setUpDrift({ overrides = {}, owners }: SetUpOptions = {}) 
       await finish(runner)
     },
     finish: () => finish(runner),
+    /** Publishes what was changed by SQL, which leaves nothing to publish. */
+    async rebuilt(): Promise<void> {
+      await made.published()
+      for (const name of ['staging', 'production']) await rebuildAll(name)
+    },
     async findings(query = ''): Promise<Found[]> {
       return (await made.get(`/drift?limit=200${query}`)).body.data
     },
