@@ -11,7 +11,7 @@ import { type DriftUnderTest, type Found, seedClean, setUpDrift } from './suppor
 let drift: DriftUnderTest
 beforeEach(async () => {
   drift = await setUpDrift()
-})
+}, 30_000)
 
 /** Rows that came in by SQL, so that there can be many. */
 async function organizations(count: number): Promise<void> {

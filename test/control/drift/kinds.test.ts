@@ -11,7 +11,7 @@ let drift: DriftUnderTest
 beforeEach(async () => {
   drift = await setUpDrift()
   await seedClean(drift)
-})
+}, 30_000)
 
 const sqlite = (text: string, ...values: unknown[]) =>
   bindings.DB.prepare(text)
