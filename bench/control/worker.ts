@@ -1,5 +1,5 @@
 /** The control plane with one more route: raw `KV.put`, as many at a time as the publisher writes, to compare with. */
-import worker, { Publisher } from '../../src/control/worker.ts'
+import worker, { Inbox, Publisher, Scheduler } from '../../src/control/worker.ts'
 
 interface Environment {
   ENTITLEMENTS: { put(key: string, value: string): Promise<void> }
@@ -7,7 +7,7 @@ interface Environment {
 
 const GROUP = 100
 
-export { Publisher }
+export { Inbox, Publisher, Scheduler }
 
 export default {
   ...worker,
