@@ -39,6 +39,7 @@ import { type LogLine, writeLog, writePublishingLog, writeSchedulingLog } from '
 import type { InboxStub, Source } from './model/source.ts'
 import { planBook } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
+import { promotionBook, promotionRoutes } from './promotions/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
@@ -55,6 +56,7 @@ export const COMMANDS: CommandBook = new Map([
   ...contractBook,
   ...policyBook,
   ...mappingBook,
+  ...promotionBook,
 ])
 
 /** What a command is, with room to spare. */
@@ -127,6 +129,7 @@ function api(): Api {
     policyRoutes,
     inboxRoutes,
     mappingRoutes,
+    promotionRoutes,
     explainRoutes,
     tokenRoutes,
     auditRoutes,

@@ -139,6 +139,20 @@ const WIRE = {
   event_settled: { status: 409, detail: 'The event is settled already.' },
   finding_resolved: { status: 409, detail: 'It is no longer found, so that there is nothing to accept.' },
   accept_until_invalid: { status: 422, detail: 'until must be later than now, and within 365 days.' },
+  promotion_not_next: {
+    status: 422,
+    detail: 'A promotion goes from an environment to the next one; see /api/v1/environments.',
+  },
+  promotion_unpublished: { status: 422, detail: 'Only a flag that is live or retiring is promoted.' },
+  promotion_moved: {
+    status: 409,
+    detail: 'The rule of one of the two environments is not the one that was compared. Compare again.',
+  },
+  contract_contradicts: {
+    status: 409,
+    detail:
+      'A contract contradicts it: an organization would lose what it pays for, or have for nothing what is sold. `contradictions` says which.',
+  },
   grant_exists: { status: 409, detail: 'There is a grant with this id.' },
   key_revoked: { status: 409, detail: 'The API key is revoked already.' },
 } as const satisfies Record<string, Wire>

@@ -8,6 +8,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import type { Result } from '../../core/result.ts'
+import type { Contradicted } from '../changes/assess.ts'
 import type { Actor, Command } from '../changes/command.ts'
 import { claimOf, type Replay } from '../changes/idempotency.ts'
 import { type ChangeEdit, newChangeId, openChangeCommand } from '../changes/request_commands.ts'
@@ -114,8 +115,10 @@ export interface WriteRoute<P extends Shape, B extends Shape, E extends Edit>
     body: z.output<B>
     actor: Actor
     control: Control
+    dryRun: boolean
   }): Command<E> | ShownOnce<E>
-  view(row: E['after']): unknown
+  /** @param detail - what the command has told besides */
+  view(row: E['after'], detail: unknown): unknown
   /** Why a command that was carried out has not come to what was asked for. */
   failure?(row: E['after']): Refusal | undefined
 }
@@ -190,9 +193,9 @@ async function execute<P extends Shape, B extends Shape, E extends Edit>(
   const ifMatch = revisionOf(c.req.header('if-match'))
   if (ifMatch === undefined && route.ifMatch === 'required') return refuse(c, 'revision_required')
   const body = valid(c, 'json') as z.output<B>
-  const made = route.command({ params, body, actor, control })
-  const [command, secret] = 'secret' in made ? [made.command, made.secret] : [made, undefined]
   const dryRun = query.dry_run === 'true'
+  const made = route.command({ params, body, actor, control, dryRun })
+  const [command, secret] = 'secret' in made ? [made.command, made.secret] : [made, undefined]
   const asked = [c.req.method, c.req.url, c.req.header('if-match') ?? '', await c.req.text()]
   const claim = await claimOf(dryRun ? undefined : c.req.header('idempotency-key'), actor, asked)
   if (!claim.ok) return refuse(c, claim.reason)
@@ -205,7 +208,7 @@ async function execute<P extends Shape, B extends Shape, E extends Edit>(
     requestId: c.var.log.request_id,
     idempotency: claim.value,
   }
-  const answer = ({ edit, effect, seq, guarded }: Outcome<E>): Replay | undefined =>
+  const answer = ({ edit, effect, seq, guarded, detail }: Outcome<E>): Replay | undefined =>
     route.failure?.(edit.after) !== undefined
       ? undefined
       : {
@@ -213,12 +216,13 @@ async function execute<P extends Shape, B extends Shape, E extends Edit>(
           // What a dry run shows is not there to be matched.
           etag: dryRun ? null : `"${edit.after.revision}"`,
           body: JSON.stringify({
-            ...{ data: route.view(edit.after), effect, seq, dry_run: dryRun, requires_approval: guarded },
+            ...{ data: route.view(edit.after, detail), effect, seq, dry_run: dryRun },
+            requires_approval: guarded,
           }),
         }
   const submitted = await submit({ ...submission, command, ifMatch, dryRun, answer })
   if (!submitted.ok && submitted.reason === 'approval_required') return askFor(c, command, submission)
-  if (!submitted.ok) return refuse(c, submitted.reason)
+  if (!submitted.ok) return refuse(c, submitted.reason, undefined, contradictionsIn(submitted))
   if ('replay' in submitted.value) return replay(submitted.value.replay)
   const { outcome } = submitted.value
   committed(c, outcome)
@@ -249,6 +253,9 @@ async function askFor<E extends Edit>(
   committed(c, outcome)
   return send(answer(outcome), { location: `/api/v1/changes/${outcome.edit.after.id}` })
 }
+
+const contradictionsIn = (refused: { reason: Refusal } & Partial<Pick<Contradicted, 'contradictions'>>) =>
+  refused.contradictions
 
 /** Tells the log and the publishers. */
 function committed(c: ControlContext, { seq, edits }: Outcome<Edit>): void {

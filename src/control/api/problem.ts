@@ -3,8 +3,10 @@
  */
 import { z } from '@hono/zod-openapi'
 import type { z as zod } from 'zod'
+import type { Contradiction } from '../model/contradiction.ts'
 import { type Refusal, wireOf } from '../refusals.ts'
 import type { ControlContext } from './context.ts'
+import { contradictionSchema, viewContradiction } from './contradiction.ts'
 
 /** For everything that holds what somebody is entitled to. */
 export const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' } as const
@@ -26,6 +28,9 @@ export const problemSchema = z
       .array(z.object({ pointer: z.string(), detail: z.string() }))
       .optional()
       .openapi({ description: 'What does not match the schema, and where (RFC 6901).' }),
+    contradictions: z.array(contradictionSchema).optional().openapi({
+      description: 'Of `contract_contradicts`: which organizations, for which flags.',
+    }),
   })
   .openapi('Problem')
 
@@ -44,14 +49,23 @@ const TITLES: Record<number, string> = {
   503: 'Service Unavailable',
 }
 
-export function refuse(c: ControlContext, reason: Refusal, issues?: zod.core.$ZodIssue[]): Response {
+export function refuse(
+  c: ControlContext,
+  reason: Refusal,
+  issues?: zod.core.$ZodIssue[],
+  contradictions?: readonly Contradiction[],
+): Response {
   c.var.log.reason = reason
   const { status, detail } = wireOf(reason)
   const errors = issues?.slice(0, MAX_ERRORS).map((issue) => ({
     pointer: `/${issue.path.map((part) => String(part).replaceAll('~', '~0').replaceAll('/', '~1')).join('/')}`,
     detail: issue.code === 'unrecognized_keys' ? 'has members that are not known here' : issue.message,
   }))
-  return answer(c, status, { code: reason, detail, ...(errors && { errors }) })
+  return answer(c, status, {
+    ...{ code: reason, detail },
+    ...(errors && { errors }),
+    ...(contradictions && { contradictions: contradictions.map(viewContradiction) }),
+  })
 }
 
 /** A bug. The client learns that there was one, the log which request. */

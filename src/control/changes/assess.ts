@@ -4,7 +4,9 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Database } from '../db/client.ts'
+import type { RuleRow } from '../db/rows.ts'
 import type { ChangeItem, RowChange } from '../db/schema.ts'
+import { type Contradiction, contradictionsOf } from '../model/contradiction.ts'
 import { type Edit, environmentsOf, filingOf, publicRow } from '../model/edit.ts'
 import { effectOf, type FlagEffect, type Subjects, violates } from '../model/effect.ts'
 import type { Refusal } from '../refusals.ts'
@@ -23,14 +25,28 @@ export interface Evaluation {
   readonly effects: readonly FlagEffect[]
   /** The flags that each edit could change something about, in the order of the edits. */
   readonly flags: readonly (readonly string[])[]
+  /** Where a rule that must not contradict a contract does. */
+  readonly contradictions: readonly Contradiction[]
 }
 
-/** Who gains and who loses by the edits, unless somebody would have two flags that exclude each other. */
+/** A refusal that says which contracts are contradicted. */
+export interface Contradicted {
+  readonly ok: false
+  readonly reason: 'contract_contradicts'
+  readonly contradictions: readonly Contradiction[]
+}
+
+/**
+ * Who gains and who loses by the edits, unless somebody would have two flags that exclude each other.
+ *
+ * @param heeding - the rules among the edits that must not contradict a contract
+ */
 export async function evaluateEdits(
   db: Database,
   edits: readonly Edit[],
   policies: readonly Policy[],
   now: number,
+  heeding: readonly RuleRow[] = [],
 ): Promise<Result<Evaluation, 'flags_exclusive'>> {
   const exclusions = policies.flatMap(({ environment, exclusive }) =>
     exclusive.map((flags) => ({ environment, flags })),
@@ -42,11 +58,13 @@ export async function evaluateEdits(
     environments,
     now,
     exclusions.map(({ flags }) => flags),
+    heeding.some(({ access, percentage }) => access === 'all' || (percentage ?? 0) > 0),
   )
-  if (!slice) return ok({ effects: [], flags: edits.map(() => []) })
+  if (!slice) return ok({ effects: [], flags: edits.map(() => []), contradictions: [] })
   const effects = effectOf(slice.before, slice.after, slice.question)
   if (violates(slice.after, effects, exclusions, now)) return err('flags_exclusive')
-  return ok({ effects, flags: slice.flags })
+  const contradictions = contradictionsOf(slice.before, slice.after, heeding, now)
+  return ok({ effects, flags: slice.flags, contradictions })
 }
 
 /** The part of an effective diff that one of several edits is about. */
@@ -93,12 +111,29 @@ export interface Assessment {
 }
 
 /**
- * Decides items as they would be at the time at which they are to be applied.
+ * Decides items as they would be at the time at which they are to be applied. Whatever is to be asked for, agreed to or
+ * applied comes through here, so that nothing that contradicts a contract does.
  *
  * @param facts - with the author of the items as the actor
  * @param checked - whether the author's right to each command was looked at when it was asked for
  */
 export async function assess(
+  asked: Asked,
+  facts: Facts,
+  book: CommandBook,
+  policies: readonly Policy[],
+  checked = false,
+): Promise<Result<Assessment, Refusal> | Contradicted> {
+  const considered = await consider(asked, facts, book, policies, checked)
+  if (!considered.ok) return considered
+  const { contradictions } = considered.value.evaluation
+  return contradictions.length > 0
+    ? { ok: false, reason: 'contract_contradicts', contradictions }
+    : considered
+}
+
+/** The same, to look at only: contradictions are told, and refuse nothing. */
+export async function consider(
   asked: Asked,
   facts: Facts,
   book: CommandBook,
@@ -110,6 +145,7 @@ export async function assess(
   const edits: Edit[] = []
   const steps: Step[] = []
   const items: ChangeItem[] = []
+  const heeding: RuleRow[] = []
   for (const { action, input } of asked.items) {
     const kind = book.get(action)
     const parsed = kind?.input.strict().safeParse(input)
@@ -122,10 +158,11 @@ export async function assess(
     items.push({ action, input: kind.freeze(parsed.data, decided.value) as ChangeItem['input'] })
     if (isUnchanged(decided.value)) continue
     edits.push(decided.value)
+    if (kind.heedsContracts && decided.value.table === 'rules') heeding.push(decided.value.after)
     steps.push({ edit: decided.value, action, actor, ...asked.why })
   }
   if (edits.length === 0) return err('change_empty')
-  const evaluated = await evaluateEdits(facts.state.db, edits, policies, at)
+  const evaluated = await evaluateEdits(facts.state.db, edits, policies, at, heeding)
   if (!evaluated.ok) return evaluated
 
   const rows = steps.map(({ edit, action }) => rowChange(edit, action, new Date(at).toISOString()))

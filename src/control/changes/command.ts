@@ -78,6 +78,10 @@ export interface Decision<E extends Edit = Edit> {
   readonly evaluation?: Evaluation
   /** The change request that all of it belongs to. */
   readonly change?: string
+  /** The environments whose policies want it approved: of what is asked for, not of the asking. */
+  readonly guarded?: readonly string[]
+  /** What the answer shows besides the row. */
+  readonly detail?: unknown
 }
 
 export interface Step {
@@ -102,6 +106,8 @@ export interface CommandKind<I extends z.ZodObject = z.ZodObject, E extends Edit
   /** Who may give it. */
   readonly roles: readonly Role[]
   readonly input: I
+  /** Whether the rule that it sets must not contradict a contract. */
+  readonly heedsContracts: boolean
   give(input: z.output<I>, why: Why): Command<E>
   /** The input with what was decided by the moment written down, so that giving it later does the same. */
   freeze(input: z.output<I>, edit: E): z.output<I>
@@ -115,6 +121,7 @@ export interface KindOptions<I extends z.ZodObject, E extends Edit> {
   readonly roles: readonly Role[]
   readonly input: I
   readonly clearance?: Clearance
+  readonly heedsContracts?: boolean
   freeze?(input: z.output<I>, edit: E): z.output<I>
   decide(input: z.output<I>, facts: Facts, why: Why): Promise<Result<E, Refusal>>
 }
@@ -122,11 +129,12 @@ export interface KindOptions<I extends z.ZodObject, E extends Edit> {
 export function commandKind<I extends z.ZodObject, E extends Edit>(
   options: KindOptions<I, E>,
 ): CommandKind<I, E> {
-  const { action, roles, input, clearance, freeze = (given) => given } = options
+  const { action, roles, input, clearance, heedsContracts = false, freeze = (given) => given } = options
   return {
     action,
     roles,
     input,
+    heedsContracts,
     freeze,
     give: (given, why) => ({
       action,

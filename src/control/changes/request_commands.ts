@@ -10,7 +10,7 @@ import type { ChangeItem } from '../db/schema.ts'
 import type { Edit } from '../model/edit.ts'
 import type { Refusal } from '../refusals.ts'
 import { ADMINS, hasRole } from '../roles.ts'
-import { type Assessment, assess } from './assess.ts'
+import { type Assessment, assess, consider } from './assess.ts'
 import type { Actor, Command, CommandBook, Facts, Why } from './command.ts'
 import { isOwner } from './command.ts'
 import { type Policy, readPolicies } from './policy.ts'
@@ -35,6 +35,8 @@ export interface NewChange {
   readonly items: readonly ChangeItem[]
   readonly applyAt: string | null
   readonly draft: boolean
+  /** For a dry run: what contradicts a contract is told, not refused. */
+  readonly lookOnly?: boolean
 }
 
 export const newChangeId = (): string => `change_${crypto.randomUUID()}`
@@ -45,11 +47,20 @@ export const openChangeCommand = (change: NewChange, why: Why, book: CommandBook
   input: {},
   async decide(facts) {
     const policies = await readPolicies(facts.state.db, facts.environments)
-    const looked = await lookAt({ ...change, why }, facts, book, policies)
+    const looked = await lookAt(
+      { ...change, why },
+      facts,
+      book,
+      policies,
+      change.lookOnly ? consider : assess,
+    )
     if (!looked.ok) return looked
     const opened = openRequest(change.id, looked.value, facts.actor, change.draft, policies, facts.now)
     if (!opened.ok) return opened
-    return ok({ first: [], edit: edited(null, opened.value), change: change.id })
+    const { guarded, evaluation } = looked.value.assessment
+    const { contradictions } = evaluation
+    const edit = edited(null, opened.value)
+    return ok({ first: [], edit, change: change.id, guarded, detail: { contradictions } })
   },
 })
 
@@ -205,8 +216,14 @@ const askedOf = ({ items, apply_at, reason, ticket }: ChangeRequestRow): AskedFo
   ...{ items, applyAt: apply_at, why: { reason, ticket } },
 })
 
-async function lookAt(asked: AskedFor, facts: Facts, book: CommandBook, policies: readonly Policy[]) {
-  const assessed = await assess(asked, facts, book, policies)
+async function lookAt(
+  asked: AskedFor,
+  facts: Facts,
+  book: CommandBook,
+  policies: readonly Policy[],
+  look: typeof consider = assess,
+) {
+  const assessed = await look(asked, facts, book, policies)
   if (!assessed.ok) return assessed
   const { evaluation, items } = assessed.value
   const effect = await summarize(evaluation.effects, facts.head)

@@ -38,6 +38,7 @@ const NOTHING: Scope = { flags: [], only: { organizations: [], users: [] }, plan
 
 /**
  * @param together - sets of flags of which one decides about another
+ * @param everyContract - read all contracts, not only those that hold the flags in question
  * @returns `undefined` when the edits are none that can change what anybody has
  */
 export async function loadSlice(
@@ -46,6 +47,7 @@ export async function loadSlice(
   environments: readonly string[],
   now: number,
   together: readonly (readonly string[])[] = [],
+  everyContract = false,
 ): Promise<Slice | undefined> {
   const held = await flagsOfPlans(db, edits)
   const scopes = edits.map((edit) => scopeOf(edit, held))
@@ -55,7 +57,7 @@ export async function loadSlice(
   const touched = environments.filter((name) =>
     edits.some((edit) => environmentsOf(edit, environments).includes(name)),
   )
-  const before = await loadWorld(db, wanted, touched)
+  const before = await loadWorld(db, wanted, touched, everyContract)
   const after = edits.reduce(applyEdit, before)
   const everybody = scope.only === null && opensToAnybody([before, after], touched)
   const organizations = await organizationsOf(db, scope, [before, after], everybody)
@@ -156,7 +158,12 @@ type ContractValues = [
   string,
 ]
 
-async function loadWorld(db: Database, scope: Scope, environments: readonly string[]): Promise<World> {
+async function loadWorld(
+  db: Database,
+  scope: Scope,
+  environments: readonly string[],
+  everyContract: boolean,
+): Promise<World> {
   const flags = list(scope.flags)
   const org = scope.only === null ? sql`` : sql` AND org IN ${list(scope.only.organizations)}`
   const subject =
@@ -175,7 +182,7 @@ async function loadWorld(db: Database, scope: Scope, environments: readonly stri
     // As arrays: there may be as many of these as organizations.
     db.values<ContractValues>(
       sql`SELECT id, org, plan, status, "from", "to", grace_until, "add" FROM contracts
-          WHERE (plan IN ${list(scope.plans)} OR plan IN (
+          WHERE (${everyContract ? 1 : 0} OR plan IN ${list(scope.plans)} OR plan IN (
               SELECT p.key FROM plans p, json_each(p.flags) j WHERE j.value IN ${flags})
             OR ("add" <> '[]' AND EXISTS (
               SELECT 1 FROM json_each(contracts."add") j WHERE j.value IN ${flags})))${org}`,

@@ -52,8 +52,10 @@ export interface Outcome<E extends Edit> {
   /** All edits that were made, the command's own last. */
   readonly edits: readonly Edit[]
   readonly effect: EffectSummary
-  /** The environments whose policies would have it approved: of a dry run. */
+  /** The environments whose policies would have it approved: of a dry run, and of what is asked for. */
   readonly guarded: readonly string[]
+  /** What the answer shows besides the row. */
+  readonly detail?: unknown
   /** The last audit row's; `null` for a dry run, and where there was nothing to change. */
   readonly seq: number | null
 }
@@ -111,11 +113,15 @@ async function tryOnce<E extends Edit>(
   const evaluation = kept ?? (await evaluate(db, decision, edits, policies, now, head))
   if ('reason' in evaluation) return evaluation
   const effect = await summaryOf(evaluation.effects, evaluation.base)
-  if (submission.dryRun) return ok({ outcome: { edit, edits, effect, guarded, seq: null } })
+  const shown = {
+    ...{ edit, edits, effect, detail: decision.detail },
+    guarded: [...new Set([...guarded, ...(decision.guarded ?? [])])],
+  }
+  if (submission.dryRun) return ok({ outcome: { ...shown, seq: null } })
 
   const committed = await entriesOf(submission, steps, decision, evaluation, head, now)
   const seq = head.seq + committed.length
-  const outcome = { edit, edits, effect, guarded, seq }
+  const outcome = { ...shown, seq }
   const answered = idempotency && submission.answer?.(outcome)
   const record = answered && { ...idempotency, ...answered }
   const statements = commitStatements(db, committed, environments, record)

@@ -30,6 +30,11 @@ export const flagCreate = commandKind({
   action: 'flag.create',
   roles: EDITORS,
   input: flagCreation.omit(WHY),
+  // Its time begins when somebody asks for it, not when somebody else agrees.
+  freeze: (input, edit: FlagEdit) => ({
+    ...input,
+    ...(edit.after.retire_by !== null && { retire_by: edit.after.retire_by }),
+  }),
   async decide(flag, { state, now }): Promise<Result<FlagEdit, Refusal>> {
     const created = createFlag(await state.flag(flag.key), flag, now)
     return created.ok ? ok({ table: 'flags', before: null, after: created.value }) : created

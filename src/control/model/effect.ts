@@ -97,14 +97,14 @@ export function violates(
   )
 }
 
-interface Indexed {
+export interface Indexed {
   readonly world: World
   readonly contracts: Map<string, ContractColumns[]>
   /** By environment, kind and id of the subject. */
   readonly grants: Map<string, GrantColumns[]>
 }
 
-const index = (world: World): Indexed => ({
+export const index = (world: World): Indexed => ({
   world,
   contracts: Map.groupBy(world.contracts, ({ org }) => org),
   grants: Map.groupBy(world.grants, (grant) =>
@@ -196,7 +196,11 @@ function percentages(catalogs: readonly Catalog[]): [string, number][] {
   return [...widest]
 }
 
-function orgDocument({ contracts, grants }: Indexed, environment: string, orgId: string): OrgDocument | null {
+export function orgDocument(
+  { contracts, grants }: Indexed,
+  environment: string,
+  orgId: string,
+): OrgDocument | null {
   const own = contracts.get(orgId)
   const granted = grants.get(grantsKey(environment, 'org', orgId))
   if (!own && !granted) return null

@@ -1,0 +1,127 @@
+/**
+ * The commands of promotion: one that carries a rule on, and one that asks for all that differs at once.
+ *
+ * A rule is carried on as it was compared: both revisions are part of the command, so that what was agreed to goes stale
+ * where either side has moved.
+ */
+import { z } from '@hono/zod-openapi'
+import { err, ok, type Result } from '../../core/result.ts'
+import { type Command, type CommandBook, commandKind, environmentsFor, type Why } from '../changes/command.ts'
+import { type ChangeEdit, newChangeId, openChangeCommand } from '../changes/request_commands.ts'
+import { NO_EFFECT } from '../changes/summary.ts'
+import type { ChangeRequestRow } from '../db/rows.ts'
+import type { ChangeItem } from '../db/schema.ts'
+import type { Contradiction } from '../model/contradiction.ts'
+import type { Edit } from '../model/edit.ts'
+import { environmentName, flagKey } from '../model/fields.ts'
+import { isPublished } from '../model/projection.ts'
+import type { Refusal } from '../refusals.ts'
+import { EDITORS } from '../roles.ts'
+import { type Comparison, compare, type Differing, isNext, type Selection, UNSET } from './compare.ts'
+
+/** As many as a change request holds. */
+const MAX_ITEMS = 100
+
+type RuleEdit = Extract<Edit, { table: 'rules' }>
+
+export const rulePromote = commandKind({
+  action: 'rule.promote',
+  roles: EDITORS,
+  heedsContracts: true,
+  input: z.object({
+    flag: flagKey,
+    from: environmentName,
+    to: environmentName,
+    from_revision: z.int().min(1),
+    to_revision: z.int().min(0),
+  }),
+  async decide(
+    { flag, from, to, from_revision, to_revision },
+    { state, now, environments, actor },
+  ): Promise<Result<RuleEdit, Refusal>> {
+    const next = isNext(from, to, environments)
+    if (!next.ok) return next
+    if (environmentsFor(actor, [from, to]).length < 2) return err('environment_forbidden')
+    const [existing, source, target] = await Promise.all([
+      state.flag(flag),
+      state.rule(flag, from),
+      state.rule(flag, to),
+    ])
+    if (!existing) return err('not_found')
+    if (!isPublished(existing)) return err('promotion_unpublished')
+    const { revision } = target ?? UNSET
+    if (source?.revision !== from_revision || revision !== to_revision) return err('promotion_moved')
+    const { access, percentage } = source
+    const after = {
+      ...(target ?? { flag, environment: to, killed: false }),
+      ...{ access, percentage, updated_at: new Date(now).toISOString(), revision: revision + 1 },
+    }
+    return ok({ table: 'rules', before: target ?? null, after })
+  },
+})
+
+export interface Promotion extends Selection {
+  readonly from: string
+  readonly to: string
+  readonly apply_at: string | null
+}
+
+/** What is told about a promotion besides the change request that it becomes. */
+export interface PromotionDetail extends Comparison {
+  readonly from: string
+  readonly to: string
+  readonly contradictions: readonly Contradiction[]
+  readonly dryRun: boolean
+}
+
+/**
+ * Asks for everything that differs, but for what is left out, as one change request.
+ *
+ * @param dryRun - shows also what would be refused because a contract contradicts it, and what would be nothing
+ */
+export const promoteCommand = (
+  promotion: Promotion,
+  why: Why,
+  book: CommandBook,
+  dryRun: boolean,
+): Command<ChangeEdit> => ({
+  action: 'change.open',
+  ...why,
+  input: {},
+  async decide(facts) {
+    const { from, to, apply_at: applyAt } = promotion
+    const next = isNext(from, to, facts.environments)
+    if (!next.ok) return next
+    if (environmentsFor(facts.actor, [from, to]).length < 2) return err('environment_forbidden')
+    const compared = await compare(facts.state.db, from, to, promotion)
+    if (!compared.ok) return compared
+    const { taken } = compared.value
+    const told = { from, to, ...compared.value, dryRun }
+    if (taken.length === 0 && dryRun) return ok(nothing(told, facts.now))
+    if (taken.length > MAX_ITEMS && !dryRun) return err('change_too_large')
+    const items = taken.map((one) => itemOf(one, from, to))
+    const change = { id: newChangeId(), items, applyAt, draft: false, lookOnly: dryRun }
+    const opened = await openChangeCommand(change, why, book).decide(facts)
+    if (!opened.ok || 'table' in opened.value) return opened
+    const detail = { ...(opened.value.detail as Pick<PromotionDetail, 'contradictions'>), ...told }
+    return ok({ ...opened.value, detail })
+  },
+})
+
+const itemOf = ({ flag, from: source, to: target }: Differing, from: string, to: string): ChangeItem => ({
+  action: 'rule.promote',
+  input: { flag, from, to, from_revision: source.revision, to_revision: target.revision },
+})
+
+/** Of two environments that have the same rules, there is no change request to show. */
+function nothing(told: Omit<PromotionDetail, 'contradictions'>, now: number) {
+  const at = new Date(now).toISOString()
+  const row: ChangeRequestRow = {
+    ...{ id: '', kind: 'change', state: 'draft', author: '', author_key: null, people: [] },
+    ...{ items: [], rows: [], environments: [], flags: [], required: 0, effect: NO_EFFECT, digest: '' },
+    ...{ approvals: [], apply_at: null, reason: '', ticket: null, problem: null, applied_at: null },
+    ...{ reviewed_at: null, reviewed_by: null, review: null, created_at: at, updated_at: at, revision: 0 },
+  }
+  const edit: ChangeEdit = { table: 'change_requests', before: null, after: row }
+  return { first: [], edit, detail: { ...told, contradictions: [] } }
+}

@@ -1,0 +1,74 @@
+/** The route of promotions: what differs between an environment and the next, looked at or asked for. */
+import { z } from '@hono/zod-openapi'
+import { changeSchema, viewChange } from '../api/change.ts'
+import type { Api } from '../api/context.ts'
+import { contradictionSchema, viewContradiction } from '../api/contradiction.ts'
+import { write } from '../api/define.ts'
+import { effectSchema } from '../api/effect.ts'
+import { because, commandBook } from '../changes/command.ts'
+import type { ChangeEdit } from '../changes/request_commands.ts'
+import { environmentName, flagKey, instant, why } from '../model/fields.ts'
+import { EDITORS } from '../roles.ts'
+import { type PromotionDetail, promoteCommand, rulePromote } from './commands.ts'
+
+const MAX_NAMED = 1000
+
+const promotion = z.object({
+  from: environmentName.openapi({ example: 'staging' }),
+  to: environmentName.openapi({ description: 'The environment after it.' }),
+  leave_out: z.array(flagKey).max(MAX_NAMED).default([]).openapi({
+    description: 'Flags that are not promoted, though they differ.',
+  }),
+  flags: z.array(flagKey).min(1).max(MAX_NAMED).optional().openapi({ description: 'Only these.' }),
+  apply_at: instant.nullable().default(null),
+  ...why,
+})
+
+const side = z.object({
+  access: z.enum(['none', 'some', 'all']),
+  percentage: z.number().nullable(),
+  killed: z.boolean().openapi({ description: 'Not promoted: it stays as it is in either environment.' }),
+  revision: z.int(),
+})
+const differing = z.object({ flag: z.string(), from: side, to: side })
+
+const promoted = z
+  .object({
+    from: z.string(),
+    to: z.string(),
+    items: z.array(differing),
+    left_out: z.array(differing),
+    effect: effectSchema,
+    contradictions: z.array(contradictionSchema).openapi({
+      description: 'Contracts that contradict it. A dry run shows them; otherwise it is refused.',
+    }),
+    change: changeSchema.nullable().openapi({ description: 'What was asked for; null: a dry run.' }),
+  })
+  .openapi('Promotion')
+
+export const promotionBook = commandBook(rulePromote)
+
+export function promotionRoutes(api: Api): void {
+  write<typeof promotion, ChangeEdit>(api, {
+    method: 'post',
+    path: '/promotions',
+    tag: 'Approvals',
+    summary: 'Ask for the rules of an environment in the next one',
+    description:
+      'Access and percentage of every flag that is live or retiring and differs. It becomes a change request, approved at once where no policy asks. A dry run shows both sides, who gains and who loses, and what a contract contradicts; leave_out then says what not to take along.',
+    roles: EDITORS,
+    body: promotion,
+    data: promoted,
+    status: 201,
+    command: ({ body: { reason, ticket, ...asked }, control, dryRun }) =>
+      promoteCommand(asked, because({ reason, ticket }), control.commands, dryRun),
+    view(row, told) {
+      const { from, to, taken, leftOut, contradictions, dryRun } = told as PromotionDetail
+      return {
+        ...{ from, to, items: taken, left_out: leftOut, effect: row.effect },
+        contradictions: contradictions.map(viewContradiction),
+        change: dryRun ? null : viewChange(row),
+      }
+    },
+  })
+}
