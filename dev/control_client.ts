@@ -58,9 +58,29 @@ export class ControlClient {
     return this.#call<T>('GET', path)
   }
 
+  /** Everything of a list, page by page. */
+  async all<T>(path: string): Promise<T[]> {
+    const rows: T[] = []
+    let cursor: string | null = null
+    do {
+      const next: string = cursor === null ? '' : `&cursor=${cursor}`
+      const page: { data: readonly T[]; next_cursor: string | null } = await this.get(
+        `${path}${path.includes('?') ? '&' : '?'}limit=200${next}`,
+      )
+      rows.push(...page.data)
+      cursor = page.next_cursor
+    } while (cursor !== null)
+    return rows
+  }
+
   /** @param body - with the reason; @param revision - for `If-Match` */
-  write(method: 'POST' | 'PUT' | 'PATCH', path: string, body: object, revision?: number): Promise<Written> {
-    return this.#call<Written>(method, path, body, revision)
+  write<T = Written>(
+    method: 'POST' | 'PUT' | 'PATCH',
+    path: string,
+    body: object,
+    revision?: number,
+  ): Promise<T> {
+    return this.#call<T>(method, path, body, revision)
   }
 
   /** Waits until every document of the environment is as it should be. */
@@ -114,7 +134,8 @@ export async function reachControl(running: Running, options: ReachOptions): Pro
   const state = resolve(options.state)
   const client = (await runningClient(options.control, state)) ?? (await startOwn(running, state))
   const seeded = await seedControl(client, state)
-  if (seeded.length > 0) console.log(`Seeded production: ${seeded.join(', ')}.`)
+  // Not among what a tool prints, which may be going into a file.
+  if (seeded.length > 0) console.error(`Seeded production: ${seeded.join(', ')}.`)
   return client
 }
 

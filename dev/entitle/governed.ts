@@ -20,11 +20,6 @@ export interface Documents {
   saveUser(document: UserDocument): Promise<void>
 }
 
-interface Page<T> {
-  readonly data: readonly T[]
-  readonly next_cursor: string | null
-}
-
 interface InventoryFlag {
   readonly key: string
   readonly kind: Rule['kind']
@@ -42,26 +37,14 @@ const HEADER = { format: 1, version: 0, published_at: new Date(0).toISOString() 
 
 /** @param reason - what the audit log says why */
 export function governedDocuments(client: ControlClient, environment: string, reason: string): Documents {
-  async function all<T>(path: string): Promise<T[]> {
-    const rows: T[] = []
-    let cursor: string | null = null
-    do {
-      const next: string = cursor === null ? '' : `&cursor=${cursor}`
-      const page: Page<T> = await client.get(`${path}${path.includes('?') ? '&' : '?'}limit=200${next}`)
-      rows.push(...page.data)
-      cursor = page.next_cursor
-    } while (cursor !== null)
-    return rows
-  }
-
   const grantsOf = async (kind: 'org' | 'user', id: string): Promise<Grant[]> => {
     const query = new URLSearchParams({ environment, [kind]: id, active: 'true' })
-    const grants = await all<Grant>(`/grants?${query}`)
+    const grants = await client.all<Grant>(`/grants?${query}`)
     return grants.map(({ id, flag, effect, source, from, to }) => ({ id, flag, effect, source, from, to }))
   }
 
   const published = async () => {
-    const flags = await all<InventoryFlag>('/flags')
+    const flags = await client.all<InventoryFlag>('/flags')
     return flags.filter(({ state }) => state === 'live' || state === 'retiring')
   }
 
@@ -99,7 +82,7 @@ export function governedDocuments(client: ControlClient, environment: string, re
     org,
     async catalog() {
       const flags = await published()
-      const plans = await all<{ key: string; flags: string[] }>('/plans')
+      const plans = await client.all<{ key: string; flags: string[] }>('/plans')
       const rules = flags.map((flag): [string, Rule] => {
         const { access = 'none', percentage = null, killed = false } = ruleOf(flag) ?? {}
         const { kind } = flag
@@ -119,7 +102,7 @@ export function governedDocuments(client: ControlClient, environment: string, re
       const grants = await grantsOf('user', userId)
       return grants.length === 0 ? null : { ...HEADER, user_id: userId, grants, not_before: 0 }
     },
-    organizations: async () => (await all<{ id: string }>('/orgs')).map(({ id }) => id),
+    organizations: async () => (await client.all<{ id: string }>('/orgs')).map(({ id }) => id),
     async saveCatalog(catalog) {
       for (const flag of await published()) {
         const before = ruleOf(flag)

@@ -113,7 +113,7 @@ export async function decideGroup(
   const evaluated = await evaluateEdits(db, edits, policies, facts.now)
   if (!evaluated.ok) return evaluated
   const flags = await revokeOnLoss(decided, evaluated.value, facts)
-  return { ok: true, value: decided, evaluation: { effects: evaluated.value.effects, flags } }
+  return { ok: true, value: decided, evaluation: { ...evaluated.value, flags } }
 }
 
 /**

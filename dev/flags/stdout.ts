@@ -1,0 +1,32 @@
+/**
+ * Printing what is meant for a file. `npm run flags -- export > flags.yaml` sends npm's own two lines about the script
+ * into the file first; where they are all that is in it so far, the file begins anew.
+ */
+import { fstatSync, ftruncateSync, writeSync } from 'node:fs'
+
+const STDOUT = 1
+
+/** What npm has printed before it ran this script, to the byte; `undefined` where it was not npm, or told to be silent. */
+export function npmBanner(env: NodeJS.ProcessEnv, args: readonly string[]): string | undefined {
+  const { npm_package_name, npm_package_version, npm_lifecycle_event, npm_lifecycle_script } = env
+  if (!npm_lifecycle_event || !npm_lifecycle_script || env.npm_config_loglevel === 'silent') return undefined
+  const command = [npm_lifecycle_script.trim().replaceAll('\n', '\n> '), ...args].join(' ')
+  return `\n> ${npm_package_name}@${npm_package_version} ${npm_lifecycle_event}\n> ${command}\n\n`
+}
+
+export function printDocument(text: string, env = process.env, args = process.argv.slice(2)): void {
+  const banner = npmBanner(env, args)
+  const { size, ...stdout } = statOf(STDOUT)
+  if (banner === undefined || !stdout.isFile || size !== Buffer.byteLength(banner)) {
+    process.stdout.write(text)
+    return
+  }
+  ftruncateSync(STDOUT)
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.length; ) at += writeSync(STDOUT, bytes, at, bytes.length - at, at)
+}
+
+function statOf(descriptor: number): { size: number; isFile: boolean } {
+  const stat = fstatSync(descriptor)
+  return { size: stat.size, isFile: stat.isFile() }
+}
