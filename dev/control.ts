@@ -29,6 +29,8 @@ export interface ControlOptions {
   port: number
   vars?: Vars
   persistTo?: string
+  /** For secrets: files of `NAME=value` lines. */
+  envFiles?: readonly string[]
   onLine?: (line: string) => void
   /** Another configuration of the same Worker: the bench's. */
   config?: string
@@ -42,6 +44,8 @@ export interface LocalControl {
   /** What it last printed. */
   output(): string
   close(): Promise<void>
+  /** Ends it without a warning. */
+  kill(): Promise<void>
 }
 
 /** Applies the migrations that the local D1 has not seen, and makes the key. @returns what wrangler said */
@@ -98,6 +102,7 @@ export async function startControl(options: ControlOptions): Promise<LocalContro
     port,
     persistTo,
     vars,
+    ...(options.envFiles && { envFiles: options.envFiles }),
     ...(options.onLine && { onLine: options.onLine }),
   })
   const url = `http://localhost:${port}`
@@ -117,6 +122,10 @@ export async function startControl(options: ControlOptions): Promise<LocalContro
     close: async () => {
       clearInterval(cron)
       await worker.close()
+    },
+    kill: async () => {
+      clearInterval(cron)
+      await worker.kill()
     },
   }
 }

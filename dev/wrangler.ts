@@ -55,6 +55,8 @@ export interface WorkerProcess {
   /** Settles when it has ended, asked to or not. */
   readonly exited: Promise<void>
   close(): Promise<void>
+  /** Ends it without a warning, as a machine that fails does. */
+  kill(): Promise<void>
 }
 
 export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> {
@@ -104,6 +106,11 @@ export async function runWorker(options: WorkerOptions): Promise<WorkerProcess> 
       await exited
       clearTimeout(timer)
       killGroup()
+      process.off('exit', killGroup)
+    },
+    kill: async () => {
+      killGroup()
+      await exited
       process.off('exit', killGroup)
     },
   }

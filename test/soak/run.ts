@@ -1,0 +1,175 @@
+/**
+ * `npm run soak`: contract sync under load, and the control plane killed in between. Thousands of events at a steady rate,
+ * shuffled, some of them twice, sent again until they are taken, as vendors do; to the real Worker with a real D1.
+ *
+ * Nothing may be lost and the final state must be right, which a model of its own says. The last line is
+ * `lost: N, wrong: N`, and only two zeros are a success.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Command } from 'commander'
+import { main, Running, signalled, UsageError } from '../../dev/cli.ts'
+import { type LocalControl, startControl } from '../../dev/control.ts'
+import { ControlClient } from '../../dev/control_client.ts'
+import { freePorts } from '../../dev/network.ts'
+import { compare, readInbox } from './compare.ts'
+import { type Report, sendAll } from './sender.ts'
+import { FLAGS, makeStream, PLANS, type Stream } from './stream.ts'
+
+interface Options {
+  events: number
+  rate: number
+  kills: number
+  seed: number
+}
+
+/** Within this, what waited for others is applied and all is published. */
+const DRAIN_MS = 120_000
+const SHOWN = 10
+
+/** The control plane, that can be killed and comes back on the same state and port. */
+class Plane {
+  readonly #start: () => Promise<LocalControl>
+  #control: LocalControl | undefined
+  kills = 0
+
+  constructor(start: () => Promise<LocalControl>) {
+    this.#start = start
+  }
+
+  async open(): Promise<ControlClient> {
+    this.#control = await this.#start()
+    return new ControlClient(this.#control.url, this.#control.key)
+  }
+
+  async killAndRestart(): Promise<void> {
+    const from = Date.now()
+    await this.#control?.kill()
+    this.kills++
+    this.#control = await this.#start()
+    console.log(`  killed, and back after ${seconds(Date.now() - from)}`)
+  }
+
+  async close(): Promise<void> {
+    await this.#control?.close()
+  }
+}
+
+async function soak(options: Options): Promise<void> {
+  const running = new Running()
+  const stopped = signalled().then((signal) => {
+    throw new UsageError(`Stopped by ${signal}.`)
+  })
+  try {
+    await Promise.race([run(options, running), stopped])
+  } finally {
+    await running.close()
+  }
+}
+
+async function run({ events, rate, kills, seed }: Options, running: Running): Promise<void> {
+  const persistTo = await mkdtemp(join(tmpdir(), 'remint-soak-'))
+  running.add({ close: () => rm(persistTo, { recursive: true, force: true, maxRetries: 5 }) })
+  const secret = `whsec_${randomBytes(32).toString('base64')}`
+  const secrets = join(persistTo, 'secrets.env')
+  await writeFile(secrets, `STANDARD_WEBHOOK_SECRETS=${secret}\n`, { mode: 0o600 })
+  const [port = 0] = await freePorts(1)
+  const plane = running.add(new Plane(() => startControl({ port, persistTo, envFiles: [secrets] })))
+  const client = await plane.open()
+  const stream = makeStream({ events, seed, now: Date.now() })
+  await seedRows(client, stream)
+  const { length } = stream.deliveries
+  console.log(
+    `${stream.events} events of ${stream.expected.length} contracts, ${length - stream.events} of them twice, ` +
+      `${rate} deliveries a second, seed ${seed}`,
+  )
+
+  const killed = killAt(plane, kills, (length * 1000) / rate)
+  const report = await sendAll(stream.deliveries, { url: client.url, secret, rate, onProgress: show })
+  await killed
+  await drained(client)
+  const { lost, wrong, states } = await compare(client, stream)
+  tell(report, plane.kills, states)
+  for (const line of [...lost.slice(0, SHOWN), ...wrong.slice(0, SHOWN)]) console.log(`  ${line}`)
+  console.log(`lost: ${lost.length}, wrong: ${wrong.length}`)
+  if (lost.length > 0 || wrong.length > 0) process.exitCode = 1
+}
+
+/** Evenly over the time in which events are sent: two kills are after one and two thirds of it. */
+async function killAt(plane: Plane, kills: number, duration: number): Promise<void> {
+  const from = Date.now()
+  for (let count = 1; count <= kills; count++) {
+    await sleep(Math.max(0, from + (count * duration) / (kills + 1) - Date.now()))
+    await plane.killAndRestart()
+  }
+}
+
+async function seedRows(client: ControlClient, { organizations }: Stream): Promise<void> {
+  const reason = 'A soak test'
+  for (const key of FLAGS) {
+    const flag = { key, name: key, kind: 'entitlement', owner: 'team-a', no_plan_reason: 'A soak test' }
+    await client.write('POST', '/flags', { ...flag, reason })
+  }
+  for (const [key, flags] of Object.entries(PLANS)) {
+    await client.write('POST', '/plans', { key, name: key, flags, reason })
+  }
+  for (const key of FLAGS) {
+    await client.write('POST', `/flags/${key}/state`, { state: 'live', reason }, 1)
+    await client.write('PUT', `/flags/${key}/rules/production`, { access: 'some', reason }, 0)
+  }
+  for (const id of organizations) await client.write('POST', '/orgs', { id, name: id, reason })
+}
+
+/** Waits until no event waits for another, and everything is published. */
+async function drained(client: ControlClient): Promise<void> {
+  const deadline = Date.now() + DRAIN_MS
+  while (Date.now() < deadline) {
+    const open = await readInbox(client, '&state=open')
+    const { data } = await client.get<{ data: { out_of_step: number }[] }>('/publishing')
+    if (open.length === 0 && data.every(({ out_of_step }) => out_of_step === 0)) return
+    await sleep(500)
+  }
+  console.log(`  not drained after ${seconds(DRAIN_MS)}`)
+}
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
+
+function show({ sent, accepted, retries, startedAt }: Report): void {
+  console.log(`  ${seconds(Date.now() - startedAt)}: ${sent} sent, ${accepted} taken, ${retries} retries`)
+}
+
+function tell(report: Report, kills: number, states: ReadonlyMap<string, number>): void {
+  const { ids, startedAt, lastAcceptedAt, latencies, totals, retries, duplicates, refused, givenUp } = report
+  const took = lastAcceptedAt - startedAt
+  const of = (all: readonly number[], share: number) => {
+    const sorted = all.toSorted((a, b) => a - b)
+    return `${Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0)} ms`
+  }
+  const list = (counts: ReadonlyMap<string, number>) =>
+    [...counts].map(([name, count]) => `${name} ${count}`).join(', ') || 'none'
+  console.log(`rate: ${((ids.size * 1000) / took).toFixed(1)} events a second, over ${seconds(took)}`)
+  console.log(`latency of what was taken: p50 ${of(latencies, 0.5)}, p99 ${of(latencies, 0.99)}`)
+  console.log(`from the first attempt: p50 ${of(totals, 0.5)}, p99 ${of(totals, 0.99)}`)
+  console.log(`kills: ${kills}, retries: ${retries} (${list(refused)}), given up: ${givenUp.length}`)
+  console.log(`duplicates: ${duplicates}; in the inbox: ${list(states)}`)
+}
+
+const number = (value: string): number => {
+  const parsed = Number(value)
+  if (!Number.isSafeInteger(parsed) || parsed < 0) throw new UsageError(`${value} is not a number of things.`)
+  return parsed
+}
+
+if (import.meta.main) {
+  await new Command('npm run soak --')
+    .description('Sends contract events to a control plane that is killed meanwhile; none may be lost.')
+    .option('--events <count>', 'different events', number, 10_000)
+    .option('--rate <count>', 'deliveries a second', number, 120)
+    .option('--kills <count>', 'how often the control plane is killed', number, 2)
+    .option('--seed <number>', 'makes the same stream again', number, 1)
+    .action((options: Options) => main(() => soak(options)))
+    .parseAsync()
+}
