@@ -66,6 +66,8 @@ export class State {
               ),
             ),
     ])
+    const ofContracts = contractRows.map(({ org }) => org).filter((org) => !organizations.includes(org))
+    if (ofContracts.length > 0) await this.prefetch({ organizations: [...new Set(ofContracts)] })
     for (const id of organizations) {
       const row = orgRows.find((one) => one.id === id)
       known(`organization:${id}`, row)

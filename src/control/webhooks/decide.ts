@@ -10,14 +10,29 @@ import type { Database } from '../db/client.ts'
 import type { InboxRow } from '../db/rows.ts'
 import { inbox } from '../db/schema.ts'
 import type { Edit } from '../model/edit.ts'
-import { type Applied, applyEvent, prefetchOf } from './effects.ts'
+import { type Applied, applyEvent, entityOf, prefetchOf } from './effects.ts'
 import type { Decided, Incoming } from './inbox_rows.ts'
+
+/** Events that waited, moved on by one commit; the rest of them come with the next. */
+const MAX_FOLLOWERS = 100
+
+export interface Group {
+  /** What has come in. */
+  readonly incoming: readonly Incoming[]
+  /** Contracts whose events may wait although what they are based on is there. */
+  readonly contracts?: readonly string[]
+}
 
 export interface Made {
   readonly ok: true
   readonly value: readonly Decided[]
   readonly evaluation: Evaluation
+  /** Contracts of which more events can be applied than this commit takes. */
+  readonly unfinished: readonly string[]
 }
+
+/** The events that wait for one of these contracts to change, parsed again; the first revision first. */
+export type Waiting = (entities: readonly string[]) => Promise<readonly Incoming[]>
 
 export const NOTHING: Applied = {
   ...{ state: 'applied', problem: null, steps: [], entity: null, org: null, revision: null },
@@ -29,11 +44,12 @@ const editsOf = (decided: readonly Decided[]): Edit[] =>
 /** The same event earlier in the same group; told as that one is. */
 function firstOf(decided: readonly Decided[], own: string): InboxRow | undefined {
   const first = decided.find(
-    ({ incoming: { arrival }, id }) =>
-      `${arrival.source} ${arrival.event.id}` === own && id === arrival.event.id,
+    ({ incoming, id }) => nameOf(incoming) === own && id === incoming.arrival.event.id,
   )
   return first && ({ state: first.applied.state, problem: first.applied.problem, seq: null } as InboxRow)
 }
+
+const nameOf = ({ arrival: { source, event } }: Incoming): string => `${source} ${event.id}`
 
 const prefetchAll = (group: readonly Incoming[]) => {
   const all = group.map(({ arrival: { source, parsed } }) =>
@@ -62,26 +78,76 @@ function lastRevision(
   return reading
 }
 
+/**
+ * Decides what has come in, one event after the other; and what waited for one of them, right behind it. So they are
+ * committed together, and none is left to wait for something that is there.
+ */
 export async function decideGroup(
-  group: readonly Incoming[],
+  group: Group,
   facts: Facts,
   book: CommandBook,
-): Promise<
-  { ok: true; value: Decided[]; evaluation: Evaluation } | { ok: false; reason: 'flags_exclusive' }
-> {
+  waiting: Waiting,
+): Promise<Made | { ok: false; reason: 'flags_exclusive' }> {
   const {
     environments,
     state: { db },
   } = facts
-  const known = await knownRows(facts.state.db, group)
-  await facts.state.prefetch(prefetchAll(group))
+  const [known, waited] = await Promise.all([
+    knownRows(db, group.incoming),
+    waiting([...new Set([...(group.contracts ?? []), ...group.incoming.flatMap(contractEntities)])]),
+  ])
+  const own = new Set(group.incoming.map(nameOf))
+  const followers = waited.filter((follower) => !own.has(nameOf(follower)))
+  await facts.state.prefetch(prefetchAll([...group.incoming, ...followers]))
   const revisions = new Map<string, Promise<number | undefined>>()
   const seen = new Map<string, string>()
   const decided: Decided[] = []
+  const repeated: { incoming: Incoming; row: InboxRow | undefined }[] = []
+  const stillWaiting: { incoming: Incoming; applied: Applied | undefined }[] = followers.map((incoming) => ({
+    ...{ incoming, applied: undefined },
+  }))
   const edits: Edit[] = []
-  for (const incoming of group) {
+  const unfinished = new Set<string>()
+  let followed = 0
+
+  const decide = async (incoming: Incoming): Promise<Applied> => {
     const { source, event, parsed } = incoming.arrival
-    const own = `${source} ${event.id}`
+    if (!parsed.ok) return { ...NOTHING, state: 'quarantined', problem: parsed.reason }
+    return applyEvent(parsed.value, {
+      ...{ source, event, book },
+      facts: { ...facts, state: facts.state.after(edits) },
+      applied: (entity) => lastRevision(db, entity, revisions),
+    })
+  }
+  const settle = (incoming: Incoming, id: string, applied: Applied): void => {
+    if (applied.state === 'applied' && applied.entity !== null && applied.revision !== null) {
+      revisions.set(applied.entity, Promise.resolve(applied.revision))
+    }
+    edits.push(...applied.steps.map(({ edit }) => edit))
+    decided.push({ incoming, id, duplicate: undefined, applied })
+  }
+  /** What waits for the contract moves on, as far as it can now. */
+  const follow = async (entity: string): Promise<void> => {
+    const own = stillWaiting
+      .filter(({ incoming }) => contractEntities(incoming).includes(entity))
+      .toSorted((a, b) => revisionOf(a.incoming) - revisionOf(b.incoming))
+    for (const one of own) {
+      if (followed >= MAX_FOLLOWERS) {
+        unfinished.add(entity)
+        return
+      }
+      const applied = await decide(one.incoming)
+      if (applied.state === 'waiting') continue
+      followed++
+      stillWaiting.splice(stillWaiting.indexOf(one), 1)
+      settle(one.incoming, one.incoming.arrival.event.id, applied)
+    }
+  }
+
+  for (const entity of group.contracts ?? []) await follow(entity)
+  for (const incoming of group.incoming) {
+    const { event } = incoming.arrival
+    const own = nameOf(incoming)
     const row = known.get(own)
     const digest = seen.get(own) ?? row?.digest
     const reused = digest !== undefined && digest !== incoming.digest
@@ -90,31 +156,42 @@ export async function decideGroup(
     const settled =
       seen.has(own) || (row !== undefined && row.state !== 'waiting' && row.state !== 'quarantined')
     if (settled && !reused) {
-      decided.push({ incoming, id, duplicate: row ?? firstOf(decided, own), applied: NOTHING })
+      repeated.push({ incoming, row })
       continue
     }
     seen.set(own, incoming.digest)
-    const applied = reused
-      ? { ...NOTHING, state: 'quarantined' as const, problem: 'event_id_reused' }
-      : parsed.ok
-        ? await applyEvent(parsed.value, {
-            ...{ source, event, book },
-            facts: { ...facts, state: facts.state.after(edits) },
-            applied: (entity) => lastRevision(db, entity, revisions),
-          })
-        : { ...NOTHING, state: 'quarantined' as const, problem: parsed.reason }
-    if (applied.state === 'applied' && applied.entity !== null && applied.revision !== null) {
-      revisions.set(applied.entity, Promise.resolve(applied.revision))
+    if (reused) {
+      settle(incoming, id, { ...NOTHING, state: 'quarantined', problem: 'event_id_reused' })
+      continue
     }
-    edits.push(...applied.steps.map(({ edit }) => edit))
-    decided.push({ incoming, id, duplicate: undefined, applied })
+    const applied = await decide(incoming)
+    if (applied.state === 'waiting') stillWaiting.push({ incoming, applied })
+    else settle(incoming, id, applied)
+    if (applied.state === 'applied') for (const entity of contractEntities(incoming)) await follow(entity)
+  }
+  for (const { incoming, applied } of stillWaiting) {
+    if (applied) settle(incoming, incoming.arrival.event.id, applied)
+  }
+  for (const { incoming, row } of repeated) {
+    const duplicate = row ?? firstOf(decided, nameOf(incoming))
+    decided.push({ incoming, id: incoming.arrival.event.id, duplicate, applied: NOTHING })
   }
   const policies = await readPolicies(db, environments)
   const evaluated = await evaluateEdits(db, edits, policies, facts.now)
   if (!evaluated.ok) return evaluated
   const flags = await revokeOnLoss(decided, evaluated.value, facts)
-  return { ok: true, value: decided, evaluation: { ...evaluated.value, flags } }
+  return {
+    ...{ ok: true, value: decided, unfinished: [...unfinished] },
+    evaluation: { ...evaluated.value, flags },
+  }
 }
+
+/** The contracts that an event is about, as entities. */
+export const contractEntities = ({ arrival: { parsed } }: Incoming): string[] =>
+  parsed.ok ? parsed.value.flatMap((event) => ('contract' in event ? [entityOf(event) ?? ''] : [])) : []
+
+const revisionOf = ({ arrival: { parsed } }: Incoming): number =>
+  (parsed.ok && parsed.value.map((event) => ('revision' in event ? event.revision : 0))[0]) || 0
 
 /**
  * Where a change takes something from an organization whose flag's policy wants it, the tokens that are out are refused

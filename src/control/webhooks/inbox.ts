@@ -4,9 +4,9 @@
  *
  * One object takes what comes in, so that contract sync never races with itself for the head of the audit chain, and
  * commits what has come in meanwhile together. An event that cannot be applied is kept with the reason; one that waits for
- * another is looked at again when that is applied.
+ * another is applied in the same batch as that.
  */
-import { and, eq, inArray, sql } from 'drizzle-orm'
+import { and, eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type Command, type CommandBook, systemActor } from '../changes/command.ts'
 import { submit } from '../changes/submit.ts'
@@ -15,9 +15,16 @@ import { inbox } from '../db/schema.ts'
 import { documentsOf } from '../model/edit.ts'
 import type { Arrival, ReceivedEvent, Settled, SourceName } from '../model/source.ts'
 import type { Refusal } from '../refusals.ts'
-import { decideGroup, NOTHING } from './decide.ts'
-import { entityOf } from './effects.ts'
-import { type Decided, digestOf, eventOf, type Incoming, recordsOf, settledOf } from './inbox_rows.ts'
+import { contractEntities, decideGroup, type Group, type Made, NOTHING, type Waiting } from './decide.ts'
+import {
+  digestOf,
+  eventOf,
+  type Incoming,
+  readyContracts,
+  recordsOf,
+  settledOf,
+  waitingFor,
+} from './inbox_rows.ts'
 
 /** Events committed together: a batch of some 300 statements. */
 const GROUP = 50
@@ -25,8 +32,6 @@ const GROUP = 50
 const MAX_QUEUED = 500
 /** Events tried again by one run of the cron. */
 const RETRIED = 20
-/** Events that waited for another, looked at after it. */
-const MAX_FOLLOWERS = 200
 
 export interface InboxOptions {
   readonly db: Database
@@ -49,6 +54,10 @@ export class Inbox {
   readonly #options: InboxOptions
   readonly #queue: Queued[] = []
   #running = false
+  /** Whether what an earlier life left behind was looked at. */
+  #resumed = false
+  /** Contracts that events wait for although they could be applied. */
+  readonly #unfinished: string[] = []
 
   constructor(options: InboxOptions) {
     this.#options = options
@@ -67,15 +76,30 @@ export class Inbox {
   async #run(): Promise<void> {
     this.#running = true
     try {
-      while (this.#queue.length > 0) await this.#group(this.#queue.splice(0, GROUP))
+      if (!this.#resumed) await this.#resume()
+      while (this.#queue.length > 0 || this.#unfinished.length > 0) {
+        await this.#group(this.#queue.splice(0, GROUP), this.#unfinished.splice(0))
+      }
     } finally {
       this.#running = false
     }
   }
 
-  /** Tries again what could not be understood for the moment only. */
+  /** What was left to wait for something that is there, when an earlier life of this object ended. */
+  async #resume(): Promise<void> {
+    try {
+      this.#unfinished.push(...(await readyContracts(this.#options.db)))
+      this.#resumed = true
+    } catch {
+      // The next time, or the cron.
+    }
+  }
+
+  /** Tries again what could not be understood for the moment only, and what waits for something that is there. */
   async retry(): Promise<void> {
     const { db, parse } = this.#options
+    this.#resumed = false
+    if (!this.#running) await this.#run()
     const rows = await db
       .select()
       .from(inbox)
@@ -89,19 +113,17 @@ export class Inbox {
     }
   }
 
-  async #group(group: readonly Queued[]): Promise<void> {
+  async #group(group: readonly Queued[], contracts: readonly string[] = []): Promise<void> {
     try {
-      const settled = await this.#commit(group)
+      const settled = await this.#commit({ incoming: group, contracts })
       if (settled.ok) {
-        group.forEach((queued, index) => {
-          queued.settle(ok(settled.value[index] as Settled))
-        })
-        await this.#follow(group)
-      } else if (group.length > 1) {
+        for (const queued of group) queued.settle(ok(settled.value.get(queued) as Settled))
+      } else if (group.length + contracts.length > 1) {
         // One of them stands in the way of the others.
+        for (const contract of contracts) await this.#group([], [contract])
         for (const queued of group) await this.#group([queued])
       } else if (settled.reason === 'flags_exclusive') {
-        group[0]?.settle(await this.#set(group[0], settled.reason))
+        await this.#alone(group[0], contracts, settled.reason)
       } else group[0]?.settle(settled)
     } catch {
       // The sender tries again; what was committed is recognized then.
@@ -109,80 +131,71 @@ export class Inbox {
     }
   }
 
-  /** Commits a group, or says why it cannot be. */
-  async #commit(group: readonly Queued[]): Promise<Result<readonly Settled[], Refusal>> {
+  /** Commits a group, or says why it cannot be. @param follow - whether what waited for it comes along */
+  async #commit(group: Group, follow = true): Promise<Result<ReadonlyMap<Incoming, Settled>, Refusal>> {
     const { db, clock, environments, commands, wake } = this.#options
-    await this.#denySessions(group)
-    let decided: readonly Decided[] = []
+    await this.#denySessions(group.incoming)
+    let made: Pick<Made, 'value' | 'unfinished'> = { value: [], unfinished: [] }
     const command: Command = {
       ...{ action: 'inbox.apply', reason: 'As other systems say', ticket: null, input: {} },
       clearance: 'contract',
       decide: async (facts) => {
-        const made = await decideGroup(group, facts, commands)
-        if (!made.ok) return made
-        decided = made.value
-        const steps = decided.flatMap(({ applied }) => applied.steps)
+        const waiting: Waiting = async (entities) => (follow ? this.#waiting(entities) : [])
+        const decided = await decideGroup(group, facts, commands, waiting)
+        if (!decided.ok) return decided
+        made = decided
+        const steps = decided.value.flatMap(({ applied }) => applied.steps)
         const last = steps.at(-1)
         if (!last) return err('change_empty')
-        return ok({ first: steps.slice(0, -1), edit: last.edit, own: last, evaluation: made.evaluation })
+        return ok({ first: steps.slice(0, -1), edit: last.edit, own: last, evaluation: decided.evaluation })
       },
     }
     const submitted = await submit({
       ...{ db, clock, environments, command, actor: systemActor('system:inbox') },
       requestId: crypto.randomUUID(),
-      alongside: (seq) => recordsOf(db, decided, seq, this.#now()),
+      alongside: (seq) => recordsOf(db, made.value, seq, this.#now()),
     })
     if (!submitted.ok && submitted.reason !== 'change_empty') return submitted
+    this.#unfinished.push(...made.unfinished)
     if (!submitted.ok) {
-      const [first, ...others] = recordsOf(db, decided, null, this.#now())
+      const [first, ...others] = recordsOf(db, made.value, null, this.#now())
       if (first) await db.batch([first, ...others])
-      return ok(settledOf(decided, null))
+      return ok(settledOf(made.value, null))
     }
     const { outcome } = submitted.value as Extract<typeof submitted.value, { outcome: unknown }>
     const touched = outcome.edits.flatMap((edit) => documentsOf(edit, environments))
     wake([...new Set(touched.map(({ environment }) => environment))])
-    return ok(settledOf(decided, outcome.seq))
+    return ok(settledOf(made.value, outcome.seq))
   }
 
-  /** What waits for a contract that has just changed comes again. */
-  async #follow(group: readonly Queued[]): Promise<void> {
+  async #waiting(entities: readonly string[]): Promise<readonly Incoming[]> {
+    if (entities.length === 0) return []
     const { db, parse } = this.#options
-    const contracts = group.flatMap(({ arrival: { parsed } }) =>
-      parsed.ok ? parsed.value.flatMap((event) => ('contract' in event ? [entityOf(event) ?? ''] : [])) : [],
+    const waiting = await waitingFor(db, entities)
+    return Promise.all(
+      waiting.map(async (row) => {
+        const source = row.source as SourceName
+        const event = eventOf(row)
+        return { arrival: { source, event, parsed: await parse(source, event) }, digest: row.digest }
+      }),
     )
-    if (contracts.length === 0) return
-    const waiting = await db
-      .select()
-      .from(inbox)
-      .where(
-        and(
-          eq(inbox.state, 'waiting'),
-          inArray(
-            inbox.entity,
-            sql`(SELECT value FROM json_each(${JSON.stringify([...new Set(contracts)])}))`,
-          ),
-        ),
-      )
-      .orderBy(inbox.revision)
-      .limit(MAX_FOLLOWERS)
-    const before = new Map(waiting.map((row) => [row.event_id, row.attempts]))
-    for (const row of waiting) {
-      const source = row.source as SourceName
-      const event = eventOf(row)
-      const queued = {
-        arrival: { source, event, parsed: await parse(source, event) },
-        digest: row.digest,
-        settle() {},
-      }
-      const settled = await this.#commit([queued])
-      // What still waits is not looked at again before something else has changed.
-      if (settled.ok && settled.value[0]?.state === 'applied') before.delete(row.event_id)
-    }
-    const moved = waiting.length > before.size
-    if (moved) await this.#follow(group)
   }
 
-  async #denySessions(group: readonly Queued[]): Promise<void> {
+  /** What stands in the way is the event itself, or one that waited for it: then they are taken one by one. */
+  async #alone(event: Queued | undefined, contracts: readonly string[], problem: string): Promise<void> {
+    if (event) {
+      const settled = await this.#commit({ incoming: [event] }, false)
+      if (!settled.ok) return event.settle(await this.#set(event, problem))
+      event.settle(ok(settled.value.get(event) as Settled))
+    }
+    const entities = event ? contractEntities(event) : contracts
+    for (const incoming of await this.#waiting(entities)) {
+      const settled = await this.#commit({ incoming: [incoming] }, false)
+      if (!settled.ok && settled.reason === 'flags_exclusive') await this.#set(incoming, problem)
+    }
+  }
+
+  async #denySessions(group: readonly Incoming[]): Promise<void> {
     for (const { arrival } of group) {
       if (!arrival.parsed.ok) continue
       for (const event of arrival.parsed.value) {
@@ -192,13 +205,13 @@ export class Inbox {
   }
 
   /** Keeps an event that nothing was done for. */
-  async #set(queued: Queued, problem: string): Promise<Result<Settled, Refusal>> {
+  async #set(queued: Incoming, problem: string): Promise<Result<Settled, Refusal>> {
     const applied = { ...NOTHING, state: 'quarantined' as const, problem }
     const decided = [{ incoming: queued, id: queued.arrival.event.id, duplicate: undefined, applied }]
     const { db } = this.#options
     const [record] = recordsOf(db, decided, null, this.#now())
     if (record) await db.batch([record])
-    return ok(settledOf(decided, null)[0] as Settled)
+    return ok(settledOf(decided, null).get(queued) as Settled)
   }
 
   #now(): string {

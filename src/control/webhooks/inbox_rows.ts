@@ -1,5 +1,5 @@
 /** The inbox's rows: how events are kept, told and forgotten. */
-import { sql } from 'drizzle-orm'
+import { and, eq, inArray, sql } from 'drizzle-orm'
 import { canonical, sha256Hex } from '../changes/chain.ts'
 import type { Statement } from '../changes/write.ts'
 import type { Database } from '../db/client.ts'
@@ -64,15 +64,48 @@ function versionsOf(decided: readonly Decided[], seq: number | null): (number | 
   })
 }
 
-export function settledOf(decided: readonly Decided[], seq: number | null): Settled[] {
+export function settledOf(decided: readonly Decided[], seq: number | null): Map<Incoming, Settled> {
   const versions = versionsOf(decided, seq)
-  return decided.map(({ id, duplicate, applied }, index) => ({
-    event_id: id,
-    state: duplicate?.state ?? applied.state,
-    problem: duplicate ? duplicate.problem : applied.problem,
-    version: duplicate ? duplicate.seq : (versions[index] ?? null),
-    duplicate: duplicate !== undefined,
-  }))
+  return new Map(
+    decided.map(({ incoming, id, duplicate, applied }, index) => [
+      incoming,
+      {
+        event_id: id,
+        state: duplicate?.state ?? applied.state,
+        problem: duplicate ? duplicate.problem : applied.problem,
+        version: duplicate ? duplicate.seq : (versions[index] ?? null),
+        duplicate: duplicate !== undefined,
+      },
+    ]),
+  )
+}
+
+/** Events looked at in the course of one commit. */
+const MAX_WAITING = 500
+
+/** What waits for one of these. */
+export const waitingFor = (db: Database, entities: readonly string[]): Promise<InboxRow[]> =>
+  db
+    .select()
+    .from(inbox)
+    .where(
+      and(
+        eq(inbox.state, 'waiting'),
+        inArray(inbox.entity, sql`(SELECT value FROM json_each(${JSON.stringify(entities)}))`),
+      ),
+    )
+    .orderBy(inbox.revision)
+    .limit(MAX_WAITING)
+
+/** Contracts that have come as far as an event that waits for them. */
+export async function readyContracts(db: Database): Promise<string[]> {
+  const rows = await db.all<{ entity: string }>(
+    sql`SELECT DISTINCT entity FROM inbox WHERE state = 'waiting' AND EXISTS (
+          SELECT 1 FROM contracts c WHERE c.id = substr(entity, length('contract:') + 1)
+            AND c.revision >= json_extract(body, '$.data.base_revision'))
+        LIMIT ${MAX_WAITING}`,
+  )
+  return rows.map(({ entity }) => entity)
 }
 
 export const eventOf = ({ event_id, type, occurred_at, received_at, body }: InboxRow): ReceivedEvent => ({
