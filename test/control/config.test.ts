@@ -7,6 +7,8 @@ const BASE = {
   DB: { prepare() {} },
   ENTITLEMENTS: { put() {} },
   PUBLISHER: { getByName() {} },
+  SCHEDULER: { getByName() {} },
+  INBOX: { getByName() {} },
   ENVIRONMENTS: 'staging,production',
 }
 const bytes = (length: number) => `whsec_${btoa('k'.repeat(length))}`
