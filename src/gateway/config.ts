@@ -22,9 +22,14 @@ export interface EntitlementsKV {
   put(key: string, value: string, options: { expirationTtl: number }): Promise<void>
 }
 
+export interface MintLogMessage {
+  readonly body: MintEvent
+  readonly contentType: 'json'
+}
+
 /** The part of a Cloudflare Queue that the gateway uses. */
 export interface MintLogQueue {
-  send(event: MintEvent, options: { contentType: 'json' }): Promise<unknown>
+  sendBatch(messages: readonly MintLogMessage[]): Promise<unknown>
 }
 
 /** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS`, `SESSION_PEPPER` and `VERIFIERS` are secrets. */
@@ -197,7 +202,7 @@ const varsSchema = z.object({
     .optional(),
   MINT_LOG: z
     .custom<MintLogQueue>(
-      (value) => typeof (value as MintLogQueue | undefined)?.send === 'function',
+      (value) => typeof (value as MintLogQueue | undefined)?.sendBatch === 'function',
       'must be a Queue binding',
     )
     .optional(),
