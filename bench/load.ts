@@ -19,6 +19,8 @@ export interface Load {
   /** Stop after this long, in seconds, or when `next` has nothing more. */
   readonly seconds: number
   readonly next: () => Buffer | undefined
+  /** How long a connection rests after an answer, so that the load does not fill the machine. */
+  readonly pauseMs?: number
   /** Is handed every body, where all of them count; it takes from the time of the load. */
   readonly onBody?: (body: string) => void
 }
@@ -78,7 +80,7 @@ export async function run(load: Load): Promise<LoadResult> {
     if (isSample) samples.push(body)
     load.onBody?.(body)
   }
-  const connections = Array.from({ length: load.connections }, () => drive(load.port, next, onAnswer))
+  const connections = Array.from({ length: load.connections }, () => drive(load, next, onAnswer))
   await Promise.all(connections)
   return { requests, seconds: (performance.now() - start) / 1000, samples, milliseconds }
 }
@@ -86,7 +88,7 @@ export async function run(load: Load): Promise<LoadResult> {
 type OnAnswer = (answer: Buffer, head: number, milliseconds: number) => void
 
 /** One connection, from its first request to its last answer. */
-function drive(port: number, next: () => Buffer | undefined, onAnswer: OnAnswer): Promise<void> {
+function drive({ port, pauseMs = 0 }: Load, next: Load['next'], onAnswer: OnAnswer): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const socket: Socket = connect(port, '127.0.0.1')
   let received: Buffer | undefined
@@ -116,7 +118,8 @@ function drive(port: number, next: () => Buffer | undefined, onAnswer: OnAnswer)
     if (status !== '200') return fail(`${status} ${bodyOf(received, head).slice(0, 500)}`)
     onAnswer(received, head, performance.now() - sentAt)
     received = undefined
-    send()
+    if (pauseMs > 0) setTimeout(send, pauseMs)
+    else send()
   })
   return promise
 }

@@ -1,74 +1,113 @@
 /**
  * `npm run bench:mint-log`: what the mint log costs a refresh, and that it loses nothing.
  *
- * The same gateway with the queue and without it take turns in slices of refreshes, in one run. Then everything that the
- * queue was sent goes through a real queue to a consumer that fails half of its batches, and what it has stored is compared
- * with the tokens that clients were given. Times are printed and never judged; a token that is lost or stored twice is.
+ * The same gateway with the queue and without it take turns in slices of refreshes, in one run: as fast as they can, where
+ * two busy cores show what everything costs together, and at a pace that leaves the machine idle most of the time, where a
+ * client's wait shows. Then everything that the queue was sent goes through a real queue to the control plane's consumer,
+ * half of whose batches fail, and what D1 has is compared with the tokens that clients were given. Times are printed and
+ * never judged; a token that is lost or stored twice is.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { decodeJwt } from 'jose'
-import { runWorker, type WorkerProcess } from '../dev/wrangler.ts'
 import type { MintEvent } from '../src/core/mint_event.ts'
-import { type LoadResult, run } from './load.ts'
+import { run } from './load.ts'
+import { store } from './mint_log_store.ts'
 import { PAGE } from './queue.ts'
 import { checkMinted, refreshRequest } from './refresh.ts'
 import { median } from './rounds.ts'
 import { type Stage, setStage } from './stage.ts'
-import { freePorts, type RunningWorker } from './workerd.ts'
+import type { RunningWorker } from './workerd.ts'
 
 const ORGANIZATIONS = 1_000
-const CONNECTIONS = 32
-const SLICE = 1_000
 const SLICE_MAX_SECONDS = 120
 const WARM_UP = 500
-/** As many messages as a queue takes at once. */
-const SEND_BATCH = 100
-/** The consumer is given up on when it has stored nothing new for so long. */
+/** Sends are given up on when nothing new has arrived for so long. */
 const STALLED_MS = 30_000
-const READY_MS = 60_000
 const POLL_MS = 500
+
+interface Pace {
+  readonly connections: number
+  /** Between an answer and the connection's next request. */
+  readonly pauseMs: number
+  /** Refreshes. */
+  readonly slice: number
+}
+
+const PACES = {
+  'as fast as they can': { connections: 32, pauseMs: 0, slice: 1_000 },
+  'at an easy pace': { connections: 4, pauseMs: 25, slice: 250 },
+} satisfies Record<string, Pace>
+/** Of the refreshes, so many are at an easy pace. */
+const EASY_SHARE = 0.1
+
+const FIGURES = ['per_second', 'p50_ms', 'p99_ms', 'cpu_us'] as const
+type Slice = Readonly<Record<(typeof FIGURES)[number], number>>
 
 interface Contender {
   readonly worker: RunningWorker & { readonly issuer: string }
-  readonly perSecond: number[]
-  readonly milliseconds: number[]
-  cpuMicroseconds: number
-  refreshes: number
   /** Of every token that a client was given. */
   readonly jtis: string[]
 }
 
 async function contender(stage: Stage, name: 'mint-log' | 'gateway'): Promise<Contender> {
-  const worker = await stage.start(name)
-  const made = { worker, perSecond: [], milliseconds: [], cpuMicroseconds: 0, refreshes: 0, jtis: [] }
-  await refresh(stage, made, WARM_UP)
+  const made = { worker: await stage.start(name), jtis: [] }
+  await refresh(stage, made, PACES['as fast as they can'], WARM_UP)
   return made
 }
 
-async function refresh(stage: Stage, { worker, jtis }: Contender, count: number): Promise<LoadResult> {
+async function refresh(stage: Stage, { worker, jtis }: Contender, pace: Pace, count: number): Promise<Slice> {
   let left = count
   const next = () => (left-- > 0 ? refreshRequest(left % ORGANIZATIONS) : undefined)
   const onBody = (body: string) => {
     jtis.push(String(decodeJwt(JSON.parse(body).access_token).jti))
   }
-  const load = { port: worker.port, connections: CONNECTIONS, seconds: SLICE_MAX_SECONDS, next, onBody }
-  const result = await run(load)
+  const before = worker.cpuMicroseconds()
+  const result = await run({ ...pace, port: worker.port, seconds: SLICE_MAX_SECONDS, next, onBody })
+  const cpu = worker.cpuMicroseconds() - before
   if (result.requests !== count) throw new Error(`${worker.name}: ${result.requests} of ${count} refreshes`)
   for (const body of result.samples) await checkMinted(stage, worker.issuer, body)
-  return result
+  const at = (share: number) => percentile(result.milliseconds, share)
+  return { per_second: count / result.seconds, p50_ms: at(0.5), p99_ms: at(0.99), cpu_us: cpu / count }
 }
 
-async function measure(stage: Stage, contender: Contender, count: number): Promise<void> {
-  const before = contender.worker.cpuMicroseconds()
-  const { seconds, milliseconds } = await refresh(stage, contender, count)
-  contender.cpuMicroseconds += contender.worker.cpuMicroseconds() - before
-  contender.refreshes += count
-  contender.perSecond.push(count / seconds)
-  contender.milliseconds.push(...milliseconds)
+interface Compared {
+  readonly with: number
+  readonly without: number
+  /** The median of the slices' ratios. */
+  readonly ratio: number
+  /** The middle half of the ratios of one slice without the queue to the next one without it. */
+  readonly noise: readonly [number, number]
+}
+
+/** Slices by turns, and the turns by turns. */
+async function compare(
+  stage: Stage,
+  told: Contender,
+  silent: Contender,
+  pace: Pace,
+  refreshes: number,
+): Promise<Record<string, Compared>> {
+  const slices = new Map<Contender, Slice[]>([
+    [told, []],
+    [silent, []],
+  ])
+  for (let done = 0, slice = 0; done < refreshes; done += pace.slice, slice++) {
+    const count = Math.min(pace.slice, refreshes - done)
+    for (const one of slice % 2 === 0 ? [told, silent] : [silent, told])
+      slices.get(one)?.push(await refresh(stage, one, pace, count))
+  }
+  const compared = FIGURES.map((figure) => {
+    const [ours = [], theirs = []] = [told, silent].map((one) => slices.get(one)?.map((s) => s[figure]))
+    const ratio = median(ours.map((value, i) => value / (theirs[i] ?? Number.NaN)))
+    const drift = theirs.slice(1).map((value, i) => value / (theirs[i] ?? Number.NaN))
+    const noise = [percentile(drift, 0.25), percentile(drift, 0.75)] as const
+    return [figure, { with: median(ours), without: median(theirs), ratio, noise }] as const
+  })
+  return Object.fromEntries(compared)
 }
 
 /** Everything that the queue was sent. */
@@ -81,7 +120,7 @@ async function sentEvents(stage: Stage): Promise<MintEvent[]> {
   }
 }
 
-/** Sends stay under way for a moment after the last answer. */
+/** Batches stay under way for a moment after the last answer. */
 async function settledEvents(stage: Stage, expected: number): Promise<MintEvent[]> {
   const deadline = Date.now() + STALLED_MS
   for (;;) {
@@ -91,78 +130,20 @@ async function settledEvents(stage: Stage, expected: number): Promise<MintEvent[
   }
 }
 
-interface Consumed {
-  readonly stored: readonly string[]
-  readonly batches: number
-}
-
-/** Puts the events into a real queue and waits until its consumer has stored them, or gives up. */
-async function consume(events: readonly MintEvent[], expected: number): Promise<Consumed> {
-  const persistTo = await mkdtemp(join(tmpdir(), 'remint-bench-mint-log-'))
-  const [port = 0] = await freePorts(1)
-  const worker = await runWorker({ config: 'bench/mint_log.wrangler.toml', port, persistTo })
-  const url = `http://127.0.0.1:${port}`
-  try {
-    await ready(url, worker)
-    for (let from = 0; from < events.length; from += SEND_BATCH) {
-      const body = JSON.stringify(events.slice(from, from + SEND_BATCH))
-      const sent = await fetch(`${url}/send`, { method: 'POST', body })
-      if (!sent.ok) throw new Error(`the queue refused a batch: ${sent.status}`)
-    }
-    const { batches } = await drained(url, expected)
-    return { stored: (await (await fetch(`${url}/stored`)).json()) as string[], batches }
-  } finally {
-    await worker.close()
-    await rm(persistTo, { recursive: true, force: true })
-  }
-}
-
-async function ready(url: string, worker: WorkerProcess): Promise<void> {
-  const deadline = Date.now() + READY_MS
-  while (Date.now() < deadline && worker.running()) {
-    if ((await fetch(`${url}/count`).catch(() => null))?.ok) return
-    await sleep(POLL_MS)
-  }
-  throw new Error(`the consumer did not start:\n${worker.output()}`)
-}
-
-async function drained(url: string, expected: number): Promise<{ rows: number; batches: number }> {
-  let last = { rows: -1, batches: 0 }
-  let changedAt = Date.now()
-  for (;;) {
-    const count = (await (await fetch(`${url}/count`)).json()) as typeof last
-    if (count.rows !== last.rows) changedAt = Date.now()
-    // A batch may have been stored and be on its way again: what is stored twice shows a little later.
-    const isQuiet = count.batches === last.batches && count.rows >= expected
-    last = count
-    if (isQuiet || Date.now() - changedAt > STALLED_MS) return count
-    await sleep(2 * POLL_MS + 1_000)
-  }
-}
-
 function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.floor(sorted.length * share)] ?? Number.NaN
 }
 
-function printTimes(told: Contender, silent: Contender): void {
-  const row = (name: string, figure: (one: Contender) => number, ratio: number, digits = 2) =>
-    console.log(
-      `  ${name.padEnd(26)}${[figure(told), figure(silent)].map((n) => n.toFixed(digits).padStart(12)).join('')}` +
-        ratio.toFixed(3).padStart(10),
-    )
-  const divided = (figure: (one: Contender) => number) => figure(told) / figure(silent)
-  const perSecond = ({ perSecond }: Contender) => median(perSecond)
-  const paired = told.perSecond.map((value, slice) => value / (silent.perSecond[slice] ?? Number.NaN))
-  const at = (share: number) => (one: Contender) => percentile(one.milliseconds, share)
-  const cpu = ({ cpuMicroseconds, refreshes }: Contender) => cpuMicroseconds / refreshes
-  console.log(
-    `\n  ${''.padEnd(26)}${'with queue'.padStart(12)}${'without'.padStart(12)}${'ratio'.padStart(10)}`,
-  )
-  row('refreshes a second', perSecond, median(paired), 0)
-  row('p50, ms', at(0.5), divided(at(0.5)))
-  row('p99, ms', at(0.99), divided(at(0.99)))
-  row('CPU of the gateway, µs', cpu, divided(cpu), 0)
+function print(name: string, compared: Record<string, Compared>): void {
+  const cell = (value: number | string) =>
+    (typeof value === 'string' ? value : value.toFixed(value < 100 ? 3 : 0)).padStart(12)
+  const line = (label: string, cells: readonly (number | string)[], noise: string) =>
+    console.log(`  ${label.padEnd(22)}${cells.map(cell).join('')}    ${noise}`)
+  console.log('')
+  line(name, ['with queue', 'without', 'ratio'], 'noise of the run')
+  for (const [figure, { with: told, without, ratio, noise }] of Object.entries(compared))
+    line(figure, [told, without, ratio], noise.map((bound) => bound.toFixed(3)).join(' – '))
 }
 
 async function bench(mints: number): Promise<boolean> {
@@ -173,27 +154,37 @@ async function bench(mints: number): Promise<boolean> {
   const stage = await setStage(['mint-log', 'gateway'])
   const told = await contender(stage, 'mint-log')
   const silent = await contender(stage, 'gateway')
-  const slices = Math.ceil(mints / SLICE)
-  for (let slice = 0; slice < slices; slice++) {
-    const count = Math.min(SLICE, mints - slice * SLICE)
-    for (const one of slice % 2 === 0 ? [told, silent] : [silent, told]) await measure(stage, one, count)
-    if (slice % 10 === 9 || slice === slices - 1)
-      progress(`${Math.min(mints, (slice + 1) * SLICE)} mints each`)
+  const easy = Math.ceil(mints * EASY_SHARE)
+  const times: Record<string, Record<string, Compared>> = {}
+  for (const [name, pace] of Object.entries(PACES)) {
+    const refreshes = pace.pauseMs > 0 ? easy : mints - easy
+    progress(`${refreshes} refreshes each, ${name}`)
+    times[name] = await compare(stage, told, silent, pace, refreshes)
   }
   const events = await settledEvents(stage, told.jtis.length)
   for (const { worker } of [told, silent]) await worker.stop()
-  printTimes(told, silent)
+  for (const [name, compared] of Object.entries(times)) print(name, compared)
 
+  console.log('')
   progress(`${events.length} events to a consumer that fails half of its batches`)
   const dropped = events.reduce((sum, event) => sum + (event.type === 'token.dropped' ? event.count : 0), 0)
-  const { stored, batches } = await consume(events, told.jtis.length)
+  const { jtis: stored, losses, batches } = await store(events, told.jtis.length)
   const distinct = new Set(stored)
   const lost = told.jtis.filter((jti) => !distinct.has(jti)).length
   const twice = stored.length - distinct.size
+  const counted = losses.reduce((sum, { count }) => sum + count, 0)
   console.log(`\n  minted: ${told.jtis.length}, sent: ${events.length}, told as dropped: ${dropped}`)
-  console.log(`  stored: ${stored.length}, in ${batches} batches, half of which failed`)
-  console.log(`  lost: ${lost}, twice: ${twice}\n`)
-  return lost === 0 && twice === 0
+  console.log(
+    `  stored: ${stored.length}, counted as lost: ${counted}, ${batches} batches, half of which failed`,
+  )
+  console.log(`  lost: ${lost}, twice: ${twice}`)
+  const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length }
+  const log = { minted: told.jtis.length, sent: events.length, dropped, stored: stored.length, batches }
+  const results = { machine, times, log: { ...log, lost, twice } }
+  const round = (_: string, value: unknown) =>
+    typeof value === 'number' ? Number(value.toPrecision(5)) : value
+  await writeFile(join(import.meta.dirname, 'mint_log.json'), `${JSON.stringify(results, round, 2)}\n`)
+  return lost === 0 && twice === 0 && counted === dropped
 }
 
 const HELP = `Usage: npm run bench:mint-log -- [options]

@@ -1,49 +1,54 @@
 /**
- * The consumer of `npm run bench:mint-log`, with a real queue before it: half of its batches fail, some before anything of
- * them is stored and some after, so that all of them come again.
- *
- * The seam: to measure another consumer, import its `queue` handler as `consumer`, and `stored`, which lists the `jti` of every
- * row it has; its bindings go into `bench/mint_log.wrangler.toml`.
+ * The consumer of `npm run bench:mint-log`, with a real queue before it and real D1 behind: half of its batches fail, some
+ * before anything of them is stored and some after, so that all of them come again. What stores is the control plane's own.
  */
-import { type Batch, consumer, stored } from './mint_log_stub.ts'
+import { connect } from '../../src/control/db/client.ts'
+import { writeMintLog } from '../../src/control/log.ts'
+import { consumeMints, type MintBatch } from '../../src/control/tokens/consume.ts'
 
 interface Environment {
-  MINT_LOG: { sendBatch(messages: { body: unknown; contentType: 'json' }[]): Promise<unknown> }
+  readonly DB: D1Database
+  readonly MINT_LOG: { sendBatch(messages: { body: unknown; contentType: 'json' }[]): Promise<unknown> }
 }
+
+const PAGE = 10_000
 
 let batches = 0
 
 export default {
   async fetch(request: Request, env: Environment): Promise<Response> {
-    switch (new URL(request.url).pathname) {
+    const url = new URL(request.url)
+    switch (url.pathname) {
       case '/send': {
         const events = (await request.json()) as unknown[]
         await env.MINT_LOG.sendBatch(events.map((body) => ({ body, contentType: 'json' })))
         return new Response()
       }
-      case '/count':
-        return Response.json({ rows: (await stored(env)).length, batches })
-      default:
-        return Response.json(await stored(env))
+      case '/count': {
+        const rows = await env.DB.prepare('SELECT count(*) FROM mints').first('count(*)')
+        return Response.json({ rows, batches })
+      }
+      case '/losses':
+        return Response.json((await env.DB.prepare('SELECT * FROM mint_losses').all()).results)
+      default: {
+        const statement = env.DB.prepare('SELECT jti FROM mints WHERE jti > ? ORDER BY jti LIMIT ?')
+        const { results } = await statement.bind(url.searchParams.get('after'), PAGE).all<{ jti: string }>()
+        return Response.json(results.map(({ jti }) => jti))
+      }
     }
   },
 
-  async queue(batch: Batch, env: Environment, context: unknown): Promise<void> {
+  async queue(batch: MintBatch, env: Environment): Promise<void> {
+    const store = (batch: MintBatch) =>
+      consumeMints(batch, { db: connect(env.DB).db, now: Date.now(), log: writeMintLog })
     const turn = batches++ % 4
-    if (turn === 0) return batch.retryAll()
-    if (turn !== 2) return consumer.queue(batch, env, context)
-    await consumer.queue(unanswerable(batch), env, context)
-    batch.retryAll()
+    if (turn === 0) return batch.retryAll(AT_ONCE)
+    if (turn !== 2) return store(batch)
+    await store({ messages: batch.messages, ackAll: unheard, retryAll: unheard })
+    batch.retryAll(AT_ONCE)
   },
 }
 
-/** A batch whose consumer does its work and is not heard. */
-function unanswerable({ queue, messages }: Batch): Batch {
-  const unheard = () => {}
-  const copies = messages.map((message) => ({
-    ...{ id: (message as { id?: unknown }).id, timestamp: (message as { timestamp?: unknown }).timestamp },
-    ...{ body: message.body, attempts: (message as { attempts?: unknown }).attempts },
-    ...{ ack: unheard, retry: unheard },
-  }))
-  return { queue, messages: copies, ackAll: unheard, retryAll: unheard }
-}
+const AT_ONCE = { delaySeconds: 0 }
+/** The consumer does its work, and its answer is lost. */
+const unheard = () => {}
