@@ -69,8 +69,8 @@ async function makeLocalKey(persistTo: string): Promise<void> {
   await wranglerD1(
     persistTo,
     ...['execute', 'DB', '--local', '--command'],
-    `INSERT INTO api_keys (id, name, owner, role, secret_hash, created_at, updated_at, ends_at, revision)
-     VALUES ('${key.id}', 'this machine', 'user:developer', 'admin', '${await sha256Hex(key.secret)}',
+    `INSERT INTO api_keys (id, name, owner, created_by, role, secret_hash, created_at, updated_at, ends_at, revision)
+     VALUES ('${key.id}', 'this machine', 'user:developer', 'user:developer', 'admin', '${await sha256Hex(key.secret)}',
        '${at}', '${at}', '${ends}', 1);
      INSERT OR IGNORE INTO policies (environment, approvals, owner_approves, exclusive, updated_at, revision)
      VALUES ('production', 0, 0, '[]', '${at}', 1)`,

@@ -28,6 +28,15 @@ CREATE TABLE `change_requests` (
 --> statement-breakpoint
 CREATE INDEX `change_requests_state` ON `change_requests` (`state`,`apply_at`);--> statement-breakpoint
 CREATE INDEX `change_requests_unreviewed` ON `change_requests` (`id`) WHERE kind = 'break_glass' AND reviewed_at IS NULL;--> statement-breakpoint
+CREATE TABLE `policies` (
+	`environment` text PRIMARY KEY NOT NULL,
+	`approvals` integer NOT NULL,
+	`owner_approves` integer NOT NULL,
+	`exclusive` text NOT NULL,
+	`updated_at` text NOT NULL,
+	`revision` integer NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE `findings` (
 	`id` text PRIMARY KEY NOT NULL,
 	`kind` text NOT NULL,
@@ -59,6 +68,7 @@ CREATE TABLE `inbox` (
 	`revision` integer,
 	`body` text NOT NULL,
 	`digest` text NOT NULL,
+	`meaning` text,
 	`occurred_at` text,
 	`received_at` text NOT NULL,
 	`settled_at` text,
@@ -106,15 +116,6 @@ CREATE TABLE `mints` (
 --> statement-breakpoint
 CREATE INDEX `mints_org` ON `mints` (`org`,`minted_at`,`jti`);--> statement-breakpoint
 CREATE INDEX `mints_at` ON `mints` (`minted_at`);--> statement-breakpoint
-CREATE TABLE `policies` (
-	`environment` text PRIMARY KEY NOT NULL,
-	`approvals` integer NOT NULL,
-	`owner_approves` integer NOT NULL,
-	`exclusive` text NOT NULL,
-	`updated_at` text NOT NULL,
-	`revision` integer NOT NULL
-);
---> statement-breakpoint
 ALTER TABLE `api_keys` ADD `created_by` text;--> statement-breakpoint
 ALTER TABLE `audit` ADD `change` text;--> statement-breakpoint
 CREATE INDEX `audit_entity` ON `audit` (`entity`,`seq`);--> statement-breakpoint

@@ -112,6 +112,15 @@ const WIRE = {
     status: 403,
     detail: 'Only people approve, and API keys of which it is known who made them.',
   },
+  author_unknown: {
+    status: 403,
+    detail:
+      'It was asked for with an API key of which it is not known who made it: make a new one, and ask again.',
+  },
+  break_glass_unreviewed: {
+    status: 409,
+    detail: 'You have given the same by break-glass before, and nobody has reviewed that yet.',
+  },
   digest_mismatch: {
     status: 409,
     detail: 'The digest is not that of the change request as it is now: read it again.',

@@ -38,7 +38,7 @@ export default {
     if (!parsed.ok) return
     const { db } = connect(env.DB)
     await forgetReplays(db, Date.now())
-    await Promise.all([
+    const work = await Promise.allSettled([
       env.SCHEDULER.getByName(SCHEDULER_NAME).tick(),
       (env.INBOX.getByName(INBOX_NAME) as { retry(): Promise<void> }).retry(),
       env.SCHEDULER.getByName(DRIFT_NAME).checkDrift(),
@@ -48,6 +48,9 @@ export default {
     ])
     await forgetMints(db, Date.now())
     await forgetEvents(db, Date.now())
+    // One that fails keeps none of the others from its work, and is seen all the same.
+    const failed = work.find(({ status }) => status === 'rejected')
+    if (failed) throw (failed as PromiseRejectedResult).reason
   },
   async queue(batch, env) {
     await consumeMints(batch, { db: connect(env.DB).db, now: Date.now(), log: writeMintLog })
@@ -218,7 +221,10 @@ export class Inbox extends DurableObject<ControlBindings> {
       ...{ db: connect(this.env.DB).db, clock: Date.now, environments, commands: COMMANDS },
       deny: (environment, sid) => denySession(this.env.ENTITLEMENTS, environment, sid, Date.now()),
       parse: async (source, event) =>
-        (await sources.get(source)?.parse(event, Date.now())) ?? err('unknown_type'),
+        (await sources
+          .get(source)
+          ?.parse(event, Date.now())
+          .catch(() => err('refetch_failed' as const))) ?? err('unknown_type'),
       wake: (touched) => {
         for (const environment of touched) {
           this.ctx.waitUntil(

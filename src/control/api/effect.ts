@@ -15,6 +15,7 @@ export const effectSchema = z
         lost: subjects,
       }),
     ),
+    omitted: z.int().optional().openapi({ description: 'How many more changes there are than are told.' }),
     digest: z
       .string()
       .openapi({ description: 'SHA-256 over the whole diff, whose ids are only listed up to 50.' }),

@@ -53,9 +53,12 @@ export class Scheduler {
     let failed = false
     for (const { id } of due) {
       const why = { reason: 'Applied at its time, as approved', ticket: null }
-      // What is refused, as where a policy asks for more by now, stays scheduled and is tried again.
-      const submitted = await this.#give(applyChangeCommand(id, why, commands))
-      if (!submitted.ok) {
+      // What is refused because too much else changes at once stays scheduled and is tried again.
+      const applied = await this.#give(applyChangeCommand(id, why, commands)).then(
+        ({ ok }) => ok,
+        () => false,
+      )
+      if (!applied) {
         failed = true
         warn('apply_failed')
       }
@@ -75,7 +78,7 @@ export class Scheduler {
    * @param seen - what the last call returned
    */
   async recheck(seen: Rechecked | undefined): Promise<Rechecked> {
-    const { db, commands } = this.#options
+    const { db, commands, warn } = this.#options
     const { seq } = await readHead(db)
     const { from, head } = seen ?? { from: '', head: -1 }
     // Since the last look at all of them nothing has changed.
@@ -86,7 +89,9 @@ export class Scheduler {
       .where(and(inArray(change_requests.state, [...LIVE_STATES]), gt(change_requests.id, from)))
       .orderBy(asc(change_requests.id))
       .limit(BATCH)
-    for (const { id } of rows) await this.#give(recheckChangeCommand(id, commands))
+    for (const { id } of rows) {
+      await this.#give(recheckChangeCommand(id, commands)).catch(() => warn('apply_failed'))
+    }
     const next = rows.length < BATCH ? '' : (rows.at(-1)?.id ?? '')
     return { from: next, head: from === '' ? seq : head }
   }

@@ -48,7 +48,9 @@ export async function evaluateEdits(
   now: number,
   heeding: readonly RuleRow[] = [],
 ): Promise<Result<Evaluation, 'flags_exclusive'>> {
-  const exclusions = policies.flatMap(({ environment, exclusive }) =>
+  // A policy that is set together with other things holds for them.
+  const set = edits.flatMap((edit) => (edit.table === 'policies' ? [edit.after] : []))
+  const exclusions = [...policies, ...set].flatMap(({ environment, exclusive }) =>
     exclusive.map((flags) => ({ environment, flags })),
   )
   const environments = policies.map(({ environment }) => environment)
@@ -62,7 +64,7 @@ export async function evaluateEdits(
   )
   if (!slice) return ok({ effects: [], flags: edits.map(() => []), contradictions: [] })
   const effects = effectOf(slice.before, slice.after, slice.question)
-  if (violates(slice.after, effects, exclusions, now)) return err('flags_exclusive')
+  if (violates(slice.before, slice.after, slice.question, exclusions)) return err('flags_exclusive')
   const contradictions = contradictionsOf(slice.before, slice.after, heeding, now)
   return ok({ effects, flags: slice.flags, contradictions })
 }
@@ -167,13 +169,16 @@ export async function consider(
 
   const rows = steps.map(({ edit, action }) => rowChange(edit, action, new Date(at).toISOString()))
   if (JSON.stringify(rows).length > MAX_ROWS_BYTES) return err('change_too_large')
-  const owners = await ownersOf(facts.state, edits)
+  const { effects } = evaluated.value
   const environments = all.filter((name) => edits.some((edit) => environmentsOf(edit, all).includes(name)))
   const guarded = policies
     .map(({ environment }) => environment)
     .filter((name) => edits.some((edit) => guardedEnvironments(edit, policies).includes(name)))
   const { applyAt } = asked
-  const { effects } = evaluated.value
+  const asksOwners = policies.some(
+    ({ environment, owner_approves }) => owner_approves && guarded.includes(environment),
+  )
+  const owners = asksOwners ? await ownersOf(facts.state, edits, effects) : []
   return ok({
     ...{ items, steps, rows, evaluation: evaluated.value, environments, guarded },
     foreignFlags: owners.filter(([, owner]) => !isOwner(actor, owner)).map(([flag]) => flag),
@@ -206,9 +211,13 @@ function rowChange(edit: Edit, action: string, now: string): RowChange {
 
 const same = (one: unknown, other: unknown): boolean => canonical(one ?? null) === canonical(other ?? null)
 
-/** Of the flags that the edits are about, the owners that they had before. */
-async function ownersOf(state: State, edits: readonly Edit[]): Promise<[string, string][]> {
-  const keys = [...new Set(edits.flatMap(flagsInQuestion))].sort()
+/** Of the flags that the edits are about, or that somebody gains or loses by them, the owners that they had before. */
+async function ownersOf(
+  state: State,
+  edits: readonly Edit[],
+  effects: readonly FlagEffect[],
+): Promise<[string, string][]> {
+  const keys = [...new Set([...edits.flatMap(flagsInQuestion), ...effects.map(({ flag }) => flag)])].sort()
   const flags = await state.flags(keys)
   return keys.flatMap((key): [string, string][] => {
     const flag = flags.find((one) => one.key === key)

@@ -39,8 +39,9 @@ export const systemActor = (id: `system:${string}`): Actor => ({
 export const environmentsFor = ({ environments }: Actor, all: readonly string[]): string[] =>
   all.filter((name) => environments === null || environments.includes(name))
 
-/** Whether an owner of flags, a person or a team, is this actor. */
-export const isOwner = ({ id, teams }: Actor, owner: string): boolean => id === owner || teams.includes(owner)
+/** Whether an owner of flags, a person or a team, is this actor: in person, as a key is in any name that its maker chose. */
+export const isOwner = ({ id, teams, apiKey }: Actor, owner: string): boolean =>
+  apiKey === null && (id === owner || teams.includes(owner))
 
 export interface Facts {
   readonly state: State

@@ -104,7 +104,8 @@ export function isAgreed(change: Agreed, guarded: readonly string[], all: readon
     .filter(({ environment }) => guarded.includes(environment))
     .every(
       ({ approvals, owner_approves }) =>
-        given.length >= approvals && (!owner_approves || change.flags.every((flag) => owned.has(flag))),
+        given.length >= Math.max(approvals, owner_approves ? 1 : 0) &&
+        (!owner_approves || change.flags.every((flag) => owned.has(flag))),
     )
 }
 

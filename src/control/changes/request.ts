@@ -93,7 +93,8 @@ export function submitRequest(
 ): Result<ChangeRequestRow, Refusal> {
   if (change.author !== author.id) return err('change_not_yours')
   if (change.state !== 'draft' && change.state !== 'stale') return err('change_state')
-  return withContent({ ...change, state: 'in_review' }, content, policies, now)
+  const people = [...new Set([...change.people, ...author.people])]
+  return withContent({ ...change, state: 'in_review', people }, content, policies, now)
 }
 
 type Framed = Omit<
@@ -155,7 +156,13 @@ export function approveRequest(
   policies: readonly Policy[],
   now: number,
 ): Result<ChangeRequestRow, Refusal> {
-  if (change.state !== 'in_review') return err('change_state')
+  // A policy may have come to ask for more since.
+  const lacking =
+    (change.state === 'approved' || change.state === 'scheduled') &&
+    assessment !== undefined &&
+    !isAgreed(change, assessment.guarded, policies)
+  if (change.state !== 'in_review' && !lacking) return err('change_state')
+  if (change.people.includes(UNKNOWN_PERSON)) return err('author_unknown')
   if (!isKnown(approver)) return err('approver_unknown')
   if (approver.people.some((person) => change.people.includes(person))) return err('self_approval')
   const before = change.approvals.flatMap(({ people }) => people)
@@ -168,7 +175,12 @@ export function approveRequest(
     ...{ owns: [...owns], digest, at },
   }
   return ok(
-    settled({ ...change, approvals: [...change.approvals, approval] }, assessment.guarded, policies, now),
+    settled(
+      { ...change, state: 'in_review', approvals: [...change.approvals, approval] },
+      assessment.guarded,
+      policies,
+      now,
+    ),
   )
 }
 
@@ -207,8 +219,11 @@ export function applyRequest(
   if (!due) return err('change_not_due')
   if (!assessment.ok) return ok(staleRequest(change, assessment.reason, now))
   if (assessment.value.digest !== change.digest) return ok(staleRequest(change, 'moved', now))
-  // The policy may ask for more than it did.
-  if (!isAgreed(change, assessment.value.guarded, policies)) return err('approvals_missing')
+  // The policy may ask for more than it did. What was scheduled is not tried again and again, but waits for that.
+  if (!isAgreed(change, assessment.value.guarded, policies)) {
+    if (change.state !== 'scheduled') return err('approvals_missing')
+    return ok(revised({ ...change, state: 'in_review', problem: 'approvals_missing' }, now))
+  }
   return ok(revised({ ...change, state: 'applied', applied_at: new Date(now).toISOString() }, now))
 }
 

@@ -4,13 +4,17 @@
  * Whatever is decided about a request is decided on what it would do at that moment, in the same commit, so that nothing
  * else can come in between.
  */
+
+import { and, eq, inArray, isNotNull, isNull } from 'drizzle-orm'
 import { ok, type Result } from '../../core/result.ts'
+import type { Database } from '../db/client.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
-import type { ChangeItem } from '../db/schema.ts'
+import { api_keys, type ChangeItem, change_requests } from '../db/schema.ts'
 import type { Edit } from '../model/edit.ts'
 import type { Refusal } from '../refusals.ts'
 import { ADMINS, hasRole } from '../roles.ts'
 import { type Assessment, assess, consider } from './assess.ts'
+import { canonical } from './chain.ts'
 import type { Actor, Command, CommandBook, Facts, Why } from './command.ts'
 import { isOwner } from './command.ts'
 import { type Policy, readPolicies } from './policy.ts'
@@ -102,7 +106,8 @@ export const approveChangeCommand = (
     const flags = await state.flags(before.flags)
     const owns = flags.filter(({ owner }) => isOwner(actor, owner)).map(({ key }) => key)
     const current = assessed.ok ? assessed.value : undefined
-    return approveRequest(before, digest, current, actor, owns, policies, now)
+    const standing = await withStandingApprovals(before, state.db)
+    return approveRequest(standing, digest, current, actor, owns, policies, now)
   })
 
 export const rejectChangeCommand = (id: string, why: Why): Command<ChangeEdit> =>
@@ -129,7 +134,8 @@ export const applyChangeCommand = (id: string, why: Why, book: CommandBook): Com
     if (!before) return { ok: false, reason: 'not_found' }
     const policies = await readPolicies(facts.state.db, facts.environments)
     const assessed = await reassess(before, facts, book, policies)
-    const applied = applyRequest(before, assessed, policies, facts.now)
+    const standing = await withStandingApprovals(before, facts.state.db)
+    const applied = applyRequest(standing, assessed, policies, facts.now)
     if (!applied.ok) return applied
     const edit = edited(before, applied.value)
     if (applied.value.state !== 'applied' || !assessed.ok) return ok({ first: [], edit, change: id })
@@ -167,6 +173,8 @@ export const breakGlassCommand = (
   clearance: 'break_glass',
   async decide(facts) {
     const policies = await readPolicies(facts.state.db, facts.environments)
+    if (await isRenewal(item, facts.actor, facts.state.db))
+      return { ok: false, reason: 'break_glass_unreviewed' }
     const looked = await lookAt({ items: [item], applyAt: null, why }, facts, book, policies)
     if (!looked.ok) return looked
     const opened = openRequest(id, looked.value, facts.actor, false, policies, facts.now)
@@ -182,6 +190,33 @@ export const breakGlassCommand = (
     return ok({ first: steps, edit: edited(null, applied), evaluation, change: id })
   },
 })
+
+/** Without what was approved by a key that is revoked since. */
+async function withStandingApprovals(change: ChangeRequestRow, db: Database): Promise<ChangeRequestRow> {
+  const keys = change.approvals.flatMap(({ api_key }) => (api_key === null ? [] : [api_key]))
+  if (keys.length === 0) return change
+  const revoked = await db
+    .select({ id: api_keys.id })
+    .from(api_keys)
+    .where(and(inArray(api_keys.id, keys), isNotNull(api_keys.revoked_at)))
+  const gone = new Set<string | null>(revoked.map(({ id }) => id))
+  return { ...change, approvals: change.approvals.filter(({ api_key }) => !gone.has(api_key)) }
+}
+
+/** Whether one of these people has given the same by break-glass, and nobody has looked at it yet. */
+async function isRenewal(item: ChangeItem, { people }: Actor, db: Database): Promise<boolean> {
+  const about = ({ input: { environment, flag, subject, effect } }: ChangeItem) =>
+    canonical({ environment, flag, subject, effect })
+  const unreviewed = await db
+    .select({ people: change_requests.people, items: change_requests.items })
+    .from(change_requests)
+    .where(and(eq(change_requests.kind, 'break_glass'), isNull(change_requests.reviewed_at)))
+  return unreviewed.some(
+    (one) =>
+      one.people.some((person) => people.includes(person)) &&
+      one.items.some((it) => about(it) === about(item)),
+  )
+}
 
 function changeCommand(
   action: string,

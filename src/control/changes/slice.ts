@@ -65,7 +65,7 @@ export async function loadSlice(
   return {
     before,
     after,
-    question: { environments: touched, organizations, users, instants: instantsOf(edits, now) },
+    question: { environments: touched, organizations, users, now },
     flags: scopes.map(({ flags }) => flags),
   }
 }
@@ -277,15 +277,3 @@ const subjects = (worlds: readonly World[], kind: 'org' | 'user'): string[] =>
       ),
     ),
   ].sort()
-
-/** Now, and every later moment at which a row before or after begins or ends to count. */
-function instantsOf(edits: readonly Edit[], now: number): number[] {
-  const borders = edits.flatMap((edit) => {
-    if (edit.table !== 'grants' && edit.table !== 'contracts') return []
-    return [edit.before, edit.after].flatMap((row) =>
-      row === null ? [] : [row.from, row.to, 'grace_until' in row ? row.grace_until : null],
-    )
-  })
-  const later = borders.map((border) => (border === null ? 0 : Date.parse(border))).filter((at) => at > now)
-  return [now, ...[...new Set(later)].sort((a, b) => a - b)]
-}

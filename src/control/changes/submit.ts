@@ -109,7 +109,9 @@ async function tryOnce<E extends Edit>(
   const policies = await readPolicies(db, environments)
   const guarded = command.clearance ? [] : guardedIn(edits, policies)
   if (guarded.length > 0 && !submission.dryRun) return err('approval_required')
-  const kept = earlier && (await stillHolds(db, earlier, edits)) ? earlier : undefined
+  // Whether flags exclude each other depends on other organizations' changes too.
+  const excludes = policies.some(({ exclusive }) => exclusive.length > 0)
+  const kept = earlier && !excludes && (await stillHolds(db, earlier, edits)) ? earlier : undefined
   const evaluation = kept ?? (await evaluate(db, decision, edits, policies, now, head))
   if ('reason' in evaluation) return evaluation
   const effect = await summaryOf(evaluation.effects, evaluation.base)

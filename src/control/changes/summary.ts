@@ -5,8 +5,9 @@
 import type { FlagEffect, Subjects } from '../model/effect.ts'
 import { canonical, sha256Hex } from './chain.ts'
 
-/** Ids named on each side of a flag's change; an audit row stays readable, and far under D1's 2 MB a row. */
+/** Ids named on each side of a flag's change, and changes told; an audit row stays readable, and far under D1's 2 MB a row. */
 const MAX_NAMED = 50
+const MAX_CHANGES = 200
 
 export interface SubjectsSummary {
   readonly organizations: { readonly count: number; readonly ids: readonly string[] }
@@ -21,6 +22,8 @@ export interface EffectSummary {
     readonly gained: SubjectsSummary
     readonly lost: SubjectsSummary
   }[]
+  /** How many more changes there are than are told. */
+  readonly omitted?: number
   /** SHA-256 over the canonical JSON of the whole diff, hex. */
   readonly digest: string
   /**
@@ -40,7 +43,8 @@ export const NO_EFFECT: EffectSummary = {
 export async function summarize(effects: readonly FlagEffect[], base: number): Promise<EffectSummary> {
   return {
     base,
-    changes: effects.map(({ gained, lost, ...change }) => ({
+    ...(effects.length > MAX_CHANGES && { omitted: effects.length - MAX_CHANGES }),
+    changes: effects.slice(0, MAX_CHANGES).map(({ gained, lost, ...change }) => ({
       ...change,
       gained: named(gained),
       lost: named(lost),

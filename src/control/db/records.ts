@@ -77,6 +77,8 @@ export const inbox = sqliteTable(
     body: text().notNull(),
     /** SHA-256 of it, hex. */
     digest: text().notNull(),
+    /** SHA-256 of what it means, hex: the same for two events that say the same. `null`: it means nothing here. */
+    meaning: text(),
     occurred_at: text(),
     received_at: text().notNull(),
     settled_at: text(),

@@ -104,7 +104,7 @@ export function environmentsOf(edit: Edit, all: readonly string[]): readonly str
     case 'mappings':
       return all
     case 'change_requests':
-      return edit.after.environments
+      return [...new Set([...(edit.before?.environments ?? []), ...edit.after.environments])]
     case 'api_keys':
       return edit.after.environments ?? all
     case 'findings':

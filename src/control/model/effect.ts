@@ -31,8 +31,8 @@ export interface Question {
   readonly environments: readonly string[]
   readonly organizations: readonly string[]
   readonly users: readonly string[]
-  /** Epoch milliseconds, ascending; the first is now. */
-  readonly instants: readonly number[]
+  /** Epoch milliseconds. */
+  readonly now: number
 }
 
 /** Who gains, or who loses: ids, sorted. */
@@ -50,23 +50,116 @@ export interface FlagEffect {
   readonly lost: Subjects
 }
 
-/** The effective diff in full; the same difference that lasts over several instants is told once. */
+/**
+ * The effective diff in full: what is different now, and every later moment at which something begins to be. A subject is
+ * looked at whenever a window of its own begins or ends, before or after; between these nothing changes for it.
+ */
 export function effectOf(before: World, after: World, question: Question): FlagEffect[] {
-  const told = new Map<string, string>()
-  const effects: FlagEffect[] = []
   const worlds = { before: index(before), after: index(after) }
-  for (const environment of question.environments) {
-    for (const [position, instant] of question.instants.entries()) {
-      const at = position === 0 ? null : new Date(instant).toISOString()
-      for (const [flag, change] of compare(worlds.before, worlds.after, question, environment, instant)) {
-        const digest = JSON.stringify(change)
-        const id = `${environment}:${flag}`
-        if (told.get(id) !== digest && !isEmpty(change)) effects.push({ environment, flag, at, ...change })
-        told.set(id, digest)
-      }
+  return question.environments.flatMap((environment) => effectsIn(environment, worlds, question))
+}
+
+interface Worlds {
+  readonly before: Indexed
+  readonly after: Indexed
+}
+
+function effectsIn(environment: string, { before, after }: Worlds, question: Question): FlagEffect[] {
+  const { now } = question
+  const catalogs = [before, after].map(({ world }) => projectCatalog(environment, world, UNSTAMPED)) as [
+    Catalog,
+    Catalog,
+  ]
+  const found = new Map<string, Told>()
+  const note = (kind: keyof Subjects, id: string, at: number, flag: string, side: Side) => {
+    const key = `${at} ${flag}`
+    const told = found.get(key) ?? { at, flag, gained: nobody(), lost: nobody() }
+    told[side][kind].push(id)
+    found.set(key, told)
+  }
+  const both = (subjects: [Subject, Subject], at: number): Difference =>
+    differenceOf(evaluate(catalogs[0], subjects[0], at).flags, evaluate(catalogs[1], subjects[1], at).flags)
+  const walk = (
+    kind: keyof Subjects,
+    id: string,
+    subjects: [Subject, Subject],
+    instants: readonly number[],
+  ) => {
+    let last: Difference = new Map()
+    for (const at of instants) {
+      const difference = both(subjects, at)
+      for (const [flag, side] of difference) if (last.get(flag) !== side) note(kind, id, at, flag, side)
+      last = difference
     }
   }
-  return effects
+
+  const unknown = both([{}, {}], now)
+  const rolledOut = percentages(catalogs)
+  for (const orgId of question.organizations) {
+    const documents = [before, after].map((side) => orgDocument(side, environment, orgId))
+    if (documents.every((document) => document === null)) {
+      // Nothing is recorded: only its bucket tells it from nobody in particular.
+      const decidedByBucket = rolledOut.some(([flag, percentage]) => bucket(flag, orgId) < percentage)
+      const difference = decidedByBucket ? both([{ orgId }, { orgId }], now) : unknown
+      for (const [flag, side] of difference) note('organizations', orgId, now, flag, side)
+    } else {
+      const subjects: [Subject, Subject] = [
+        { orgId, org: documents[0] },
+        { orgId, org: documents[1] },
+      ]
+      walk('organizations', orgId, subjects, [now, ...bordersOf(documents, now)])
+    }
+  }
+  for (const userId of question.users) {
+    const documents = [before, after].map((side) => userDocument(side, environment, userId))
+    const subjects: [Subject, Subject] = [
+      { userId, user: documents[0] },
+      { userId, user: documents[1] },
+    ]
+    walk('users', userId, subjects, [now, ...bordersOf(documents, now)])
+  }
+  return [...found.values()]
+    .sort((a, b) => a.at - b.at || (a.flag < b.flag ? -1 : 1))
+    .map(({ at, flag, gained, lost }) => ({
+      ...{ environment, flag, at: at === now ? null : new Date(at).toISOString(), gained, lost },
+    }))
+}
+
+type Side = 'gained' | 'lost'
+type Difference = Map<string, Side>
+
+interface Told {
+  readonly at: number
+  readonly flag: string
+  readonly gained: { organizations: string[]; users: string[] }
+  readonly lost: { organizations: string[]; users: string[] }
+}
+
+const nobody = () => ({ organizations: [] as string[], users: [] as string[] })
+
+function differenceOf(had: readonly string[], has: readonly string[]): Difference {
+  const difference: Difference = new Map()
+  for (const flag of has) if (!had.includes(flag)) difference.set(flag, 'gained')
+  for (const flag of had) if (!has.includes(flag)) difference.set(flag, 'lost')
+  return difference
+}
+
+/** Every later moment at which a row of these documents begins or ends to count, ascending. */
+function bordersOf(documents: readonly (OrgDocument | UserDocument | null)[], now: number): number[] {
+  const borders = documents.flatMap((document) =>
+    document === null
+      ? []
+      : [
+          ...document.grants.flatMap(({ from, to }) => [from, to]),
+          ...('contracts' in document
+            ? document.contracts.flatMap(({ from, to, grace_until = null }) => [from, to, grace_until])
+            : []),
+        ],
+  )
+  const later = borders
+    .flatMap((border) => (border === null ? [] : [Date.parse(border)]))
+    .filter((at) => at > now)
+  return [...new Set(later)].sort((a, b) => a - b)
 }
 
 /** Flags of which no organization may have two, in an environment. */
@@ -75,27 +168,38 @@ export interface Exclusion {
   readonly flags: readonly string[]
 }
 
-/** Whether an organization that gains something has two flags after it that exclude each other. */
+/**
+ * Whether an organization would have two flags that exclude each other, now or at a later moment, which it would not have
+ * had. Kill switches are let be: an incident ends, and what was given behind it would show then.
+ */
 export function violates(
+  before: World,
   after: World,
-  effects: readonly FlagEffect[],
+  question: Question,
   exclusions: readonly Exclusion[],
-  now: number,
 ): boolean {
-  const world = index(after)
-  return exclusions.some(({ environment, flags }) =>
-    effects
-      .filter((effect) => effect.environment === environment && flags.includes(effect.flag))
-      .some(({ gained, at }) => {
-        const instant = at === null ? now : Date.parse(at)
-        const catalog = projectCatalog(environment, after, UNSTAMPED)
-        return gained.organizations.some((orgId) => {
-          const subject = { orgId, org: orgDocument(world, environment, orgId) }
-          return evaluate(catalog, subject, instant).flags.filter((flag) => flags.includes(flag)).length > 1
-        })
-      }),
-  )
+  if (exclusions.length === 0) return false
+  const [was, is] = [before, after].map((world) => index(withoutKills(world))) as [Indexed, Indexed]
+  return exclusions
+    .filter(({ environment }) => question.environments.includes(environment))
+    .some(({ environment, flags }) => {
+      const catalogs = [was, is].map(({ world }) => projectCatalog(environment, world, UNSTAMPED))
+      const held = (side: 0 | 1, subject: Subject, at: number): number =>
+        evaluate(catalogs[side] as Catalog, subject, at).flags.filter((flag) => flags.includes(flag)).length
+      return question.organizations.some((orgId) => {
+        const documents = [was, is].map((side) => orgDocument(side, environment, orgId))
+        return [question.now, ...bordersOf(documents, question.now)].some(
+          (at) =>
+            held(1, { orgId, org: documents[1] }, at) > 1 && held(0, { orgId, org: documents[0] }, at) < 2,
+        )
+      })
+    })
 }
+
+const withoutKills = (world: World): World => ({
+  ...world,
+  rules: world.rules.map((rule) => ({ ...rule, killed: false })),
+})
 
 export interface Indexed {
   readonly world: World
@@ -113,73 +217,6 @@ export const index = (world: World): Indexed => ({
 })
 
 const grantsKey = (environment: string, kind: string, id: string): string => `${environment}:${kind}:${id}`
-
-type Sides = { gained: Subjects; lost: Subjects }
-
-const isEmpty = ({ gained, lost }: Sides): boolean =>
-  [gained, lost].every(({ organizations, users }) => organizations.length + users.length === 0)
-
-function compare(
-  before: Indexed,
-  after: Indexed,
-  question: Question,
-  environment: string,
-  at: number,
-): Map<string, Sides> {
-  const catalogs = [before, after].map(({ world }) => projectCatalog(environment, world, UNSTAMPED)) as [
-    Catalog,
-    Catalog,
-  ]
-  const flags = [...new Set(catalogs.flatMap((catalog) => Object.keys(catalog.flags)))].sort()
-  const sides = new Map(
-    flags.map((flag) => [
-      flag,
-      {
-        gained: { organizations: [] as string[], users: [] as string[] },
-        lost: { organizations: [] as string[], users: [] as string[] },
-      },
-    ]),
-  )
-  const note = (kind: keyof Subjects, id: string, [had, has]: [readonly string[], readonly string[]]) => {
-    for (const flag of has) if (!had.includes(flag)) sides.get(flag)?.gained[kind].push(id)
-    for (const flag of had) if (!has.includes(flag)) sides.get(flag)?.lost[kind].push(id)
-  }
-  const both = (subjects: [Subject, Subject]): [readonly string[], readonly string[]] => [
-    evaluate(catalogs[0], subjects[0], at).flags,
-    evaluate(catalogs[1], subjects[1], at).flags,
-  ]
-
-  const nobody = both([{}, {}])
-  const rolledOut = percentages(catalogs)
-  for (const orgId of question.organizations) {
-    const documents = [before, after].map((side) => orgDocument(side, environment, orgId))
-    if (documents.every((document) => document === null)) {
-      const decidedByBucket = rolledOut.some(([flag, percentage]) => bucket(flag, orgId) < percentage)
-      note('organizations', orgId, decidedByBucket ? both([{ orgId }, { orgId }]) : nobody)
-    } else {
-      note(
-        'organizations',
-        orgId,
-        both([
-          { orgId, org: documents[0] },
-          { orgId, org: documents[1] },
-        ]),
-      )
-    }
-  }
-  for (const userId of question.users) {
-    const [had, has] = [before, after].map((side) => userDocument(side, environment, userId))
-    note(
-      'users',
-      userId,
-      both([
-        { userId, user: had },
-        { userId, user: has },
-      ]),
-    )
-  }
-  return sides
-}
 
 const UNSTAMPED = { version: 0, changed_at: '' }
 

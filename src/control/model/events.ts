@@ -86,6 +86,8 @@ export interface OrgLinked {
   readonly source: SourceName
   readonly external_id: string
   readonly org: string
+  /** Whether it comes from where only the sender's own servers write. */
+  readonly confirmed: boolean
 }
 
 export interface OrgUpserted {
@@ -108,6 +110,8 @@ export interface FlagTargets {
   readonly type: 'flag.targets'
   readonly source: SourceName
   readonly environment: string
+  /** The source's own name of the flag, which it never uses again. */
+  readonly external_id: string
   readonly flag: External
   readonly access: RuleRow['access']
   /** `null`: the event does not say; grants stay as they are. */
@@ -120,6 +124,7 @@ export interface FlagDeleted {
   readonly type: 'flag.deleted'
   readonly source: SourceName
   readonly environment: string
+  readonly external_id: string
   readonly flag: External
   readonly revision: number
 }

@@ -12,7 +12,7 @@ export const environmentName = z.string().regex(ENVIRONMENT_NAME).openapi({ exam
 /** An id that an identity provider or a CRM gave; no spaces, no slashes, so that it fits into paths and KV keys. */
 export const externalId = z
   .string()
-  .regex(/^[\w.:@|+~-]{1,128}$/)
+  .regex(/^(?!\.{1,2}$)[\w.:@|+~-]{1,128}$/)
   .openapi({ example: 'org_acme' })
 
 /** Text that is stored, hashed and read by people: no half characters, no control characters, nothing that turns it round. */

@@ -10,7 +10,8 @@ import type { Database } from '../db/client.ts'
 import type { InboxRow } from '../db/rows.ts'
 import { inbox } from '../db/schema.ts'
 import type { Edit } from '../model/edit.ts'
-import { type Applied, applyEvent, entityOf, prefetchOf } from './effects.ts'
+import type { CanonicalEvent } from '../model/events.ts'
+import { type Applied, applyEvent, entityOf, type LastApplied, prefetchOf } from './effects.ts'
 import type { Decided, Incoming } from './inbox_rows.ts'
 
 /** Events that waited, moved on by one commit; the rest of them come with the next. */
@@ -33,6 +34,20 @@ export interface Made {
 
 /** The events that wait for one of these contracts to change, parsed again; the first revision first. */
 export type Waiting = (entities: readonly string[]) => Promise<readonly Incoming[]>
+
+/** Denies a session to live verification. It may be done more than once. */
+export type Deny = (environment: string, sid: string) => Promise<void>
+
+async function denied(events: readonly CanonicalEvent[], deny: Deny): Promise<boolean> {
+  try {
+    await Promise.all(
+      events.map((event) => event.type === 'session.revoked' && deny(event.environment, event.sid)),
+    )
+    return true
+  } catch {
+    return false
+  }
+}
 
 export const NOTHING: Applied = {
   ...{ state: 'applied', problem: null, steps: [], entity: null, org: null, revision: null },
@@ -62,20 +77,19 @@ const prefetchAll = (group: readonly Incoming[]) => {
   }
 }
 
-function lastRevision(
+function lastApplied(
   db: Database,
   entity: string,
-  known: Map<string, Promise<number | undefined>>,
-): Promise<number | undefined> {
-  const earlier = known.get(entity)
-  if (earlier) return earlier
-  const reading = db
-    .all<{ last: number | null }>(
-      sql`SELECT max(revision) AS last FROM inbox WHERE entity = ${entity} AND state = 'applied'`,
+  types: readonly string[] | undefined,
+): Promise<LastApplied | undefined> {
+  const ofType = types ? sql` AND type IN (SELECT value FROM json_each(${JSON.stringify(types)}))` : sql``
+  return db
+    .all<LastApplied>(
+      sql`SELECT revision, meaning FROM inbox
+          WHERE entity = ${entity} AND state = 'applied' AND revision IS NOT NULL${ofType}
+          ORDER BY revision DESC LIMIT 1`,
     )
-    .then(([row]) => row?.last ?? undefined)
-  known.set(entity, reading)
-  return reading
+    .then(([row]) => row)
 }
 
 /**
@@ -87,6 +101,7 @@ export async function decideGroup(
   facts: Facts,
   book: CommandBook,
   waiting: Waiting,
+  deny: Deny,
 ): Promise<Made | { ok: false; reason: 'flags_exclusive' }> {
   const {
     environments,
@@ -99,7 +114,13 @@ export async function decideGroup(
   const own = new Set(group.incoming.map(nameOf))
   const followers = waited.filter((follower) => !own.has(nameOf(follower)))
   await facts.state.prefetch(prefetchAll([...group.incoming, ...followers]))
-  const revisions = new Map<string, Promise<number | undefined>>()
+  /** What was applied in this commit, by entity. */
+  const applied = new Map<string, (LastApplied & { readonly type: string })[]>()
+  const latest = async (entity: string, types?: readonly string[]): Promise<LastApplied | undefined> => {
+    const own = (applied.get(entity) ?? []).filter(({ type }) => types?.includes(type) ?? true)
+    const before = await lastApplied(db, entity, types)
+    return [...own, ...(before ? [before] : [])].toSorted((a, b) => b.revision - a.revision)[0]
+  }
   const seen = new Map<string, string>()
   const decided: Decided[] = []
   const repeated: { incoming: Incoming; row: InboxRow | undefined }[] = []
@@ -113,18 +134,23 @@ export async function decideGroup(
   const decide = async (incoming: Incoming): Promise<Applied> => {
     const { source, event, parsed } = incoming.arrival
     if (!parsed.ok) return { ...NOTHING, state: 'quarantined', problem: parsed.reason }
+    if (!(await denied(parsed.value, deny)))
+      return { ...NOTHING, state: 'quarantined', problem: 'apply_failed' }
     return applyEvent(parsed.value, {
       ...{ source, event, book },
       facts: { ...facts, state: facts.state.after(edits) },
-      applied: (entity) => lastRevision(db, entity, revisions),
+      meaning: incoming.meaning,
+      applied: latest,
     })
   }
-  const settle = (incoming: Incoming, id: string, applied: Applied): void => {
-    if (applied.state === 'applied' && applied.entity !== null && applied.revision !== null) {
-      revisions.set(applied.entity, Promise.resolve(applied.revision))
+  const settle = (incoming: Incoming, id: string, told: Applied): void => {
+    if (told.state === 'applied' && told.entity !== null && told.revision !== null) {
+      const { type } = incoming.arrival.event
+      const last = { revision: told.revision, meaning: incoming.meaning, type }
+      applied.set(told.entity, [...(applied.get(told.entity) ?? []), last])
     }
-    edits.push(...applied.steps.map(({ edit }) => edit))
-    decided.push({ incoming, id, duplicate: undefined, applied })
+    edits.push(...told.steps.map(({ edit }) => edit))
+    decided.push({ incoming, id, duplicate: undefined, applied: told })
   }
   /** What waits for the contract moves on, as far as it can now. */
   const follow = async (entity: string): Promise<void> => {

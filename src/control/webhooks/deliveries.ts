@@ -5,13 +5,16 @@
  * The answer says what became of the event. Everything that was kept is 2xx, so that the sender need not send it again;
  * what could not be kept, or could not be understood only for now, is 503, which every sender tries again.
  */
+
+import { err } from '../../core/result.ts'
 import type { ControlContext } from '../api/context.ts'
 import { NO_STORE, refuse } from '../api/problem.ts'
-import { MAX_BODY_BYTES, type Settled, type Source, type VerifyReason } from '../model/source.ts'
+import { MAX_BODY_BYTES, type Settled, type VerifyReason } from '../model/source.ts'
 import type { Refusal } from '../refusals.ts'
 
 /** A sender waits 5 to 15 s; most of that is left to the inbox. */
-const PARSE_MS = 3_000
+const PARSE_MS = 2_000
+const DELIVER_MS = 2_500
 
 const REFUSED: Record<VerifyReason, Refusal> = {
   body_too_large: 'body_too_large',
@@ -40,8 +43,13 @@ export async function receive(c: ControlContext): Promise<Response> {
     return refused
   }
   const event = verified.value
-  const parsed = await inTime(source.parse(event, now))
-  const delivered = await inbox.deliver({ source: source.name, event, parsed })
+  const parsed = await inTime(source.parse(event, now), PARSE_MS, err('refetch_failed'))
+  // What comes too late for this answer is kept all the same, and recognized when it is sent again.
+  const delivered = await inTime(
+    inbox.deliver({ source: source.name, event, parsed }),
+    DELIVER_MS,
+    err('busy'),
+  )
   if (!delivered.ok) return refuse(c, delivered.reason)
   return answer(c, delivered.value)
 }
@@ -49,6 +57,7 @@ export async function receive(c: ControlContext): Promise<Response> {
 function answer(c: ControlContext, settled: Settled): Response {
   if (settled.problem !== null) c.var.log.reason = settled.problem
   if (settled.problem === 'refetch_failed') return refuse(c, 'refetch_failed')
+  if (settled.problem === 'apply_failed') return refuse(c, 'inbox_failed')
   if (settled.version !== null) c.var.log.seq = settled.version
   const open = settled.state === 'waiting' || settled.state === 'quarantined'
   return c.json(settled, open ? 202 : 200, NO_STORE)
@@ -74,11 +83,11 @@ async function readRaw(request: Request): Promise<string | undefined | null> {
 }
 
 /** What takes too long cannot be told right now. */
-async function inTime(parsing: ReturnType<Source['parse']>): ReturnType<Source['parse']> {
-  const { promise: late, resolve } = Promise.withResolvers<Awaited<typeof parsing>>()
-  const timer = setTimeout(() => resolve({ ok: false, reason: 'refetch_failed' }), PARSE_MS)
+async function inTime<T>(work: Promise<T>, limitMs: number, otherwise: T): Promise<T> {
+  const { promise: late, resolve } = Promise.withResolvers<T>()
+  const timer = setTimeout(() => resolve(otherwise), limitMs)
   try {
-    return await Promise.race([parsing, late])
+    return await Promise.race([work, late])
   } finally {
     clearTimeout(timer)
   }

@@ -31,12 +31,27 @@ export function untimely(
   return timestamp > now + TOLERANCE_SECONDS * 1000 ? 'timestamp_future' : undefined
 }
 
+/** Deeper than any event; what reads it further on calls itself for each level. */
+const MAX_DEPTH = 64
+
 export function parseJson(body: string): Result<unknown, 'body_not_json'> {
+  if (depthOf(body) > MAX_DEPTH) return err('body_not_json')
   try {
     return ok(JSON.parse(body))
   } catch {
     return err('body_not_json')
   }
+}
+
+/** How deep its brackets go, outside of text. */
+function depthOf(body: string): number {
+  let depth = 0
+  let deepest = 0
+  for (const character of body.replace(/"(?:[^"\\]|\\.)*"/g, '')) {
+    if (character === '{' || character === '[') deepest = Math.max(deepest, ++depth)
+    else if (character === '}' || character === ']') depth--
+  }
+  return deepest
 }
 
 /** Compares in time that does not depend on where the two differ. Their lengths are no secret. */

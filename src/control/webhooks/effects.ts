@@ -48,8 +48,15 @@ export interface EventContext {
   readonly event: ReceivedEvent
   readonly facts: Facts
   readonly book: CommandBook
-  /** The latest revision of something other than a contract that was applied. */
-  applied(entity: string): Promise<number | undefined>
+  /** The digest of what the event means. */
+  readonly meaning: string | null
+  /** The latest event about something that was applied, of these types if they are named. */
+  applied(entity: string, types?: readonly string[]): Promise<LastApplied | undefined>
+}
+
+export interface LastApplied {
+  readonly revision: number
+  readonly meaning: string | null
 }
 
 /** Why an event goes no further. */
@@ -62,6 +69,13 @@ type Stopped = { readonly ok: false; readonly stop: Stop }
 const stopped = (state: Stop['state'], problem: string): Stopped => ({ ok: false, stop: { state, problem } })
 const quarantined = (problem: string): Stopped => stopped('quarantined', problem)
 const superseded = stopped('superseded', 'later_revision_applied')
+/** The same revision says something else: nobody may guess which is true. */
+const conflict = quarantined('revision_conflict')
+
+/** Targets of a flag that one event may name: each is a grant of its own in the same commit. */
+const MAX_TARGETS = 500
+/** Ids of contracts that are Stripe's. */
+const STRIPE_ID = /^(sub_|stripe-entitlements:)/
 
 type Steps = { readonly ok: true; readonly value: readonly Step[] } | Stopped
 
@@ -99,7 +113,7 @@ export function entityOf(event: CanonicalEvent): string | undefined {
       return `${event.source}:org:${nameOf(event.org)}`
     case 'flag.targets':
     case 'flag.deleted':
-      return `${event.source}:flag:${event.environment}:${nameOf(event.flag)}`
+      return `${event.source}:flag:${event.environment}:${event.external_id}`
     case 'session.revoked':
       return `session:${event.sid}`
     case 'org.linked':
@@ -148,9 +162,12 @@ async function applyOne(event: CanonicalEvent, context: EventContext): Promise<S
       const changed = applyDelta(known, event, await resolver(event, context))
       if (changed.ok) return applySnapshot(changed.value, context)
       if (changed.reason === 'base_missing') return stopped('waiting', changed.reason)
-      // What came later may hold it already; what did not has gone lost on the way.
-      const passed = changed.reason === 'base_passed' && event.revision <= (known?.revision ?? 0)
-      return passed ? superseded : quarantined(changed.reason)
+      // What came later holds it already, or it is the same again; what is neither has gone lost on the way.
+      if (changed.reason !== 'base_passed') return quarantined(changed.reason)
+      if (event.revision < (known?.revision ?? 0)) return superseded
+      const last = await context.applied(entityOf(event) ?? '')
+      const repeated = last?.revision === event.revision && last.meaning === context.meaning
+      return repeated ? superseded : quarantined('contract_revision_conflict')
     }
     case 'entitlements.snapshot':
       return applyEntitlements(event, context)
@@ -175,9 +192,14 @@ async function applySnapshot(snapshot: ContractSnapshot, context: EventContext):
   const { state } = context.facts
   const known = await state.contractRows(snapshot.contract)
   if (known.some(({ source }) => source !== snapshot.source)) return quarantined('contract_of_another_source')
+  if (snapshot.source !== 'stripe' && STRIPE_ID.test(snapshot.contract))
+    return quarantined('contract_id_reserved')
   if (snapshot.revision < latest(known)) return superseded
   const projected = projectContract(snapshot, await resolver(snapshot, context), known)
   if (!projected.ok) return quarantined(projected.reason)
+  const ids = new Set(known.map(({ id }) => id))
+  const others = projected.value.length !== ids.size || projected.value.some(({ id }) => !ids.has(id))
+  if (snapshot.revision === latest(known) && others) return quarantined('contract_revision_conflict')
   const put = await putAll(projected.value, context, contractActor(snapshot.contract))
   if (!put.ok || snapshot.source !== 'stripe') return put
   const after = state.after(put.value.map(({ edit }) => edit))
@@ -200,7 +222,8 @@ async function putAll(rows: readonly ContractPut[], context: EventContext, actor
 }
 
 const ENTITLEMENTS = 'stripe-entitlements:'
-const isEntitlements = ({ id }: Pick<ContractRow, 'id'>): boolean => id.startsWith(ENTITLEMENTS)
+const isEntitlements = ({ id, source }: ContractRow): boolean =>
+  source === 'stripe' && id.startsWith(ENTITLEMENTS)
 const isSubscription = (row: ContractRow): boolean => row.source === 'stripe' && !isEntitlements(row)
 
 /** Stripe's entitlements have no status of their own: it is that of the subscriptions which they come from. */
@@ -218,6 +241,7 @@ function followSubscriptions(own: readonly ContractRow[], context: EventContext)
 async function applyEntitlements(event: EntitlementsSnapshot, context: EventContext): Promise<Steps> {
   const { state } = context.facts
   const known = await state.contract(event.contract)
+  if (known && known.source !== event.source) return quarantined('contract_of_another_source')
   if (known && event.revision < known.revision) return superseded
   const resolve = await resolver(event, context)
   const org = resolveName(event.source, event.org, resolve)
@@ -229,19 +253,21 @@ async function applyEntitlements(event: EntitlementsSnapshot, context: EventCont
 }
 
 async function linkOrganization(
-  { source, external_id, org: target }: OrgLinked,
+  { source, external_id, org: target, confirmed }: OrgLinked,
   context: EventContext,
 ): Promise<Steps> {
   const { state } = context.facts
   const mapped = await state.mapping(source, 'org', external_id)
   if (mapped?.target === target) return ok([])
-  // Part of it may come from an address that anybody can make up.
   if (mapped?.target) return quarantined('mapped_to_another_org')
+  // It may come from an address that anybody can make up: an operator says whether it is so.
+  if (!confirmed) return quarantined('org_unconfirmed')
   return give('mapping.set', { source, kind: 'org', external_id, target }, context, sourceActor(source))
 }
 
 async function upsertOrganization(event: OrgUpserted, context: EventContext): Promise<Steps> {
-  if (await isPassed(event, context)) return superseded
+  const passed = await isPassed(event, context)
+  if (passed) return passed
   const { state } = context.facts
   const id = resolveName(event.source, event.org, await resolver(event, context)) ?? nameOf(event.org)
   const known = await state.organization(id)
@@ -254,7 +280,8 @@ async function upsertOrganization(event: OrgUpserted, context: EventContext): Pr
 
 /** Whoever is still logged in is asked to refresh, which the identity provider refuses. Its contracts are its own matter. */
 async function endOrganization(event: OrgDeleted, context: EventContext): Promise<Steps> {
-  if (await isPassed(event, context)) return superseded
+  const passed = await isPassed(event, context)
+  if (passed) return passed
   const { state, now } = context.facts
   const id = resolveName(event.source, event.org, await resolver(event, context)) ?? nameOf(event.org)
   if (!(await state.organization(id))) return ok([])
@@ -262,11 +289,21 @@ async function endOrganization(event: OrgDeleted, context: EventContext): Promis
   return give('organization.update', { org: id, not_before }, context, sourceActor(event.source))
 }
 
-/** The rule, and the grants of source `import` that are not as they should be. */
+/**
+ * The rule, and the grants of source `import` that are not as they should be. Each has an order of its own: an event that
+ * only switches a flag says nothing of targets, and one that comes late may still be the latest that does.
+ */
 async function applyTargets(event: FlagTargets | FlagDeleted, context: EventContext): Promise<Steps> {
-  if (await isPassed(event, context)) return superseded
-  const { state, now } = context.facts
+  const { state } = context.facts
   const { source, environment } = event
+  const targets = event.type === 'flag.targets' ? event.targets : NOBODY
+  const accessStop = await isPassed(event, context)
+  const targetsStop = targets === null ? superseded : await isPassed(event, context, TELLING_TARGETS)
+  if (accessStop === conflict || targetsStop === conflict) return conflict
+  if (accessStop && targetsStop) return superseded
+  if (targets && targets.organizations.length + targets.users.length > MAX_TARGETS) {
+    return quarantined('too_many_targets')
+  }
   const resolve = await resolver(event, context)
   const flag = resolveName(source, event.flag, resolve)
   if (flag === undefined || !(await state.flag(flag))) {
@@ -274,45 +311,69 @@ async function applyTargets(event: FlagTargets | FlagDeleted, context: EventCont
     return event.type === 'flag.deleted' ? ok([]) : quarantined('flag_unknown')
   }
   const actor = sourceActor(source)
-  const access = event.type === 'flag.targets' ? event.access : 'none'
-  const rule = await state.rule(flag, environment)
   const steps: Step[] = []
-  const percentage = rule?.percentage ?? null
-  const set = await give('rule.set', { flag, environment, access, percentage }, context, actor)
-  if (!set.ok) return set
-  steps.push(...set.value)
+  if (!accessStop) {
+    const access = event.type === 'flag.targets' ? event.access : 'none'
+    const percentage = (await state.rule(flag, environment))?.percentage ?? null
+    const set = await give('rule.set', { flag, environment, access, percentage }, context, actor)
+    if (!set.ok) return set
+    steps.push(...set.value)
+  }
+  if (targets === null || targetsStop) return ok(steps)
+  const granted = await grantsFor(targets, flag, environment, resolve, context, actor)
+  return granted.ok ? ok([...steps, ...granted.value]) : granted
+}
 
-  const targets = event.type === 'flag.targets' ? event.targets : { organizations: [], users: [] }
-  if (targets === null) return ok(steps)
+const NOBODY = { organizations: [], users: [] }
+/** The types of WorkOS's events that tell all targets. */
+const TELLING_TARGETS = ['flag.rule_updated', 'flag.deleted']
+
+async function grantsFor(
+  targets: NonNullable<FlagTargets['targets']>,
+  flag: string,
+  environment: string,
+  resolve: Resolve,
+  context: EventContext,
+  actor: Actor,
+): Promise<Steps> {
+  const { state, now } = context.facts
   const wanted = new Set<string>()
   for (const external of targets.organizations) {
-    const org = resolveName(source, external, resolve)
+    const org = resolveName(context.source, external, resolve)
     if (org === undefined) return quarantined('org_unknown')
     wanted.add(`org ${org}`)
   }
   for (const user of targets.users) wanted.add(`user ${user}`)
   const at = new Date(now).toISOString()
+  const steps: Step[] = []
   const imported = await state.grantsFrom('import', flag, environment)
   const active = imported.filter(({ to, effect }) => effect === 'allow' && (to === null || to > at))
   for (const grant of active) {
     if (wanted.delete(`${grant.subject_kind} ${grant.subject_id}`)) continue
-    const told = await give('grant.revoke', { grant: grant.id }, context, actor, steps)
+    const told = await give('grant.revoke', { grant: grant.id }, context, actor)
     if (!told.ok) return told
     steps.push(...told.value)
   }
   for (const who of wanted) {
     const [kind = '', id = ''] = who.split(' ')
     const grant = { environment, subject: { kind, id }, flag, source: 'import' }
-    const told = await give('grant.create', grant, context, actor, steps)
+    const told = await give('grant.create', grant, context, actor)
     if (!told.ok) return told
     steps.push(...told.value)
   }
   return ok(steps)
 }
 
-async function isPassed(event: CanonicalEvent & { revision: number }, context: EventContext) {
-  const applied = await context.applied(entityOf(event) ?? '')
-  return applied !== undefined && event.revision < applied
+/** Why an event comes to nothing because of one that was applied before; nothing where it is the latest. */
+async function isPassed(
+  event: CanonicalEvent & { readonly revision: number },
+  context: EventContext,
+  types?: readonly string[],
+): Promise<Stopped | undefined> {
+  const last = await context.applied(entityOf(event) ?? '', types)
+  if (!last || event.revision > last.revision) return undefined
+  const contradicts = event.revision === last.revision && last.meaning !== context.meaning
+  return contradicts ? conflict : superseded
 }
 
 /** One command of the book, on the state that the steps before it leave. */

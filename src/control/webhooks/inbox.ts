@@ -6,7 +6,7 @@
  * commits what has come in meanwhile together. An event that cannot be applied is kept with the reason; one that waits for
  * another is applied in the same batch as that.
  */
-import { and, eq } from 'drizzle-orm'
+import { and, eq, inArray } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type Command, type CommandBook, systemActor } from '../changes/command.ts'
 import { submit } from '../changes/submit.ts'
@@ -17,9 +17,9 @@ import type { Arrival, ReceivedEvent, Settled, SourceName } from '../model/sourc
 import type { Refusal } from '../refusals.ts'
 import { contractEntities, decideGroup, type Group, type Made, NOTHING, type Waiting } from './decide.ts'
 import {
-  digestOf,
   eventOf,
   type Incoming,
+  incomingOf,
   readyContracts,
   recordsOf,
   settledOf,
@@ -66,9 +66,9 @@ export class Inbox {
   /** Applies the event and keeps it, together with whatever else is waiting; or says that nobody can right now. */
   async deliver(arrival: Arrival): Promise<Result<Settled, Refusal>> {
     if (this.#queue.length >= MAX_QUEUED) return err('busy')
-    const digest = await digestOf(arrival.event.payload)
+    const incoming = await incomingOf(arrival)
     const { promise, resolve } = Promise.withResolvers<Result<Settled, Refusal>>()
-    this.#queue.push({ arrival, digest, settle: resolve })
+    this.#queue.push({ ...incoming, settle: resolve })
     if (!this.#running) void this.#run()
     return promise
   }
@@ -103,8 +103,8 @@ export class Inbox {
     const rows = await db
       .select()
       .from(inbox)
-      .where(and(eq(inbox.state, 'quarantined'), eq(inbox.problem, 'refetch_failed')))
-      .orderBy(inbox.received_at)
+      .where(and(eq(inbox.state, 'quarantined'), inArray(inbox.problem, ['refetch_failed', 'apply_failed'])))
+      .orderBy(inbox.attempts, inbox.received_at)
       .limit(RETRIED)
     for (const row of rows) {
       const source = row.source as SourceName
@@ -118,30 +118,41 @@ export class Inbox {
       const settled = await this.#commit({ incoming: group, contracts })
       if (settled.ok) {
         for (const queued of group) queued.settle(ok(settled.value.get(queued) as Settled))
-      } else if (group.length + contracts.length > 1) {
+      } else if (settled.reason === 'flags_exclusive' && group.length + contracts.length > 1) {
         // One of them stands in the way of the others.
         for (const contract of contracts) await this.#group([], [contract])
         for (const queued of group) await this.#group([queued])
       } else if (settled.reason === 'flags_exclusive') {
         await this.#alone(group[0], contracts, settled.reason)
-      } else group[0]?.settle(settled)
+      } else for (const { settle } of group) settle(settled)
     } catch {
-      // The sender tries again; what was committed is recognized then.
-      for (const { settle } of group) settle(err('inbox_failed'))
+      await this.#failed(group, contracts)
+    }
+  }
+
+  /** One event that cannot be applied at all must not take the others along, nor be lost. */
+  async #failed(group: readonly Queued[], contracts: readonly string[]): Promise<void> {
+    if (group.length + contracts.length > 1) {
+      for (const contract of contracts) await this.#group([], [contract])
+      for (const queued of group) await this.#group([queued])
+      return
+    }
+    for (const queued of group) {
+      // The sender tries again, and so does the cron; what was committed is recognized then.
+      queued.settle(await this.#set(queued, 'apply_failed').catch(() => err('inbox_failed' as const)))
     }
   }
 
   /** Commits a group, or says why it cannot be. @param follow - whether what waited for it comes along */
   async #commit(group: Group, follow = true): Promise<Result<ReadonlyMap<Incoming, Settled>, Refusal>> {
     const { db, clock, environments, commands, wake } = this.#options
-    await this.#denySessions(group.incoming)
     let made: Pick<Made, 'value' | 'unfinished'> = { value: [], unfinished: [] }
     const command: Command = {
       ...{ action: 'inbox.apply', reason: 'As other systems say', ticket: null, input: {} },
       clearance: 'contract',
       decide: async (facts) => {
         const waiting: Waiting = async (entities) => (follow ? this.#waiting(entities) : [])
-        const decided = await decideGroup(group, facts, commands, waiting)
+        const decided = await decideGroup(group, facts, commands, waiting, this.#options.deny)
         if (!decided.ok) return decided
         made = decided
         const steps = decided.value.flatMap(({ applied }) => applied.steps)
@@ -176,7 +187,7 @@ export class Inbox {
       waiting.map(async (row) => {
         const source = row.source as SourceName
         const event = eventOf(row)
-        return { arrival: { source, event, parsed: await parse(source, event) }, digest: row.digest }
+        return incomingOf({ source, event, parsed: await parse(source, event) })
       }),
     )
   }
@@ -192,15 +203,6 @@ export class Inbox {
     for (const incoming of await this.#waiting(entities)) {
       const settled = await this.#commit({ incoming: [incoming] }, false)
       if (!settled.ok && settled.reason === 'flags_exclusive') await this.#set(incoming, problem)
-    }
-  }
-
-  async #denySessions(group: readonly Incoming[]): Promise<void> {
-    for (const { arrival } of group) {
-      if (!arrival.parsed.ok) continue
-      for (const event of arrival.parsed.value) {
-        if (event.type === 'session.revoked') await this.#options.deny(event.environment, event.sid)
-      }
     }
   }
 

@@ -12,6 +12,8 @@ import type { Applied } from './effects.ts'
 export interface Incoming {
   readonly arrival: Arrival
   readonly digest: string
+  /** The digest of what it means here. */
+  readonly meaning: string | null
 }
 
 /** An event with what was decided of it, in one attempt to commit. */
@@ -43,7 +45,7 @@ export function recordsOf(
       .insert(inbox)
       .values({
         ...{ source, event_id: id, type: event.type, ...told, attempts: 1 },
-        ...{ body: JSON.stringify(event.payload), digest: incoming.digest },
+        ...{ body: JSON.stringify(event.payload), digest: incoming.digest, meaning: incoming.meaning },
         ...{ occurred_at: event.occurredAt, received_at: now },
       })
       .onConflictDoUpdate({
@@ -112,8 +114,17 @@ export const eventOf = ({ event_id, type, occurred_at, received_at, body }: Inbo
   ...{ id: event_id, type, occurredAt: occurred_at ?? received_at, payload: JSON.parse(body) },
 })
 
+export async function incomingOf(arrival: Arrival): Promise<Incoming> {
+  const { event, parsed } = arrival
+  return {
+    arrival,
+    digest: await digestOf(event.payload),
+    meaning: parsed.ok ? await sha256Hex(canonical(parsed.value)) : null,
+  }
+}
+
 /** Of the event as its sender means it: Stripe counts the deliveries that are still to come, in the event. */
-export function digestOf(payload: unknown): Promise<string> {
+function digestOf(payload: unknown): Promise<string> {
   if (typeof payload !== 'object' || payload === null) return sha256Hex(canonical(payload))
   const { pending_webhooks: _, ...rest } = payload as Record<string, unknown>
   return sha256Hex(canonical(rest))
@@ -123,12 +134,20 @@ export function digestOf(payload: unknown): Promise<string> {
 export const INBOX_DAYS = 90
 const FORGOTTEN_A_RUN = 2_000
 
-/** @param now - epoch milliseconds */
+/**
+ * The latest event of its type about anything is kept: it says which ones come too late.
+ *
+ * @param now - epoch milliseconds
+ */
 export async function forgetEvents(db: Database, now: number): Promise<void> {
   const before = new Date(now - INBOX_DAYS * 86_400_000).toISOString()
   await db.run(
     sql`DELETE FROM inbox WHERE rowid IN (
-          SELECT rowid FROM inbox WHERE received_at < ${before} AND state NOT IN ('waiting', 'quarantined')
+          SELECT old.rowid FROM inbox AS old
+          WHERE old.received_at < ${before} AND old.state NOT IN ('waiting', 'quarantined')
+            AND (old.state <> 'applied' OR old.entity IS NULL OR EXISTS (
+              SELECT 1 FROM inbox AS later WHERE later.entity = old.entity AND later.type = old.type
+                AND later.state = 'applied' AND later.revision > old.revision))
           LIMIT ${FORGOTTEN_A_RUN})`,
   )
 }

@@ -12,7 +12,7 @@ export const candidates = (...names: (string | null | undefined)[]): string[] =>
   names.filter((name): name is string => externalId.safeParse(name).success)
 
 /** `~` sets off a contract's later rows (`C-9~2`), which need room. */
-export const contractId = z.string().regex(/^[\w.:@|+-]{1,120}$/)
+export const contractId = z.string().regex(/^(?!\.{1,2}$)[\w.:@|+-]{1,120}$/)
 
 /** An event's type is kept and shown, whatever it is. */
 export const eventType = z.string().regex(/^[\w.:/-]{1,128}$/)

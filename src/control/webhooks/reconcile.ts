@@ -119,6 +119,7 @@ async function compare(
   }
   const applied = await applyEvent([event], {
     ...{ source: 'stripe', event: synthetic(contract, now), facts, book },
+    meaning: null,
     applied: async () => undefined,
   })
   if (applied.state === 'superseded') return undefined

@@ -1,6 +1,6 @@
 /** The routes of the inbox: what came in, what became of it, and having it tried again. */
 import { z } from '@hono/zod-openapi'
-import { and, desc, eq, inArray, lt, or, type SQL } from 'drizzle-orm'
+import { and, desc, eq, inArray, isNull, lt, notInArray, or, type SQL } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
 import type { Api, Control } from '../api/context.ts'
 import { act, read } from '../api/define.ts'
@@ -16,6 +16,8 @@ import { reconcile, reconciliationBody, reconciliationSchema } from './reconcile
 
 /** Events replayed by one call. */
 const REPLAYED = 50
+/** Another event says something else: one of the two is wrong. */
+const CONTRADICTIONS = ['event_id_reused', 'revision_conflict', 'contract_revision_conflict']
 const OPEN: InboxRow['state'][] = ['quarantined', 'waiting']
 const STATES = ['applied', 'ignored', 'superseded', 'waiting', 'quarantined'] as const
 
@@ -72,7 +74,9 @@ export function inboxRoutes(api: Api): void {
       entity: z.string().max(200).optional().openapi({ example: 'contract:C-9' }),
     }),
     answer: pageOf(inboxSchema),
-    async read({ query, control: { db } }) {
+    async read({ query, control: { db }, actor }) {
+      // An event is about every environment.
+      if (actor.environments !== null) return err('environment_forbidden')
       const after = afterCursor(query.cursor)
       if (!after.ok) return after
       const [at = '', id = ''] = after.value?.split(' ') ?? []
@@ -99,11 +103,12 @@ export function inboxRoutes(api: Api): void {
   read(api, {
     path: '/inbox/{source}/{event}',
     tag: 'Contract sync',
-    summary: 'An event, as its source told it',
-    roles: READERS,
+    summary: 'An event, as its source told it, with whatever it says of people',
+    roles: EDITORS,
     params: eventParams,
     answer: withBody,
-    async read({ params, control }) {
+    async read({ params, control, actor }) {
+      if (actor.environments !== null) return err('environment_forbidden')
       const row = await find(control, params)
       return row ? ok({ ...view(row), body: JSON.parse(row.body) }) : err('not_found')
     },
@@ -128,7 +133,8 @@ export function inboxRoutes(api: Api): void {
   act(api, {
     path: '/inbox/replay',
     tag: 'Contract sync',
-    summary: `Try the oldest events in quarantine again, up to ${REPLAYED}`,
+    summary: `Try events again that are in quarantine or wait, up to ${REPLAYED}, those first that were tried least`,
+    description: 'What contradicts another event is for a person to look at, and is not among them.',
     roles: EDITORS,
     answer: z.object({ data: z.array(settledSchema), applied: z.int() }),
     async act({ control, actor }) {
@@ -136,8 +142,13 @@ export function inboxRoutes(api: Api): void {
       const rows = await control.db
         .select()
         .from(inbox)
-        .where(inArray(inbox.state, OPEN))
-        .orderBy(inbox.received_at, inbox.event_id)
+        .where(
+          and(
+            inArray(inbox.state, OPEN),
+            or(isNull(inbox.problem), notInArray(inbox.problem, CONTRADICTIONS)),
+          ),
+        )
+        .orderBy(inbox.attempts, inbox.received_at, inbox.event_id)
         .limit(REPLAYED)
       const data = []
       for (const row of rows) {

@@ -200,20 +200,21 @@ async function entitlements({ created, now, api }: Context, object: unknown): Pr
 }
 
 /**
- * `metadata.org_id` is set by your server; `client_reference_id` may come from the address of a payment link, so that it
- * only stands where there is nothing else, and never changes a mapping that is known.
+ * `metadata.org_id` is set by your server; `client_reference_id` may come from the address of a payment link, which anybody
+ * can make up, so that an operator must confirm what only that says.
  */
 async function checkout({ now, api }: Context, object: unknown): Promise<Parsed> {
   const told = sessionSchema.safeParse(object)
   if (!told.success) return err('payload_invalid')
   const { mode, customer, subscription, client_reference_id, metadata } = told.data
+  const [named] = candidates(metadata?.org_id)
   const [org] = candidates(metadata?.org_id, client_reference_id)
   const links: CanonicalEvent[] =
     org !== undefined && typeof customer === 'string'
-      ? [{ type: 'org.linked', source: 'stripe', external_id: customer, org }]
+      ? [{ type: 'org.linked', source: 'stripe', external_id: customer, org, confirmed: named !== undefined }]
       : []
   if (api && mode === 'subscription' && typeof subscription === 'string') {
-    const current = await fetched(api, subscription, now, org)
+    const current = await fetched(api, subscription, now, named)
     return current.ok ? ok([...links, ...current.value]) : current
   }
   if (links.length > 0) return ok(links)

@@ -113,7 +113,14 @@ function parse(type: string, environment: string, at: number, data: unknown, con
       if (!flag.success) return err('payload_invalid')
       const revision = FINAL + at
       return ok([
-        { type: 'flag.deleted', source: 'workos', environment, flag: flagName(flag.data), revision },
+        {
+          type: 'flag.deleted',
+          source: 'workos',
+          environment,
+          external_id: flag.data.id,
+          flag: flagName(flag.data),
+          revision,
+        },
       ])
     }
     case 'organization.created':
@@ -167,10 +174,11 @@ const targetsOf = (
   environment: string,
   revision: number,
   flag: z.infer<typeof flagSchema>,
-): Pick<FlagTargets, 'type' | 'source' | 'environment' | 'flag' | 'revision'> => ({
+): Pick<FlagTargets, 'type' | 'source' | 'environment' | 'external_id' | 'flag' | 'revision'> => ({
   type: 'flag.targets',
   source: 'workos',
   environment,
+  external_id: flag.id,
   flag: flagName(flag),
   revision,
 })
@@ -205,6 +213,9 @@ function organization(
     revision,
   } as const
   return typeof stripe_customer_id === 'string'
-    ? ok([upserted, { type: 'org.linked', source: 'stripe', external_id: stripe_customer_id, org: id }])
+    ? ok([
+        upserted,
+        { type: 'org.linked', source: 'stripe', external_id: stripe_customer_id, org: id, confirmed: true },
+      ])
     : ok([upserted])
 }
