@@ -83,6 +83,11 @@ export class ControlClient {
     return this.#call<T>(method, path, body, revision)
   }
 
+  /** What is asked with a body and is no write of a row. */
+  post<T>(path: string, body: object): Promise<T> {
+    return this.#call<T>('POST', path, body)
+  }
+
   /** Waits until every document of the environment is as it should be. */
   async settled(environment: string): Promise<void> {
     const deadline = Date.now() + PUBLISH_TIMEOUT_MS

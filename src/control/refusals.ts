@@ -140,6 +140,10 @@ const WIRE = {
     status: 422,
     detail: 'Only Stripe can be asked for its current state; have other systems send their snapshots again.',
   },
+  source_without_key: {
+    status: 422,
+    detail: 'Stripe can only be asked for its current state with STRIPE_API_KEY; see docs/contract-sync.md.',
+  },
   inbox_failed: { status: 503, detail: 'The event could not be kept. Send it again.' },
   refetch_failed: {
     status: 503,

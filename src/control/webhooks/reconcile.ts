@@ -15,7 +15,8 @@ import type { Arrival } from '../model/source.ts'
 import type { Refusal } from '../refusals.ts'
 import { applyEvent } from './effects.ts'
 import { sourceName } from './mappings.ts'
-import { fetchEntitlements, listSubscriptions, stripeApi } from './sources/stripe_api.ts'
+import { candidates } from './names.ts'
+import { fetchEntitlements, fetchSubscription, listSubscriptions, stripeApi } from './sources/stripe_api.ts'
 import { fetchedRevision } from './sources/stripe_order.ts'
 import { type Subscription, snapshotOf } from './sources/stripe_subscription.ts'
 
@@ -41,7 +42,7 @@ const contractSchema = z.object({
 export const reconciliationSchema = z
   .object({
     source: z.string(),
-    checked: z.int(),
+    checked: z.int().openapi({ description: 'Subscriptions looked at.' }),
     differences: z.array(
       z.object({
         contract: z.string(),
@@ -66,31 +67,36 @@ export async function reconcile(
   if (actor.environments !== null) return err('environment_forbidden')
   const { stripe } = control.config.webhooks
   if (source !== 'stripe') return err('source_not_reconcilable')
-  if (!stripe?.apiKey) return err('source_unknown')
+  if (!stripe?.apiKey) return err('source_without_key')
   const now = control.clock()
   const api = await stripeApi(stripe.apiKey, stripe.apiBase, control.fetcher)
   const page = await listSubscriptions(api, cursor, PAGE)
   if (!page.ok) return err('refetch_failed')
   const differences: Difference[] = []
   const events: CanonicalEvent[] = []
-  for (const subscription of page.value.data) {
-    const snapshot = snapshotOf(subscription, fetchedRevision(subscription.status, now))
+  for (const listed of page.value.data) {
+    // A list has ten items of a subscription at most: the eleventh must not be taken for one that is no more.
+    const whole = listed.items.has_more ? await fetchSubscription(api, listed.id) : ok(listed)
+    if (!whole.ok) return err('refetch_failed')
+    const snapshot = snapshotOf(whole.value, fetchedRevision(whole.value.status, now))
     if (snapshot) events.push(snapshot)
+    else differences.push({ ...NOTHING_TOLD, contract: listed.id, problem: 'payload_invalid' })
   }
-  for (const customer of new Set(page.value.data.map(customerOf))) {
-    const all = await fetchEntitlements(api, customer)
+  const customers = new Map(page.value.data.map(({ customer }) => [customerOf(customer), customer]))
+  for (const [id, customer] of customers) {
+    const all = await fetchEntitlements(api, id)
     if (!all.ok) return err('refetch_failed')
     const flags = all.value.map(({ feature, lookup_key }) => ({
-      ...{ kind: 'flag' as const, candidates: [lookup_key, feature], ours: lookup_key },
+      ...{ kind: 'flag' as const, candidates: candidates(lookup_key, feature), ours: lookup_key },
     }))
+    const contract = `stripe-entitlements:${id}`
+    // Whoever has none, here or there, need not be known.
+    if (flags.length === 0 && (await isUnknown(control, contract))) continue
+    const [ours] = typeof customer === 'string' ? [] : candidates(customer.metadata?.org_id)
+    const org = { kind: 'org' as const, candidates: candidates(id), ...(ours !== undefined && { ours }) }
     events.push({
-      ...{
-        type: 'entitlements.snapshot',
-        source,
-        contract: `stripe-entitlements:${customer}`,
-        revision: now,
-      },
-      ...{ org: { kind: 'org', candidates: [customer] }, from: new Date(now).toISOString(), flags },
+      ...{ type: 'entitlements.snapshot', source, contract, revision: now, org, flags },
+      from: new Date(now).toISOString(),
     })
   }
   for (const event of events) {
@@ -99,10 +105,18 @@ export async function reconcile(
     const repaired = apply && difference.problem === null && (await repair(event, control, now))
     differences.push({ ...difference, repaired })
   }
-  return ok({ source, checked: events.length, differences, next_cursor: page.value.next ?? null })
+  return ok({
+    ...{ source, checked: page.value.data.length, differences },
+    next_cursor: page.value.next ?? null,
+  })
 }
 
-const customerOf = ({ customer }: Subscription): string =>
+const NOTHING_TOLD = { here: [], there: [], repaired: false } satisfies Partial<Difference>
+
+const isUnknown = async ({ db }: Control, contract: string): Promise<boolean> =>
+  (await new State(db).contract(contract)) === undefined
+
+const customerOf = (customer: Subscription['customer']): string =>
   typeof customer === 'string' ? customer : customer.id
 
 /** What the event would change, beyond the revision. */
@@ -123,7 +137,7 @@ async function compare(
     applied: async () => undefined,
   })
   if (applied.state === 'superseded') return undefined
-  const told = { contract, here: [], there: [], repaired: false }
+  const told = { ...NOTHING_TOLD, contract }
   if (applied.problem !== null) return { ...told, problem: applied.problem }
   const changed = applied.steps.flatMap(({ edit }) =>
     edit.table === 'contracts' && !same(edit.before, edit.after) ? [edit] : [],
@@ -158,11 +172,11 @@ async function repair(event: CanonicalEvent, control: Control, now: number): Pro
   const contract = 'contract' in event ? event.contract : ''
   const arrival: Arrival = { source: 'stripe', event: synthetic(contract, now), parsed: ok([event]) }
   const delivered = await control.inbox.deliver(arrival)
-  return delivered.ok && delivered.value.state === 'applied'
+  return delivered.ok && delivered.value.state === 'applied' && !delivered.value.duplicate
 }
 
 /** As if Stripe had told of it. */
 const synthetic = (contract: string, now: number) => ({
-  ...{ id: `reconcile:${contract}:${now}`.slice(0, 128), type: 'remint.reconciled' },
+  ...{ id: `reconcile:${now}:${crypto.randomUUID()}:${contract}`.slice(0, 128), type: 'remint.reconciled' },
   ...{ occurredAt: new Date(now).toISOString(), payload: { contract, at: now } },
 })

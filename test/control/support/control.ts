@@ -75,17 +75,23 @@ async function empty(): Promise<void> {
  * An empty control plane. Everything that an earlier test of the file left is gone.
  *
  * @param options.guarded - leave production's policy as it is by default: one approval
+ * @param options.fetch - answers what is not asked of the operators' identity providers
  */
 export async function setUp(
   overrides: Record<string, unknown> = {},
-  options: { readonly guarded?: boolean } = {},
+  options: { readonly guarded?: boolean; readonly fetch?: typeof fetch } = {},
 ) {
   await empty()
   await applyD1Migrations(bindings.DB, bindings.MIGRATIONS)
   if (!options.guarded) await letProductionBe()
   const operators = await makeOperators()
   const clock = { now: Date.now() }
-  const app = createControl({ fetch: operators.fetcher, now: () => clock.now })
+  const elsewhere = options.fetch
+  const fetcher: typeof fetch = async (input, init) => {
+    const answer = await operators.fetcher(input, init)
+    return answer.status === 404 && elsewhere ? elsewhere(input, init) : answer
+  }
+  const app = createControl({ fetch: fetcher, now: () => clock.now })
   const environment = { ...bindings, ...overrides }
 
   async function send(path: string, init: RequestInit): Promise<Answer> {

@@ -1,0 +1,109 @@
+/**
+ * `npm run reconcile`: what a source says now beside what its events have made here, as a table. It changes nothing unless
+ * it is told to.
+ */
+import { Command } from 'commander'
+import { main, paint, Running } from './cli.ts'
+import { CONTROL_PORT } from './control.ts'
+import { type ControlClient, reachControl } from './control_client.ts'
+import { STATE } from './wrangler.ts'
+
+/** Something differs, and is not repaired. */
+const EXIT_DIFFERENT = 2
+
+interface Options {
+  source: string
+  apply?: boolean
+  control: string
+  state: string
+}
+
+interface Contract {
+  readonly id: string
+  readonly org: string
+  readonly plan: string | null
+  readonly status: string
+  readonly from: string
+  readonly to: string | null
+  readonly add: readonly string[]
+}
+
+export interface Difference {
+  readonly contract: string
+  readonly here: readonly Contract[]
+  readonly there: readonly Contract[]
+  readonly problem: string | null
+  readonly repaired: boolean
+}
+
+interface Page {
+  readonly checked: number
+  readonly differences: readonly Difference[]
+  readonly next_cursor: string | null
+}
+
+async function reconcile(options: Options): Promise<void> {
+  const running = new Running()
+  try {
+    await compareAll(await reachControl(running, options), options)
+  } finally {
+    await running.close()
+  }
+}
+
+async function compareAll(client: ControlClient, { source, apply = false }: Options): Promise<void> {
+  let cursor: string | null = null
+  let checked = 0
+  const differences: Difference[] = []
+  do {
+    const body: object = { source, apply, ...(cursor !== null && { cursor }) }
+    const page: Page = await client.post<Page>('/reconciliations', body)
+    for (const difference of page.differences) console.log(describe(difference))
+    differences.push(...page.differences)
+    checked += page.checked
+    cursor = page.next_cursor
+  } while (cursor !== null)
+  const open = differences.filter(({ repaired }) => !repaired)
+  const repaired = differences.length - open.length
+  console.log(
+    `${checked} subscriptions looked at, ${differences.length} differences` +
+      (apply ? `, ${repaired} repaired.` : '.'),
+  )
+  if (open.length === 0) return
+  if (!apply) console.log('Nothing was changed: --apply repairs what can be repaired.')
+  process.exitCode = EXIT_DIFFERENT
+}
+
+/** A block of lines: the contract, its rows here and there, and what stands in the way. */
+export function describe({ contract, here, there, problem, repaired }: Difference): string {
+  const rows = (name: string, all: readonly Contract[]) =>
+    (all.length === 0 ? ['nothing'] : all.map(row)).map(
+      (text, index) => `  ${(index === 0 ? name : '').padEnd(6)} ${text}`,
+    )
+  const state = problem ?? (repaired ? 'repaired' : 'differs')
+  return [
+    `${paint(problem === null ? 'bold' : 'red', contract)}: ${state}`,
+    ...(problem === null ? [...rows('here', here), ...rows('there', there)] : []),
+  ].join('\n')
+}
+
+const row = ({ id, org, plan, status, from, to, add }: Contract): string =>
+  [
+    ...[id, org, [plan ?? 'no plan', ...add].join(' + '), status],
+    `${from.slice(0, 10)} to ${to?.slice(0, 10) ?? 'no end'}`,
+  ].join('  ')
+
+if (import.meta.main) {
+  await new Command('npm run reconcile --')
+    .description('Compares a source as it is now with what its events have made here.')
+    .requiredOption('--source <name>', 'only stripe can be asked')
+    .option('--apply', 'repair what differs; otherwise nothing is changed')
+    .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
+    .option('--state <folder>', 'of a local control plane', STATE)
+    .addHelpText(
+      'after',
+      '\nExits with 2 if something differs that is not repaired. With REMINT_API_KEY set, --control is a control plane that is not local.',
+    )
+    .action((options: Options) => main(() => reconcile(options)))
+    .parseAsync()
+}
