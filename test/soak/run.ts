@@ -5,7 +5,7 @@
  * Nothing may be lost and the final state must be right, which a model of its own says. The last line is
  * `lost: N, wrong: N`, and only two zeros are a success.
  */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ import { Command } from 'commander'
 import { main, Running, signalled, UsageError } from '../../dev/cli.ts'
 import { type LocalControl, startControl } from '../../dev/control.ts'
 import { ControlClient } from '../../dev/control_client.ts'
-import { freePorts } from '../../dev/network.ts'
+import { requireFreePort } from '../../dev/network.ts'
 import { compare, readInbox } from './compare.ts'
 import { type Report, sendAll } from './sender.ts'
 import { FLAGS, makeStream, PLANS, type Stream } from './stream.ts'
@@ -32,11 +32,13 @@ const SHOWN = 10
 
 /** The control plane, that can be killed and comes back on the same state and port. */
 class Plane {
+  readonly #port: number
   readonly #start: () => Promise<LocalControl>
   #control: LocalControl | undefined
   kills = 0
 
-  constructor(start: () => Promise<LocalControl>) {
+  constructor(port: number, start: () => Promise<LocalControl>) {
+    this.#port = port
     this.#start = start
   }
 
@@ -49,6 +51,8 @@ class Plane {
     const from = Date.now()
     await this.#control?.kill()
     this.kills++
+    // What has been killed holds its port for a moment more.
+    while (!(await isFree(this.#port))) await sleep(50)
     this.#control = await this.#start()
     console.log(`  killed, and back after ${seconds(Date.now() - from)}`)
   }
@@ -76,8 +80,8 @@ async function run({ events, rate, kills, seed }: Options, running: Running): Pr
   const secret = `whsec_${randomBytes(32).toString('base64')}`
   const secrets = join(persistTo, 'secrets.env')
   await writeFile(secrets, `STANDARD_WEBHOOK_SECRETS=${secret}\n`, { mode: 0o600 })
-  const [port = 0] = await freePorts(1)
-  const plane = running.add(new Plane(() => startControl({ port, persistTo, envFiles: [secrets] })))
+  const port = await chosenPort()
+  const plane = running.add(new Plane(port, () => startControl({ port, persistTo, envFiles: [secrets] })))
   const client = await plane.open()
   const stream = makeStream({ events, seed, now: Date.now() })
   await seedRows(client, stream)
@@ -87,9 +91,12 @@ async function run({ events, rate, kills, seed }: Options, running: Running): Pr
       `${rate} deliveries a second, seed ${seed}`,
   )
 
-  const killed = killAt(plane, kills, (length * 1000) / rate)
-  const report = await sendAll(stream.deliveries, { url: client.url, secret, rate, onProgress: show })
-  await killed
+  const stop = new AbortController()
+  running.add({ close: async () => stop.abort() })
+  const [report] = await Promise.all([
+    sendAll(stream.deliveries, { url: client.url, secret, rate, onProgress: show, signal: stop.signal }),
+    killAt(plane, kills, (length * 1000) / rate),
+  ])
   await drained(client)
   const { lost, wrong, states } = await compare(client, stream)
   tell(report, plane.kills, states)
@@ -97,6 +104,23 @@ async function run({ events, rate, kills, seed }: Options, running: Running): Pr
   console.log(`lost: ${lost.length}, wrong: ${wrong.length}`)
   if (lost.length > 0 || wrong.length > 0) process.exitCode = 1
 }
+
+/**
+ * A port below those that outgoing connections get: otherwise one of the sender's own takes it while the control plane is
+ * away.
+ */
+async function chosenPort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 30_000)
+    if (await isFree(port)) return port
+  }
+}
+
+const isFree = (port: number): Promise<boolean> =>
+  requireFreePort(port, 'the control plane', '--port').then(
+    () => true,
+    () => false,
+  )
 
 /** Evenly over the time in which events are sent: two kills are after one and two thirds of it. */
 async function killAt(plane: Plane, kills: number, duration: number): Promise<void> {
@@ -137,8 +161,12 @@ async function drained(client: ControlClient): Promise<void> {
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
-function show({ sent, accepted, retries, startedAt }: Report): void {
-  console.log(`  ${seconds(Date.now() - startedAt)}: ${sent} sent, ${accepted} taken, ${retries} retries`)
+const list = (counts: ReadonlyMap<string, number>): string =>
+  [...counts].map(([name, count]) => `${name} ${count}`).join(', ') || 'none'
+
+function show({ sent, accepted, retries, startedAt, refused }: Report): void {
+  const done = `${sent} sent, ${accepted} taken, ${retries} retries (${list(refused)})`
+  console.log(`  ${seconds(Date.now() - startedAt)}: ${done}`)
 }
 
 function tell(report: Report, kills: number, states: ReadonlyMap<string, number>): void {
@@ -148,8 +176,6 @@ function tell(report: Report, kills: number, states: ReadonlyMap<string, number>
     const sorted = all.toSorted((a, b) => a - b)
     return `${Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0)} ms`
   }
-  const list = (counts: ReadonlyMap<string, number>) =>
-    [...counts].map(([name, count]) => `${name} ${count}`).join(', ') || 'none'
   console.log(`rate: ${((ids.size * 1000) / took).toFixed(1)} events a second, over ${seconds(took)}`)
   console.log(`latency of what was taken: p50 ${of(latencies, 0.5)}, p99 ${of(latencies, 0.99)}`)
   console.log(`from the first attempt: p50 ${of(totals, 0.5)}, p99 ${of(totals, 0.99)}`)

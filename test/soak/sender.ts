@@ -19,6 +19,8 @@ export interface SenderOptions {
   readonly secret: string
   /** Deliveries a second. */
   readonly rate: number
+  /** Ends it early. */
+  readonly signal: AbortSignal
   readonly onProgress: (report: Report) => void
 }
 
@@ -50,7 +52,9 @@ export async function sendAll(deliveries: readonly SentEvent[], options: SenderO
   const progress = setInterval(() => options.onProgress(report), 5_000)
   const pending: Promise<void>[] = []
   const beginning = performance.now()
+  options.signal.addEventListener('abort', () => clearInterval(progress))
   for (const [index, event] of deliveries.entries()) {
+    if (options.signal.aborted) break
     const early = beginning + (index * 1000) / options.rate - performance.now()
     if (early > 1) await sleep(early)
     pending.push(deliver(event, options, report))
@@ -79,6 +83,7 @@ async function deliver(event: SentEvent, options: SenderOptions, report: Report)
       report.lastAcceptedAt = Date.now()
       return
     }
+    if (options.signal.aborted) return
     report.refused.set(answer, (report.refused.get(answer) ?? 0) + 1)
     if (end - first > GIVE_UP_AFTER_MS) {
       report.givenUp.push(event.id)

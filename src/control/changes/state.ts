@@ -43,10 +43,11 @@ export class State {
   }
 
   /** Reads rows that many commands will ask for one by one; what is not found is known not to be there. */
-  async prefetch({ organizations = [], contracts = [], mappings = [] }: Prefetch): Promise<void> {
+  async prefetch(wanted: Prefetch): Promise<void> {
+    const { organizations = [], contracts = [], mappings = [], plans = [], flags = [] } = wanted
     const known = (entity: string, row: Edit['after'] | undefined) =>
       this.#read.set(entity, Promise.resolve(row === undefined ? [] : [row]))
-    const [orgRows, contractRows, mappingRows] = await Promise.all([
+    const [orgRows, contractRows, mappingRows, planRows, flagRows] = await Promise.all([
       organizations.length === 0
         ? []
         : this.db
@@ -65,9 +66,27 @@ export class State {
                 inArray(schema.mappings.external_id, list(mappings.map(({ external_id }) => external_id))),
               ),
             ),
+      plans.length === 0
+        ? []
+        : this.db
+            .select()
+            .from(schema.plans)
+            .where(inArray(schema.plans.key, list(plans))),
+      flags.length === 0
+        ? []
+        : this.db
+            .select()
+            .from(schema.flags)
+            .where(inArray(schema.flags.key, list(flags))),
     ])
-    const ofContracts = contractRows.map(({ org }) => org).filter((org) => !organizations.includes(org))
-    if (ofContracts.length > 0) await this.prefetch({ organizations: [...new Set(ofContracts)] })
+    for (const key of plans) {
+      const row = planRows.find((one) => one.key === key)
+      known(`plan:${key}`, row)
+    }
+    for (const key of flags) {
+      const row = flagRows.find((one) => one.key === key)
+      known(`flag:${key}`, row)
+    }
     for (const id of organizations) {
       const row = orgRows.find((one) => one.id === id)
       known(`organization:${id}`, row)
@@ -95,8 +114,12 @@ export class State {
   }
 
   /** Those of the keys that exist. */
-  flags(keys: readonly string[]): Promise<FlagRow[]> {
+  async flags(keys: readonly string[]): Promise<FlagRow[]> {
     const wanted = new Set(keys)
+    if (keys.every((key) => this.#read.has(`flag:${key}`))) {
+      const rows = await Promise.all([...wanted].map((key) => this.flag(key)))
+      return rows.filter((row) => row !== undefined)
+    }
     return this.#all<FlagRow>(
       'flag:',
       (flag) => flag.key,
@@ -266,6 +289,8 @@ export class State {
 export interface Prefetch {
   readonly organizations?: readonly string[]
   readonly contracts?: readonly string[]
+  readonly plans?: readonly string[]
+  readonly flags?: readonly string[]
   readonly mappings?: readonly { readonly source: string; readonly external_id: string }[]
 }
 

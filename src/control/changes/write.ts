@@ -28,14 +28,20 @@ export function commitStatements(
   const statements = committed.flatMap(({ edit, entry }): Statement[] => [
     db.insert(schema.audit).values(toRow(entry)),
     upsert(db, edit),
-    ...documentsOf(edit, environments).map((ref) => {
-      const changed = { version: entry.seq, changed_at: entry.at, retry_at: null }
-      return db
-        .insert(schema.documents)
-        .values({ ...ref, ...changed, key: documentKey(ref) })
-        .onConflictDoUpdate({ target: schema.documents.key, set: changed })
-    }),
   ])
+  // A document that several edits are about is told of once, with the last of them.
+  const changed = committed.flatMap(({ edit, entry }) =>
+    documentsOf(edit, environments).map((ref) => ({ ref, key: documentKey(ref), entry })),
+  )
+  for (const { ref, key, entry } of new Map(changed.map((one) => [one.key, one])).values()) {
+    const set = { version: entry.seq, changed_at: entry.at, retry_at: null }
+    statements.push(
+      db
+        .insert(schema.documents)
+        .values({ ...ref, ...set, key })
+        .onConflictDoUpdate({ target: schema.documents.key, set }),
+    )
+  }
   if (kept)
     statements.push(
       db.insert(schema.idempotency).values({ ...kept, created_at: committed[0]?.entry.at ?? '' }),

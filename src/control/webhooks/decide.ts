@@ -6,6 +6,7 @@ import { inArray, sql } from 'drizzle-orm'
 import { type Evaluation, evaluateEdits } from '../changes/assess.ts'
 import type { CommandBook, Facts, Step } from '../changes/command.ts'
 import { readPolicies } from '../changes/policy.ts'
+import type { State } from '../changes/state.ts'
 import type { Database } from '../db/client.ts'
 import type { InboxRow } from '../db/rows.ts'
 import { inbox } from '../db/schema.ts'
@@ -74,7 +75,31 @@ const prefetchAll = (group: readonly Incoming[]) => {
     mappings: all.flatMap(({ mappings }) => mappings),
     organizations: [...new Set(all.flatMap(({ organizations }) => organizations))],
     contracts: [...new Set(all.flatMap(({ contracts }) => contracts))],
+    plans: [...new Set(all.flatMap(({ plans }) => plans))],
+    flags: [...new Set(all.flatMap(({ flags }) => flags))],
   }
+}
+
+/** Everything that the events will ask for, in two round trips: what they name, and what the contracts have. */
+async function readAhead(state: State, events: readonly Incoming[]): Promise<void> {
+  const named = prefetchAll(events)
+  await state.prefetch(named)
+  const rows = (await Promise.all(named.contracts.map((contract) => state.contractRows(contract)))).flat()
+  const others = (all: readonly (string | null)[], known: readonly string[]) =>
+    [...new Set(all)].filter((one) => one !== null && !known.includes(one)) as string[]
+  const organizations = others(
+    rows.map(({ org }) => org),
+    named.organizations,
+  )
+  const plans = others(
+    rows.map(({ plan }) => plan),
+    named.plans,
+  )
+  const flags = others(
+    rows.flatMap(({ add }) => add),
+    named.flags,
+  )
+  await state.prefetch({ organizations, plans, flags })
 }
 
 function lastApplied(
@@ -113,7 +138,7 @@ export async function decideGroup(
   ])
   const own = new Set(group.incoming.map(nameOf))
   const followers = waited.filter((follower) => !own.has(nameOf(follower)))
-  await facts.state.prefetch(prefetchAll([...group.incoming, ...followers]))
+  await readAhead(facts.state, [...group.incoming, ...followers])
   /** What was applied in this commit, by entity. */
   const applied = new Map<string, (LastApplied & { readonly type: string })[]>()
   const latest = async (entity: string, types?: readonly string[]): Promise<LastApplied | undefined> => {

@@ -138,6 +138,8 @@ const orgOf = (edit: Edit): string | null => {
 /** Everything that the events will ask for, so that it is read at once. */
 export function prefetchOf(source: SourceName, events: readonly CanonicalEvent[]) {
   const names = events.flatMap((event) => externalsOf(event))
+  const oursOf = (wanted: External['kind']) =>
+    names.flatMap(({ kind, ours }) => (kind === wanted && ours !== undefined ? [ours] : []))
   const linked = events.flatMap((event) => (event.type === 'org.linked' ? [event] : []))
   return {
     mappings: [
@@ -149,6 +151,8 @@ export function prefetchOf(source: SourceName, events: readonly CanonicalEvent[]
       ...linked.map(({ org }) => org),
     ],
     contracts: events.flatMap((event) => ('contract' in event ? [event.contract] : [])),
+    plans: oursOf('plan'),
+    flags: oursOf('flag'),
   }
 }
 
