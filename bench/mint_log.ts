@@ -38,8 +38,8 @@ interface Pace {
 }
 
 const PACES = {
-  'as fast as they can': { connections: 32, pauseMs: 0, slice: 1_000 },
-  'at an easy pace': { connections: 4, pauseMs: 25, slice: 250 },
+  'as fast as they can': { connections: 32, pauseMs: 0, slice: 250 },
+  'at an easy pace': { connections: 4, pauseMs: 25, slice: 100 },
 } satisfies Record<string, Pace>
 /** Of the refreshes, so many are at an easy pace. */
 const EASY_SHARE = 0.1
@@ -75,12 +75,14 @@ async function refresh(stage: Stage, { worker, jtis }: Contender, pace: Pace, co
 }
 
 interface Compared {
+  /** Medians of the slices. */
   readonly with: number
   readonly without: number
-  /** The median of the slices' ratios. */
+  /** The median of the ratios of two slices beside each other. */
   readonly ratio: number
-  /** The middle half of the ratios of one slice without the queue to the next one without it. */
-  readonly noise: readonly [number, number]
+  /** What the ratio is within with 95 % confidence, by the ranks of the slices' ratios: the noise of the run. */
+  readonly at_least: number
+  readonly at_most: number
 }
 
 /** Slices by turns, and the turns by turns. */
@@ -102,10 +104,12 @@ async function compare(
   }
   const compared = FIGURES.map((figure) => {
     const [ours = [], theirs = []] = [told, silent].map((one) => slices.get(one)?.map((s) => s[figure]))
-    const ratio = median(ours.map((value, i) => value / (theirs[i] ?? Number.NaN)))
-    const drift = theirs.slice(1).map((value, i) => value / (theirs[i] ?? Number.NaN))
-    const noise = [percentile(drift, 0.25), percentile(drift, 0.75)] as const
-    return [figure, { with: median(ours), without: median(theirs), ratio, noise }] as const
+    const ratios = ours.map((value, i) => value / (theirs[i] ?? Number.NaN)).toSorted((a, b) => a - b)
+    // Ranks of a binomial's middle 95 %: 1.96 standard deviations of sqrt(n) / 2.
+    const outside = Math.max(0, Math.floor(ratios.length / 2 - 0.98 * Math.sqrt(ratios.length)))
+    const [at_least = Number.NaN, at_most = Number.NaN] = [ratios[outside], ratios.at(-1 - outside)]
+    const medians = { with: median(ours), without: median(theirs), ratio: median(ratios) }
+    return [figure, { ...medians, at_least, at_most }] as const
   })
   return Object.fromEntries(compared)
 }
@@ -138,12 +142,12 @@ function percentile(values: readonly number[], share: number): number {
 function print(name: string, compared: Record<string, Compared>): void {
   const cell = (value: number | string) =>
     (typeof value === 'string' ? value : value.toFixed(value < 100 ? 3 : 0)).padStart(12)
-  const line = (label: string, cells: readonly (number | string)[], noise: string) =>
-    console.log(`  ${label.padEnd(22)}${cells.map(cell).join('')}    ${noise}`)
+  const line = (label: string, ...cells: (number | string)[]) =>
+    console.log(`  ${label.padEnd(22)}${cells.map(cell).join('')}`)
   console.log('')
-  line(name, ['with queue', 'without', 'ratio'], 'noise of the run')
-  for (const [figure, { with: told, without, ratio, noise }] of Object.entries(compared))
-    line(figure, [told, without, ratio], noise.map((bound) => bound.toFixed(3)).join(' – '))
+  line(name, 'with queue', 'without', 'ratio', 'at least', 'at most')
+  for (const [figure, { with: told, without, ratio, at_least, at_most }] of Object.entries(compared))
+    line(figure, told, without, ratio, at_least, at_most)
 }
 
 async function bench(mints: number): Promise<boolean> {
