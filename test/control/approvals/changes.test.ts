@@ -625,6 +625,130 @@ describe('flags that exclude each other', () => {
   })
 })
 
+describe('what begins later', () => {
+  const later = (org: string, flag: string, days = 1) => ({
+    ...grant(org, flag),
+    from: control.in(days),
+  })
+
+  test('is in the diff of what lets it begin', async () => {
+    await approved('rule.set', { flag: 'reports', environment: 'production', access: 'none' })
+    await approved('grant.create', later('org_a', 'reports'))
+    const asked = await control.call('POST', '/changes', {
+      role: 'editor',
+      body: {
+        items: [
+          { action: 'rule.set', input: { flag: 'reports', environment: 'production', access: 'some' } },
+        ],
+        reason: 'a test',
+      },
+    })
+    expect(asked.body.data.effect.changes).toMatchObject([
+      { flag: 'reports', at: control.in(1), gained: { organizations: { ids: ['org_a'] } } },
+    ])
+  })
+
+  test('is in the diff of what outlives a denial', async () => {
+    await approved('grant.create', { ...grant('org_a', 'reports'), effect: 'deny', to: control.in(1) })
+    const asked = await ask('editor', grant('org_a', 'reports'))
+    expect(asked.effect.changes).toMatchObject([{ at: control.in(1) }])
+  })
+
+  test.each(['exports', 'reports'])(
+    'does not bring together what excludes each other: %s first',
+    async (first) => {
+      const second = first === 'exports' ? 'reports' : 'exports'
+      const set = await control.call('PUT', '/policies/production', {
+        body: { approvals: 1, exclusive: [['reports', 'exports']], reason: 'duties' },
+        ifMatch: 2,
+      })
+      await act(set.body.data.id, 'approve', 'approver', { digest: set.body.data.digest })
+      await act(set.body.data.id, 'apply', 'admin')
+      await approved('grant.create', later('org_a', first))
+      const answer = await control.call('POST', '/grants', {
+        role: 'editor',
+        body: { ...grant('org_a', second), reason: 'x' },
+      })
+      expect(answer.body.code).toBe('flags_exclusive')
+    },
+  )
+})
+
+describe('a way round', () => {
+  test('a policy that asks owners only still asks somebody where no owner is named', async () => {
+    const first = await control.call('PUT', '/policies/production', {
+      body: { approvals: 0, owner_approves: true, reason: 'owners' },
+      ifMatch: 2,
+    })
+    await act(first.body.data.id, 'approve', 'approver', { digest: first.body.data.digest })
+    await act(first.body.data.id, 'apply', 'admin')
+    const away = await control.call('PUT', '/policies/production', {
+      body: { approvals: 0, reason: 'away with it' },
+      ifMatch: 3,
+    })
+    expect([away.status, away.body.data.state]).toEqual([202, 'in_review'])
+    const contract = await control.call('PUT', '/orgs/org_a/contracts/C-9', {
+      role: 'editor',
+      body: { ...CONTRACT, add: ['reports'], reason: 'x' },
+    })
+    expect(contract.body.data).toMatchObject({ state: 'in_review', flags: ['reports'] })
+  })
+
+  test('a key in the owner’s name is not the owner', async () => {
+    await control.must('PATCH', '/flags/reports', { owner: 'user:olga' }, 2)
+    const { secret } = await control.must('POST', '/api-keys', {
+      ...{ name: 'x', owner: 'user:olga', role: 'approver', ends_at: control.in(10) },
+    })
+    const set = await control.call('PUT', '/policies/production', {
+      body: { approvals: 1, owner_approves: true, reason: 'owners' },
+      ifMatch: 2,
+    })
+    await act(set.body.data.id, 'approve', 'approver', { digest: set.body.data.digest })
+    await act(set.body.data.id, 'apply', 'admin')
+    const { id, digest } = await ask('editor')
+    expect((await approveAs(secret, id, digest)).body.data.state).toBe('in_review')
+  })
+
+  test('what a revoked key approved does not count', async () => {
+    const { secret, data } = await control.must('POST', '/api-keys', {
+      ...{ name: 'x', owner: 'user:olga', role: 'approver', ends_at: control.in(10) },
+    })
+    const { id, digest } = await ask('editor')
+    expect((await approveAs(secret, id, digest)).body.data.state).toBe('approved')
+    await control.must('POST', `/api-keys/${data.id}/revoke`, {})
+    expect((await act(id, 'apply', 'editor')).body.code).toBe('approvals_missing')
+    expect((await act(id, 'approve', 'approver', { digest })).body.data.state).toBe('approved')
+  })
+
+  test('break-glass is not given again before it was reviewed', async () => {
+    const { environment, subject, flag } = grant('org_a')
+    const again = () =>
+      control.call('POST', '/break-glass', {
+        role: 'break-glass',
+        body: { environment, subject, flag, reason: 'down', ticket: 'INC-1' },
+      })
+    const first = await again()
+    control.clock.now += 3_600_000
+    expect((await again()).body.code).toBe('break_glass_unreviewed')
+    await act(first.body.data.id, 'review', 'approver')
+    expect((await again()).status).toBe(201)
+  })
+
+  test('a request of which nobody knows whose key asked is approved by nobody', async () => {
+    const { secret } = await control.must('POST', '/api-keys', {
+      ...{ name: 'x', owner: 'system:old', role: 'editor', ends_at: control.in(10) },
+    })
+    await bindings.DB.prepare('UPDATE api_keys SET created_by = NULL').run()
+    const asked = await control.send('/api/v1/grants', {
+      method: 'POST',
+      headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ ...grant('org_a'), reason: 'x' }),
+    })
+    const { id, digest } = asked.body.data
+    expect((await act(id, 'approve', 'admin', { digest })).body.code).toBe('author_unknown')
+  })
+})
+
 test('lists are filtered by state, kind, author and environment, and paged', async () => {
   const ids = []
   for (const org of ['org_a', 'org_b']) {

@@ -174,9 +174,9 @@ describe('the same, another, or an older event', () => {
   })
 
   test('a contract of another source is not taken over', async () => {
-    await sendStandard(control, snapshot('sub_1', 'org_a', 1, [{}]))
+    await sendStandard(control, snapshot('shared-1', 'org_a', 1, [{}]))
     const stripe = structuredClone(subscription)
-    stripe.data.object.id = 'sub_1'
+    stripe.data.object.id = 'shared-1'
     Object.assign(stripe.data.object.metadata, { org_id: 'org_a' })
     await mapPrices()
     const answer = await send(control, 'stripe', JSON.stringify(stripe))
@@ -222,7 +222,7 @@ describe('quarantine', () => {
     expect(answer.body).toMatchObject({ state: 'quarantined', problem, version: null })
     expect((await control.auditRows()).length).toBe(before)
     const [kept] = await inbox('state=quarantined')
-    const shown = (await control.get(`/inbox/standard/${kept.event_id}`)).body
+    const shown = (await control.get(`/inbox/standard/${kept.event_id}`, 'editor')).body
     expect(shown.body).toEqual(event)
   })
 
@@ -339,6 +339,55 @@ describe('revocation by contract', () => {
   })
 })
 
+describe('two events that contradict each other', () => {
+  test('a delta of a revision that another one had goes to quarantine, and the same one again does no harm', async () => {
+    await sendStandard(control, snapshot('C-9', 'org_a', 1, [{ plan: 'team' }]))
+    await sendStandard(control, delta('C-9', 2, { add: ['scim'] }))
+    const other = await sendStandard(control, delta('C-9', 2, { status: 'cancelled' }), { id: 'evt-other' })
+    expect(other.body).toMatchObject({ state: 'quarantined', problem: 'contract_revision_conflict' })
+    const same = await sendStandard(control, delta('C-9', 2, { add: ['scim'] }), { id: 'evt-same' })
+    expect(same.body).toMatchObject({ state: 'superseded' })
+  })
+
+  test('a snapshot of the same revision with one phase more goes to quarantine', async () => {
+    const end = control.in(30)
+    await sendStandard(control, snapshot('C-9', 'org_a', 1, [{ plan: 'team', to: end }]))
+    const more = snapshot('C-9', 'org_a', 1, [
+      { plan: 'team', to: end },
+      { plan: 'enterprise', from: end },
+    ])
+    const answer = await sendStandard(control, more, { id: 'evt-more' })
+    expect(answer.body).toMatchObject({ state: 'quarantined', problem: 'contract_revision_conflict' })
+  })
+
+  test('what contradicts is not among those that are replayed at once', async () => {
+    await sendStandard(control, snapshot('C-9', 'org_a', 1, [{ plan: 'team' }]), { id: 'evt-x' })
+    await sendStandard(control, snapshot('C-9', 'org_a', 2, [{ plan: 'enterprise' }]), { id: 'evt-x' })
+    expect((await control.call('POST', '/inbox/replay', { body: {} })).body.data).toEqual([])
+    expect(await flagsOf(control, 'org_a')).toEqual(['reports'])
+  })
+})
+
+test.each(['sub_1', 'stripe-entitlements:cus_1'])('a CRM’s contract cannot be called %s', async (id) => {
+  const answer = await sendStandard(control, snapshot(id, 'org_a', 1, [{}]))
+  expect(answer.body).toMatchObject({ state: 'quarantined', problem: 'contract_id_reserved' })
+})
+
+test('what is nested without end is refused', async () => {
+  const deep = `{"type":"contract.snapshot.v1","data":${'['.repeat(30_000)}${']'.repeat(30_000)}}`
+  expect((await send(control, 'standard', deep, { id: 'evt-deep' })).status).toBe(400)
+})
+
+test('a key of one environment reads no events', async () => {
+  const { secret } = await control.must('POST', '/api-keys', {
+    ...{ name: 'ci', owner: 'system:ci', role: 'editor', environments: ['staging'], ends_at: control.in(9) },
+  })
+  for (const path of ['/api/v1/inbox', '/api/v1/inbox/standard/evt-1']) {
+    const answer = await control.send(path, { headers: { authorization: `Bearer ${secret}` } })
+    expect(answer.body.code).toBe('environment_forbidden')
+  }
+})
+
 describe('Stripe', () => {
   test('a checkout names the organization, and its subscription becomes a contract once prices are mapped', async () => {
     const session = structuredClone(checkout)
@@ -354,6 +403,13 @@ describe('Stripe', () => {
     expect(await contractsOf(control, 'org_a')).toMatchObject([
       { id: subscription.data.object.id, plan: 'enterprise', add: ['scim'], source: 'stripe' },
     ])
+  })
+
+  test('what only the address of a payment link says, an operator must confirm', async () => {
+    const session = structuredClone(checkout)
+    Object.assign(session.data.object, { metadata: {}, client_reference_id: 'org_a' })
+    const answer = await send(control, 'stripe', JSON.stringify(session))
+    expect(answer.body).toMatchObject({ state: 'quarantined', problem: 'org_unconfirmed' })
   })
 
   test('does not give a customer that is mapped to another organization', async () => {
@@ -404,6 +460,33 @@ describe('WorkOS', () => {
     targets(['org_a'])
     Object.assign(event, { id: `${event.id}3`, created_at: '2026-12-31T00:00:00.000Z' })
     expect((await send(control, 'workos', JSON.stringify(event))).body.state).toBe('superseded')
+  })
+
+  test('targets that come after a later switch are those that hold when it is on again', async () => {
+    await control.must('POST', '/orgs', { id: 'org_b', name: 'B' })
+    const event = (id: string, at: string, over: object) => {
+      const made = structuredClone(ruleUpdated)
+      made.data.slug = 'scim'
+      return Object.assign(made, { id, created_at: at }, over)
+    }
+    const rule = (organizations: string[]) => ({
+      context: {
+        ...structuredClone(ruleUpdated.context),
+        access_type: 'some',
+        configured_targets: { organizations: organizations.map((id) => ({ id, name: id })), users: [] },
+      },
+    })
+    const sent = async (made: object) => (await send(control, 'workos', JSON.stringify(made))).body.state
+    const off = { ...structuredClone(ruleUpdated.data), slug: 'scim', enabled: false }
+    expect(await sent(event('e_0', '2026-11-22T10:00:00.000Z', rule(['org_a', 'org_b'])))).toBe('applied')
+    expect(
+      await sent(event('e_3', '2026-11-22T13:00:00.000Z', { event: 'flag.updated', data: off, context: {} })),
+    ).toBe('applied')
+    expect(await sent(event('e_2', '2026-11-22T12:00:00.000Z', rule(['org_b'])))).toBe('applied')
+    control.clock.now = Date.now()
+    const active = (await control.get('/grants?flag=scim&active=true')).body.data
+    expect(active.map(({ subject }: { subject: { id: string } }) => subject.id)).toEqual(['org_b'])
+    expect((await control.get('/flags/scim/rules/production')).body.access).toBe('none')
   })
 
   test('a session that it ended is on the gateway’s denylist', async () => {

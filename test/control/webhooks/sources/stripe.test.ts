@@ -211,13 +211,16 @@ describe('an event alone', () => {
     expect(await parsed(alone, all([]))).toEqual({ ok: true, value: [{ ...expected, flags: [] }] })
   })
 
-  const link = { type: 'org.linked', source: 'stripe', external_id: 'cus_TSbAcme0000001', org: 'org_acme' }
+  const link = {
+    ...{ type: 'org.linked', source: 'stripe', external_id: 'cus_TSbAcme0000001', org: 'org_acme' },
+    confirmed: false,
+  }
   test.each([
     ['links the customer', {}, [link]],
     [
       'believes the server before the address',
       { metadata: { org_id: 'org_globex' } },
-      [{ ...link, org: 'org_globex' }],
+      [{ ...link, org: 'org_globex', confirmed: true }],
     ],
     [
       'of nobody that is named has no effect',
@@ -369,13 +372,16 @@ describe('with an API key', () => {
     expect(await parsed(source, summary)).toEqual({ ok: false, reason: 'payload_invalid' })
   })
 
-  test('a checkout brings its subscription along, for the organization that it names', async () => {
+  test('a checkout brings its subscription along, whose organization is its own matter', async () => {
     const { source } = withApi({ [SUBSCRIPTION]: { ...apiSubscription, schedule: null } })
     expect(await parsed(source, checkout)).toEqual({
       ok: true,
       value: [
-        { type: 'org.linked', source: 'stripe', external_id: 'cus_TSbAcme0000001', org: 'org_acme' },
-        ...snapshot(NOW, [phase], { ...CUSTOMER, ours: 'org_acme' }).value,
+        {
+          ...{ type: 'org.linked', source: 'stripe', external_id: 'cus_TSbAcme0000001', org: 'org_acme' },
+          confirmed: false,
+        },
+        ...snapshot(NOW, [phase]).value,
       ],
     })
   })

@@ -24,6 +24,7 @@ const targets = {
   type: 'flag.targets',
   source: 'workos',
   environment: 'production',
+  external_id: 'flag_01KAN0Q6Y3V8D2M4T9C1R5XEZP',
   flag,
   access: 'some',
   targets: { organizations: [org], users: ['user_01KAMZW0GRACE'] },
@@ -43,14 +44,29 @@ test.each([
   [ruleUpdated, [targets]],
   [
     flagDeleted,
-    [{ type: 'flag.deleted', source: 'workos', environment: 'production', flag, revision: FINAL + AT + 4 }],
+    [
+      {
+        type: 'flag.deleted',
+        source: 'workos',
+        environment: 'production',
+        external_id: 'flag_01KAN0Q6Y3V8D2M4T9C1R5XEZP',
+        flag,
+        revision: FINAL + AT + 4,
+      },
+    ],
   ],
   [organizationCreated, [upserted]],
   [
     organizationUpdated,
     [
       { ...upserted, name: 'Acme SE', revision: (AT + 6) * 10 + 1 },
-      { type: 'org.linked', source: 'stripe', external_id: 'cus_TSbAcme0000001', org: 'org_01KAMZW0ACME' },
+      {
+        type: 'org.linked',
+        source: 'stripe',
+        external_id: 'cus_TSbAcme0000001',
+        org: 'org_01KAMZW0ACME',
+        confirmed: true,
+      },
     ],
   ],
   [organizationDeleted, [{ type: 'org.deleted', source: 'workos', org, revision: FINAL + AT + 7 }]],
