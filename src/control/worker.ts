@@ -213,6 +213,7 @@ export class Inbox extends DurableObject<ControlBindings> {
   }
 
   #open(): ContractInbox | undefined {
+    if (this.#inbox) return this.#inbox
     const parsed = parseConfig(this.env)
     if (!parsed.ok) return undefined
     const { environments, webhooks } = parsed.config

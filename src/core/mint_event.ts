@@ -6,9 +6,7 @@
  * that a newer gateway does not stop an older control plane.
  */
 import * as z from 'zod'
-import { ENVIRONMENT_NAME } from './names.ts'
-
-export const MINT_EVENT_FORMAT = 1
+import { ENVIRONMENT_NAME, MINT_EVENT_FORMAT } from './names.ts'
 
 const header = { format: z.literal(MINT_EVENT_FORMAT), env: z.string().regex(ENVIRONMENT_NAME) }
 const id = z.string().nullable()

@@ -8,3 +8,6 @@ export const FLAG_KEY = /^[a-z0-9][a-z0-9._-]{0,62}$/
 
 /** An environment's name, as it stands in document keys. */
 export const ENVIRONMENT_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/
+
+/** Of the events about minted tokens; apart from their schemas, which the gateway has no use for. */
+export const MINT_EVENT_FORMAT = 1

@@ -37,7 +37,10 @@ export const changeSchema = z
     apply_at: storedInstant.nullable(),
     reason: z.string(),
     ticket: z.string().nullable(),
-    problem: z.string().nullable().openapi({ description: 'Why it became stale: `moved`, or a code.' }),
+    problem: z
+      .string()
+      .nullable()
+      .openapi({ description: 'Why it became stale, or was not applied at its time: `moved`, or a code.' }),
     applied_at: storedInstant.nullable(),
     reviewed_at: storedInstant.nullable(),
     reviewed_by: z.string().nullable(),

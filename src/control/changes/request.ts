@@ -137,6 +137,7 @@ function settled(
     {
       ...change,
       state: agreed ? approved : change.state,
+      problem: agreed ? null : change.problem,
       required: approvalsRequired(guarded, policies),
     },
     now,

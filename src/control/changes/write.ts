@@ -3,7 +3,9 @@
  * only put together here. D1 runs a batch as one transaction, all or nothing.
  */
 import type { BatchItem } from 'drizzle-orm/batch'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { Database } from '../db/client.ts'
+import type { FlagRow } from '../db/rows.ts'
 import * as schema from '../db/schema.ts'
 import { documentsOf, type Edit } from '../model/edit.ts'
 import { documentKey } from '../model/projection.ts'
@@ -49,67 +51,33 @@ export function commitStatements(
   return statements as [Statement, ...Statement[]]
 }
 
+/** By which columns a row is found again. */
+const KEYS = {
+  flags: [schema.flags.key],
+  rules: [schema.rules.flag, schema.rules.environment],
+  plans: [schema.plans.key],
+  organizations: [schema.organizations.id],
+  contracts: [schema.contracts.id],
+  grants: [schema.grants.id],
+  api_keys: [schema.api_keys.id],
+  policies: [schema.policies.environment],
+  change_requests: [schema.change_requests.id],
+  mappings: [schema.mappings.source, schema.mappings.kind, schema.mappings.external_id],
+  findings: [schema.findings.id],
+} satisfies Record<Edit['table'], readonly SQLiteColumn[]>
+
 function upsert(db: Database, edit: Edit): Statement {
-  switch (edit.table) {
-    case 'flags':
-      return db
-        .insert(schema.flags)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: schema.flags.key, set: edit.after })
-    case 'rules':
-      return db
-        .insert(schema.rules)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: [schema.rules.flag, schema.rules.environment], set: edit.after })
-    case 'plans':
-      return db
-        .insert(schema.plans)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: schema.plans.key, set: edit.after })
-    case 'organizations':
-      return db
-        .insert(schema.organizations)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: schema.organizations.id, set: edit.after })
-    case 'contracts':
-      return db
-        .insert(schema.contracts)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: schema.contracts.id, set: edit.after })
-    case 'grants':
-      return db
-        .insert(schema.grants)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: schema.grants.id, set: edit.after })
-    case 'api_keys':
-      return db
-        .insert(schema.api_keys)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: schema.api_keys.id, set: edit.after })
-    case 'policies':
-      return db
-        .insert(schema.policies)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: schema.policies.environment, set: edit.after })
-    case 'change_requests':
-      return db
-        .insert(schema.change_requests)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: schema.change_requests.id, set: edit.after })
-    case 'mappings': {
-      const { source, kind, external_id } = schema.mappings
-      return db
-        .insert(schema.mappings)
-        .values(edit.after)
-        .onConflictDoUpdate({ target: [source, kind, external_id], set: edit.after })
-    }
-    case 'findings': {
-      // The rest is what was found, which may have been seen again since it was read.
-      const { accepted_by, accepted_reason, accepted_until, updated_at, revision } = edit.after
-      return db.insert(schema.findings).values(edit.after).onConflictDoUpdate({
-        target: schema.findings.id,
-        set: { accepted_by, accepted_reason, accepted_until, updated_at, revision },
-      })
-    }
-  }
+  const { table, after } = edit
+  // The types hold each table to its own row, which an edit does already.
+  return db
+    .insert(schema[table] as typeof schema.flags)
+    .values(after as FlagRow)
+    .onConflictDoUpdate({ target: KEYS[table], set: changedBy(edit) as FlagRow })
+}
+
+function changedBy(edit: Edit): Partial<Edit['after']> {
+  if (edit.table !== 'findings') return edit.after
+  // The rest is what was found, which may have been seen again since it was read.
+  const { accepted_by, accepted_reason, accepted_until, updated_at, revision } = edit.after
+  return { accepted_by, accepted_reason, accepted_until, updated_at, revision }
 }

@@ -48,7 +48,7 @@ export const change_requests = sqliteTable(
     apply_at: text(),
     reason: text().notNull(),
     ticket: text(),
-    /** Why it became stale: a code. */
+    /** Why it became stale, or was not applied at its time: a code. */
     problem: text(),
     applied_at: text(),
     /** Who looked at a break-glass change afterwards, and what they found. */

@@ -12,7 +12,8 @@ import type { InboxRow } from '../db/rows.ts'
 import { inbox } from '../db/schema.ts'
 import type { Edit } from '../model/edit.ts'
 import type { CanonicalEvent } from '../model/events.ts'
-import { type Applied, applyEvent, entityOf, type LastApplied, prefetchOf } from './effects.ts'
+import { entityOf, prefetchOf } from './about.ts'
+import { type Applied, applyEvent, type LastApplied } from './effects.ts'
 import type { Decided, Incoming } from './inbox_rows.ts'
 
 /** Events that waited, moved on by one commit; the rest of them come with the next. */

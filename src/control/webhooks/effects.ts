@@ -13,7 +13,6 @@ import type {
   CanonicalEvent,
   ContractSnapshot,
   EntitlementsSnapshot,
-  External,
   FlagDeleted,
   FlagTargets,
   OrgDeleted,
@@ -21,6 +20,7 @@ import type {
   OrgUpserted,
 } from '../model/events.ts'
 import type { ReceivedEvent, SourceName } from '../model/source.ts'
+import { aboutOf, entityOf, nameOf } from './about.ts'
 import {
   applyDelta,
   type ContractPut,
@@ -93,37 +93,6 @@ export async function applyEvent(events: readonly CanonicalEvent[], context: Eve
   return { ...about, state: 'applied', problem: null, steps, org }
 }
 
-/** What an event is about, for the order and for people: the most telling of its parts. */
-function aboutOf(events: readonly CanonicalEvent[]): Pick<Applied, 'entity' | 'revision'> {
-  const [first = { entity: null, revision: null }] = events.flatMap((event) => {
-    const entity = entityOf(event)
-    return entity === undefined ? [] : [{ entity, revision: 'revision' in event ? event.revision : null }]
-  })
-  return first
-}
-
-export function entityOf(event: CanonicalEvent): string | undefined {
-  switch (event.type) {
-    case 'contract.snapshot':
-    case 'contract.delta':
-    case 'entitlements.snapshot':
-      return `contract:${event.contract}`
-    case 'org.upserted':
-    case 'org.deleted':
-      return `${event.source}:org:${nameOf(event.org)}`
-    case 'flag.targets':
-    case 'flag.deleted':
-      return `${event.source}:flag:${event.environment}:${event.external_id}`
-    case 'session.revoked':
-      return `session:${event.sid}`
-    case 'org.linked':
-    case 'ignored':
-      return undefined
-  }
-}
-
-const nameOf = ({ candidates, ours }: External): string => candidates[0] ?? ours ?? ''
-
 const orgOf = (edit: Edit): string | null => {
   switch (edit.table) {
     case 'contracts':
@@ -132,27 +101,6 @@ const orgOf = (edit: Edit): string | null => {
       return edit.after.id
     default:
       return null
-  }
-}
-
-/** Everything that the events will ask for, so that it is read at once. */
-export function prefetchOf(source: SourceName, events: readonly CanonicalEvent[]) {
-  const names = events.flatMap((event) => externalsOf(event))
-  const oursOf = (wanted: External['kind']) =>
-    names.flatMap(({ kind, ours }) => (kind === wanted && ours !== undefined ? [ours] : []))
-  const linked = events.flatMap((event) => (event.type === 'org.linked' ? [event] : []))
-  return {
-    mappings: [
-      ...names.flatMap(({ candidates }) => candidates.map((external_id) => ({ source, external_id }))),
-      ...linked.map(({ external_id }) => ({ source, external_id })),
-    ],
-    organizations: [
-      ...names.filter(({ kind }) => kind === 'org').flatMap(({ ours }) => (ours === undefined ? [] : [ours])),
-      ...linked.map(({ org }) => org),
-    ],
-    contracts: events.flatMap((event) => ('contract' in event ? [event.contract] : [])),
-    plans: oursOf('plan'),
-    flags: oursOf('flag'),
   }
 }
 

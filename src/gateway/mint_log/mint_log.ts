@@ -7,7 +7,8 @@
  * with it, uncounted. The request that opens a batch waits and sends in its own `waitUntil`, and the others only add to it,
  * because a promise of one request must not be awaited in another. If the opener was ended, a later request sends.
  */
-import { type DroppedEvent, MINT_EVENT_FORMAT, type MintedEvent } from '../../core/mint_event.ts'
+import type { DroppedEvent, MintedEvent } from '../../core/mint_event.ts'
+import { MINT_EVENT_FORMAT } from '../../core/names.ts'
 import type { MintLogMessage, MintLogQueue } from '../config.ts'
 
 const COLLECT_MS = 50

@@ -4,7 +4,8 @@
  * Upstream says what stands in a claim; here an id is a string of a bounded length, or `null`.
  */
 import { type Claims, documentId, type SubjectIds } from '../../core/claims.ts'
-import { MINT_EVENT_FORMAT, type MintedEvent } from '../../core/mint_event.ts'
+import type { MintedEvent } from '../../core/mint_event.ts'
+import { MINT_EVENT_FORMAT } from '../../core/names.ts'
 import type { Entitlements } from './entitle.ts'
 import type { MintedToken } from './mint.ts'
 
