@@ -34,6 +34,8 @@ export interface ControlOptions {
   onLine?: (line: string) => void
   /** Another configuration of the same Worker: the bench's. */
   config?: string
+  /** `false`: the state folder is known to be up to date, as this process has started it before. */
+  migrate?: boolean
 }
 
 export interface LocalControl {
@@ -96,7 +98,7 @@ async function wranglerD1(persistTo: string, ...args: string[]): Promise<string>
 export async function startControl(options: ControlOptions): Promise<LocalControl> {
   const { port, persistTo = STATE, vars = {}, config = CONFIG } = options
   await requireFreePort(port, 'the control plane', 'npm start -- --control-port')
-  await migrate(persistTo)
+  if (options.migrate !== false) await migrate(persistTo)
   const worker = await runWorker({
     config,
     port,

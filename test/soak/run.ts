@@ -33,17 +33,19 @@ const SHOWN = 10
 /** The control plane, that can be killed and comes back on the same state and port. */
 class Plane {
   readonly #port: number
-  readonly #start: () => Promise<LocalControl>
+  readonly #start: (migrate: boolean) => Promise<LocalControl>
   #control: LocalControl | undefined
   kills = 0
+  /** For how long it was not there, in all. */
+  away = 0
 
-  constructor(port: number, start: () => Promise<LocalControl>) {
+  constructor(port: number, start: (migrate: boolean) => Promise<LocalControl>) {
     this.#port = port
     this.#start = start
   }
 
   async open(): Promise<ControlClient> {
-    this.#control = await this.#start()
+    this.#control = await this.#start(true)
     return new ControlClient(this.#control.url, this.#control.key)
   }
 
@@ -53,7 +55,8 @@ class Plane {
     this.kills++
     // What has been killed holds its port for a moment more.
     while (!(await isFree(this.#port))) await sleep(50)
-    this.#control = await this.#start()
+    this.#control = await this.#start(false)
+    this.away += Date.now() - from
     console.log(`  killed, and back after ${seconds(Date.now() - from)}`)
   }
 
@@ -81,7 +84,9 @@ async function run({ events, rate, kills, seed }: Options, running: Running): Pr
   const secrets = join(persistTo, 'secrets.env')
   await writeFile(secrets, `STANDARD_WEBHOOK_SECRETS=${secret}\n`, { mode: 0o600 })
   const port = await chosenPort()
-  const plane = running.add(new Plane(port, () => startControl({ port, persistTo, envFiles: [secrets] })))
+  const plane = running.add(
+    new Plane(port, (migrate) => startControl({ port, persistTo, envFiles: [secrets], migrate })),
+  )
   const client = await plane.open()
   const stream = makeStream({ events, seed, now: Date.now() })
   await seedRows(client, stream)
@@ -99,7 +104,7 @@ async function run({ events, rate, kills, seed }: Options, running: Running): Pr
   ])
   await drained(client)
   const { lost, wrong, states } = await compare(client, stream)
-  tell(report, plane.kills, states)
+  tell(report, plane, states)
   for (const line of [...lost.slice(0, SHOWN), ...wrong.slice(0, SHOWN)]) console.log(`  ${line}`)
   console.log(`lost: ${lost.length}, wrong: ${wrong.length}`)
   if (lost.length > 0 || wrong.length > 0) process.exitCode = 1
@@ -169,14 +174,18 @@ function show({ sent, accepted, retries, startedAt, refused }: Report): void {
   console.log(`  ${seconds(Date.now() - startedAt)}: ${done}`)
 }
 
-function tell(report: Report, kills: number, states: ReadonlyMap<string, number>): void {
+function tell(report: Report, { kills, away }: Plane, states: ReadonlyMap<string, number>): void {
   const { ids, startedAt, lastAcceptedAt, latencies, totals, retries, duplicates, refused, givenUp } = report
   const took = lastAcceptedAt - startedAt
   const of = (all: readonly number[], share: number) => {
     const sorted = all.toSorted((a, b) => a - b)
     return `${Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0)} ms`
   }
-  console.log(`rate: ${((ids.size * 1000) / took).toFixed(1)} events a second, over ${seconds(took)}`)
+  const up = took - away
+  const rate = (ms: number) => ((ids.size * 1000) / ms).toFixed(1)
+  console.log(
+    `rate: ${rate(took)} events a second taken over ${seconds(took)}; ${rate(up)} while it was there`,
+  )
   console.log(`latency of what was taken: p50 ${of(latencies, 0.5)}, p99 ${of(latencies, 0.99)}`)
   console.log(`from the first attempt: p50 ${of(totals, 0.5)}, p99 ${of(totals, 0.99)}`)
   console.log(`kills: ${kills}, retries: ${retries} (${list(refused)}), given up: ${givenUp.length}`)

@@ -57,7 +57,7 @@ const DUPLICATES = 0.05
 const WINDOW = 500
 const REVISIONS = 25
 /** Contracts that change at the same time: so many revisions of one are within a window. */
-const ACTIVE = 40
+const ACTIVE = 100
 
 export function makeStream({ events: count, seed, now }: StreamOptions): Stream {
   const random = mulberry32(seed)
