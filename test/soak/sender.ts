@@ -41,13 +41,15 @@ export interface Report {
   /** Epoch milliseconds. */
   readonly startedAt: number
   lastAcceptedAt: number
+  /** Milliseconds in which every delivery was begun. */
+  sending: number
 }
 
 export async function sendAll(deliveries: readonly SentEvent[], options: SenderOptions): Promise<Report> {
   const startedAt = Date.now()
   const report: Report = {
     ...{ sent: 0, accepted: 0, ids: new Set(), retries: 0, duplicates: 0, inFlight: 0, givenUp: [] },
-    ...{ refused: new Map(), latencies: [], totals: [], startedAt, lastAcceptedAt: startedAt },
+    ...{ refused: new Map(), latencies: [], totals: [], startedAt, lastAcceptedAt: startedAt, sending: 0 },
   }
   const progress = setInterval(() => options.onProgress(report), 5_000)
   const pending: Promise<void>[] = []
@@ -60,6 +62,7 @@ export async function sendAll(deliveries: readonly SentEvent[], options: SenderO
     pending.push(deliver(event, options, report))
     report.sent++
   }
+  report.sending = Date.now() - startedAt
   await Promise.all(pending)
   clearInterval(progress)
   return report
