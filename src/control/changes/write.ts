@@ -3,7 +3,7 @@
  * only put together here. D1 runs a batch as one transaction, all or nothing.
  */
 import type { BatchItem } from 'drizzle-orm/batch'
-import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core'
 import type { Database } from '../db/client.ts'
 import type { FlagRow } from '../db/rows.ts'
 import * as schema from '../db/schema.ts'
@@ -51,28 +51,28 @@ export function commitStatements(
   return statements as [Statement, ...Statement[]]
 }
 
-/** By which columns a row is found again. */
-const KEYS = {
-  flags: [schema.flags.key],
-  rules: [schema.rules.flag, schema.rules.environment],
-  plans: [schema.plans.key],
-  organizations: [schema.organizations.id],
-  contracts: [schema.contracts.id],
-  grants: [schema.grants.id],
-  api_keys: [schema.api_keys.id],
-  policies: [schema.policies.environment],
-  change_requests: [schema.change_requests.id],
-  mappings: [schema.mappings.source, schema.mappings.kind, schema.mappings.external_id],
-  findings: [schema.findings.id],
-} satisfies Record<Edit['table'], readonly SQLiteColumn[]>
+/** Each table, and the columns by which a row is found again. */
+const TABLES = {
+  flags: [schema.flags, [schema.flags.key]],
+  rules: [schema.rules, [schema.rules.flag, schema.rules.environment]],
+  plans: [schema.plans, [schema.plans.key]],
+  organizations: [schema.organizations, [schema.organizations.id]],
+  contracts: [schema.contracts, [schema.contracts.id]],
+  grants: [schema.grants, [schema.grants.id]],
+  api_keys: [schema.api_keys, [schema.api_keys.id]],
+  policies: [schema.policies, [schema.policies.environment]],
+  change_requests: [schema.change_requests, [schema.change_requests.id]],
+  mappings: [schema.mappings, [schema.mappings.source, schema.mappings.kind, schema.mappings.external_id]],
+  findings: [schema.findings, [schema.findings.id]],
+} satisfies Record<Edit['table'], [SQLiteTable, SQLiteColumn[]]>
 
 function upsert(db: Database, edit: Edit): Statement {
-  const { table, after } = edit
+  const [table, target] = TABLES[edit.table]
   // The types hold each table to its own row, which an edit does already.
   return db
-    .insert(schema[table] as typeof schema.flags)
-    .values(after as FlagRow)
-    .onConflictDoUpdate({ target: KEYS[table], set: changedBy(edit) as FlagRow })
+    .insert(table as typeof schema.flags)
+    .values(edit.after as FlagRow)
+    .onConflictDoUpdate({ target, set: changedBy(edit) as FlagRow })
 }
 
 function changedBy(edit: Edit): Partial<Edit['after']> {
