@@ -7,6 +7,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { INBOX_NAME } from '../../../src/control/config.ts'
 import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
 import { API_KEY, type StripeAnswers, stripeApiOf } from './stripe_api.ts'
 import { contractsOf, delta, flagsOf, send, sendStandard, snapshot } from './support.ts'
@@ -147,6 +148,19 @@ test('a CRM’s events of which some got lost, after the last snapshots', async 
     }),
     { numRuns: 4, endOnFailure: true },
   )
+})
+
+test('a delta that was left waiting for what is there, as after a crash, is applied by the cron', async () => {
+  const control = await begin()
+  expect((await sendStandard(control, delta('C-1', 2, { add: ['sso'] }))).body.state).toBe('waiting')
+  // The base came to be without the inbox.
+  await control.must('PUT', '/orgs/org_a/contracts/C-1', {
+    ...{ plan: 'team', status: 'active', from: '2026-01-01T00:00:00.000Z', revision: 1, source: 'standard' },
+  })
+  expect(await flagsOf(control, 'org_a')).toEqual(['reports'])
+  await (bindings.INBOX.getByName(INBOX_NAME) as { retry(): Promise<void> }).retry()
+  await expect.poll(() => flagsOf(control, 'org_a')).toEqual(['reports', 'sso'])
+  expect((await control.get('/inbox?state=open')).body.data).toEqual([])
 })
 
 const LIST = '/v1/subscriptions'
