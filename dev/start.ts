@@ -70,6 +70,8 @@ async function startAll(
       port: options.controlPort,
       vars: { OIDC_ISSUER: idp.issuer },
       persistTo,
+      // For the secrets of webhooks.
+      envFiles: (await developerSecrets()).envFiles ?? [],
       ...log,
     }),
   )

@@ -123,7 +123,8 @@ const WIRE = {
   },
   digest_mismatch: {
     status: 409,
-    detail: 'The digest is not that of the change request as it is now: read it again.',
+    detail:
+      'The digest is not that of the change request as it is now: send `digest` of GET /api/v1/changes/{id}, not that of its effect.',
   },
   flags_exclusive: {
     status: 422,

@@ -284,10 +284,10 @@ const send = (
     headers: { 'content-type': 'application/json', ...NO_STORE, ...(etag !== null && { etag }), ...headers },
   })
 
-/** `If-Match: "3"`; anything else that is sent matches nothing. */
+/** `If-Match: "3"`, or 3 as people type it; anything else that is sent matches nothing. */
 function revisionOf(header: string | undefined): number | undefined {
   if (header === undefined) return undefined
-  const digits = /^"(\d{1,15})"$/.exec(header)?.[1]
+  const digits = /^"?(\d{1,15})"?$/.exec(header)?.[1]
   return digits === undefined ? -1 : Number(digits)
 }
 

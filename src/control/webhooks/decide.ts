@@ -204,7 +204,7 @@ export async function decideGroup(
     const digest = seen.get(own) ?? row?.digest
     const reused = digest !== undefined && digest !== incoming.digest
     // Another event under the same name is kept beside the first, for somebody to look at.
-    const id = reused ? `${event.id}#${incoming.digest.slice(0, 12)}` : event.id
+    const id = reused ? `${event.id}~${incoming.digest.slice(0, 12)}` : event.id
     const settled =
       seen.has(own) || (row !== undefined && row.state !== 'waiting' && row.state !== 'quarantined')
     if (settled && !reused) {

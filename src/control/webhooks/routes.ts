@@ -23,7 +23,7 @@ const STATES = ['applied', 'ignored', 'superseded', 'waiting', 'quarantined'] as
 
 const eventParams = z.object({
   source: sourceName,
-  event: z.string().regex(/^[\w.:@|+~#-]{1,160}$/),
+  event: z.string().regex(/^[\w.:@|+~-]{1,160}$/),
 })
 
 const inboxSchema = z
