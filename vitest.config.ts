@@ -23,6 +23,8 @@ export default defineConfig({
           exclude: ['test/e2e/**', 'test/repository/**', 'test/conformance/**', 'test/control/**'],
           // No module keeps state between tests, and a workerd for each file would take most of the time.
           isolate: false,
+          // Some wait for real seconds, and the other project keeps the second core busy.
+          testTimeout: 30_000,
           globalSetup: ['test/gateway/support/real_upstream.ts'],
         },
       },

@@ -24,7 +24,7 @@ async function print(role: string, issuer: string): Promise<void> {
 
 const HELP = `
 Example:
-  curl http://localhost:8788/api/v1/me -H "Authorization: Bearer $(npm run --silent operator -- approver)"`
+  curl http://localhost:8788/api/v1/me -H "Authorization: Bearer $(npm run operator --silent -- approver)"`
 
 if (import.meta.main) {
   const roles = operators.flatMap(({ operatorRole }) => operatorRole ?? [])
