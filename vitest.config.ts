@@ -48,7 +48,7 @@ export default defineConfig({
           name: 'control',
           include: ['test/control/**/*.test.ts'],
           isolate: false,
-          testTimeout: 30_000,
+          testTimeout: 60_000,
         },
       },
       {
