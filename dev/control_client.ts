@@ -5,7 +5,8 @@
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Running, UsageError } from './cli.ts'
-import { localKey, startControl } from './control.ts'
+import { startControl } from './control.ts'
+import { localKey } from './local_d1.ts'
 import { freePorts } from './network.ts'
 import { seedControl } from './seed_control.ts'
 

@@ -4,8 +4,6 @@
  * Opens the same files as a running gateway does, so that a document written here is what its next read finds. Every
  * document is checked against the schema on its way in and out. Opening starts a workerd: about a second.
  */
-import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type * as z from 'zod'
 import {
   type Catalog,
@@ -18,8 +16,9 @@ import {
   userDocumentSchema,
   userKey,
 } from '../src/core/documents.ts'
-import { STOP_SIGNALS, UsageError } from './cli.ts'
-import { PROJECT, STATE, wranglerSettings } from './wrangler.ts'
+import { UsageError } from './cli.ts'
+import { openBindings } from './local_bindings.ts'
+import { STATE } from './wrangler.ts'
 
 /** The part of a KV namespace that is used here; wrangler's proxy has no types of its own for it. */
 interface Namespace {
@@ -44,16 +43,10 @@ export interface LocalDocuments {
 
 /** @param persistTo - the folder given to `wrangler dev --persist-to` */
 export async function openDocuments(environment = 'production', persistTo = STATE): Promise<LocalDocuments> {
-  Object.assign(process.env, wranglerSettings(persistTo))
-  const { getPlatformProxy } = await import('wrangler')
-  const configPath = await documentsConfig(persistTo)
-  const platform = await leavingSignalsAlone(() =>
-    getPlatformProxy<{ ENTITLEMENTS: Namespace }>({
-      configPath,
-      persist: { path: join(persistTo, 'v3') },
-      envFiles: [],
-      remoteBindings: false,
-    }),
+  const platform = await openBindings<{ ENTITLEMENTS: Namespace }>(
+    persistTo,
+    'wrangler.toml',
+    'kv_namespaces',
   )
   const kv = platform.env.ENTITLEMENTS
 
@@ -87,30 +80,4 @@ export async function openDocuments(environment = 'production', persistTo = STAT
     saveUser: (document) => save(userDocumentSchema, userKey(environment, document.user_id), document),
     close: () => platform.dispose(),
   }
-}
-
-/**
- * Takes away the signal handlers that miniflare installs: they end the process at once, and the rest of what it started
- * would be left behind. Its workerd still ends with the process.
- */
-async function leavingSignalsAlone<T>(start: () => Promise<T>): Promise<T> {
-  const known = new Set<unknown>(STOP_SIGNALS.flatMap((signal) => process.listeners(signal)))
-  const started = await start()
-  for (const signal of STOP_SIGNALS) {
-    for (const listener of process.listeners(signal)) {
-      if (!known.has(listener)) process.removeListener(signal, listener)
-    }
-  }
-  return started
-}
-
-/** The gateway's configuration with its documents only: the rest of it needs the Worker to run. */
-async function documentsConfig(persistTo: string): Promise<string> {
-  const { experimental_readRawConfig } = await import('wrangler')
-  const { rawConfig } = experimental_readRawConfig({ config: join(PROJECT, 'wrangler.toml') })
-  const { name, compatibility_date, kv_namespaces } = rawConfig
-  const file = join(persistTo, 'wrangler.documents.json')
-  await mkdir(persistTo, { recursive: true })
-  await writeFile(file, JSON.stringify({ name, compatibility_date, kv_namespaces }, null, 2))
-  return file
 }

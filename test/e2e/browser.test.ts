@@ -9,6 +9,7 @@ import type { BrowserContext, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startApp } from '../../dev/app/server.ts'
 import { Running } from '../../dev/cli.ts'
+import { type LocalControl, startControl } from '../../dev/control.ts'
 import { API_AUDIENCE, startIdp } from '../../dev/idp.ts'
 import { PROJECT } from '../../dev/wrangler.ts'
 import { chromiumPath, launchChromium } from './support/chromium.ts'
@@ -25,6 +26,7 @@ const skipped = chromiumPath ? '' : ' (skipped: there is no Chromium; CHROMIUM_P
 describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
   let app: string
   let gateway: DevGateway
+  let control: LocalControl
   let context: BrowserContext
   let page: Page
   const complaints: string[] = []
@@ -35,12 +37,9 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
     const idp = running.add(
       await startIdp({ port: 0, redirectUris: [`${app}/callback`], postLogoutRedirectUris: [`${app}/`] }),
     )
-    const [started, browser] = await Promise.all([
-      openDevGateway(running, { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer }),
-      launchChromium(),
-    ])
-    gateway = started
-    running.add(browser)
+    gateway = await openDevGateway(running, { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer })
+    control = running.add(await startControl({ port: await freePort(), persistTo: gateway.state }))
+    const browser = running.add(await launchChromium())
     running.add(await startApp({ port, issuer: gateway.url, audience: API_AUDIENCE }))
     context = await browser.newContext({ permissions: ['clipboard-read', 'clipboard-write'] })
     page = await context.newPage()
@@ -51,7 +50,7 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
       const expected = /403|ERR_CONNECTION_REFUSED/.test(message.text())
       if (message.type() === 'error' && !expected) complaints.push(message.text())
     })
-  }, 60_000)
+  }, 120_000)
   afterAll(() => running.close())
 
   const button = (name: string) => page.getByRole('button', { name, exact: true })
@@ -89,9 +88,11 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
   }
 
   const entitle = (...args: string[]) =>
-    promisify(execFile)(process.execPath, ['dev/entitle.ts', '--state', gateway.state, ...args], {
-      cwd: PROJECT,
-    })
+    promisify(execFile)(
+      process.execPath,
+      ['dev/entitle.ts', '--state', gateway.state, '--control', control.url, ...args],
+      { cwd: PROJECT },
+    )
 
   async function loadReports(): Promise<number> {
     const [answered] = await Promise.all([

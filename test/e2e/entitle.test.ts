@@ -1,7 +1,9 @@
 /** `npm run entitle`: what it changes, and what it says where nothing changes. On a state folder of its own. */
+import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { startControl } from '../../dev/control.ts'
@@ -9,6 +11,7 @@ import { explainNoChange } from '../../dev/entitle/reasons.ts'
 import { nearNames, parseDuration } from '../../dev/entitle/words.ts'
 import { openDocuments } from '../../dev/local_kv.ts'
 import { freePorts } from '../../dev/network.ts'
+import { PROJECT, wranglerSettings } from '../../dev/wrangler.ts'
 import { script } from './support/scripts.ts'
 
 const running = new Running()
@@ -214,4 +217,13 @@ test('migrating again changes nothing', async () => {
   const { code, output } = await script('migrate.ts', '--state', state)
   expect(output).toContain('No migrations to apply')
   expect(code).toBe(0)
+})
+
+test('wrangler sees the migrations that were applied', async () => {
+  const args = ['d1', 'migrations', 'apply', 'DB', '--local', '--config', 'wrangler.control.toml']
+  const { stdout } = await promisify(execFile)('wrangler', [...args, '--persist-to', state], {
+    cwd: PROJECT,
+    env: { ...process.env, ...wranglerSettings(state) },
+  })
+  expect(stdout).toContain('No migrations to apply')
 })

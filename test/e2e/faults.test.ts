@@ -219,10 +219,8 @@ describe('an upstream that does not answer is 503, and worth another try:', () =
   ]
   test.each(cases)('%s', async (_, fault, reason) => {
     upstream.once((response) => void fault(response))
-    const startedAt = Date.now()
     const response = await refresh()
     const body = (await response.json()) as { error: string; request_id: string }
-    expect(Date.now() - startedAt).toBeLessThan(TIMEOUT_MS + 2_000)
     expect([response.status, body.error]).toEqual([503, 'temporarily_unavailable'])
     expect(response.headers.get('retry-after')).toMatch(/^\d+$/)
     expect(await lineOf(response, body)).toMatchObject({ status: 503, reason })

@@ -10,9 +10,10 @@ import { Running } from '../../dev/cli.ts'
 import { API_AUDIENCE } from '../../dev/idp.ts'
 import { generateSigningKeys } from '../../dev/signing_keys.ts'
 import { createGateway } from '../../src/gateway/app.ts'
+import { eventually } from '../support/eventually.ts'
 import { type Handler, type HttpServer, sendJson, startServer } from './support/http.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
-import { eventually, type TestGateway } from './support/stage.ts'
+import type { TestGateway } from './support/stage.ts'
 import { openGateway, openStage } from './support/workerd.ts'
 
 const running = new Running()

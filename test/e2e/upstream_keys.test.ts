@@ -5,9 +5,10 @@
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
+import { eventually } from '../support/eventually.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
 import { accessTokenHash } from './support/session.ts'
-import { ACME_FLAGS, claimsOf, eventually, type TestGateway, verify } from './support/stage.ts'
+import { ACME_FLAGS, claimsOf, type TestGateway, verify } from './support/stage.ts'
 import { openGateway, openStage, type Stage } from './support/workerd.ts'
 
 const running = new Running()

@@ -7,7 +7,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PROJECT } from '../../../dev/wrangler.ts'
-import { eventually, freePort } from '../../e2e/support/stage.ts'
+import { freePort } from '../../e2e/support/stage.ts'
+import { eventually } from '../../support/eventually.ts'
 import { send } from './http.ts'
 
 export interface RunningProxy {

@@ -453,6 +453,9 @@ describe('several commands in one request', () => {
 })
 
 describe('a scheduled request', () => {
+  /** On the real clock, as the alarm is: long enough for the calls before it. */
+  const SOON_MS = 3_000
+
   async function scheduled(items: object[], inMs: number) {
     const asked = await control.call('POST', '/changes', {
       role: 'editor',
@@ -469,10 +472,10 @@ describe('a scheduled request', () => {
   const stub = () => bindings.SCHEDULER.getByName(SCHEDULER_NAME)
 
   test('is applied by the alarm at its time, and not before', async () => {
-    const { id, answer } = await scheduled(items(), 1500)
+    const { id, answer } = await scheduled(items(), SOON_MS)
     expect(answer.body.data.state).toBe('scheduled')
     expect((await act(id, 'apply', 'editor')).body.code).toBe('change_not_due')
-    await new Promise((resolve) => setTimeout(resolve, 1600))
+    await new Promise((resolve) => setTimeout(resolve, SOON_MS))
     await runDurableObjectAlarm(stub())
     expect((await read(id)).state).toBe('applied')
     const rows = (await control.auditRows()).filter((row) => row.change === id)
@@ -482,11 +485,11 @@ describe('a scheduled request', () => {
   })
 
   test('is checked again at that moment: what has become another thing is stale', async () => {
-    const { id } = await scheduled(items(), 1500)
+    const { id } = await scheduled(items(), SOON_MS)
     await approved('contract.put', {
       ...{ org: 'org_a', contract: 'C-9', ...CONTRACT, plan: null, add: ['reports'] },
     })
-    await new Promise((resolve) => setTimeout(resolve, 1600))
+    await new Promise((resolve) => setTimeout(resolve, SOON_MS))
     await runDurableObjectAlarm(stub())
     expect((await read(id)).state).toBe('stale')
   })

@@ -5,6 +5,7 @@ import { DRIFT_NAME } from '../../../src/control/config.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import { mintFindings, mintsAfter } from '../../../src/control/drift/minted.ts'
 import { compareMint, mintSubject, versionsOf } from '../../../src/control/model/minted.ts'
+import { eventually } from '../../support/eventually.ts'
 import { bindings, DAY_MS } from '../support/control.ts'
 import { type DriftUnderTest, type Found, seedClean, setUpDrift } from './support.ts'
 
@@ -304,10 +305,11 @@ describe('a pass', () => {
     await kill()
     const object = bindings.SCHEDULER.getByName(DRIFT_NAME)
     expect((await object.startDrift()).running).not.toBeNull()
-    for (let tries = 0; tries < 100 && !(await object.driftProgress()).last; tries++) {
+    const last = await eventually(async () => {
       await object.checkDrift()
-    }
-    expect((await object.driftProgress()).last).toMatchObject({ organizations: 1 })
+      return (await object.driftProgress()).last ?? undefined
+    }, 'the end of the pass')
+    expect(last).toMatchObject({ organizations: 1 })
     expect((await drift.findings()).map(({ kind }) => kind)).toContain('contract_without_access')
   })
 })

@@ -2,6 +2,7 @@
 import { connect } from '../../../src/control/db/client.ts'
 import { DriftRunner } from '../../../src/control/drift/runner.ts'
 import { readBackAfter } from '../../../src/control/publish/read_back.ts'
+import { eventually } from '../../support/eventually.ts'
 import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
 
 const MINUTE_MS = 60_000
@@ -97,12 +98,10 @@ async function finish(runner: DriftRunner): Promise<void> {
 async function rebuildAll(environment: string): Promise<void> {
   const publisher = bindings.PUBLISHER.getByName(environment)
   await publisher.rebuild(environment)
-  for (let tries = 0; tries < 100; tries++) {
-    const progress = await publisher.progress(environment)
-    if (progress?.finished_at) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-  throw new Error('the rebuild does not end')
+  await eventually(
+    async () => (await publisher.progress(environment))?.finished_at ?? undefined,
+    'the end of the rebuild',
+  )
 }
 
 export type DriftUnderTest = Awaited<ReturnType<typeof setUpDrift>>

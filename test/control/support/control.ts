@@ -16,6 +16,7 @@ import {
   type UserDocument,
   userKey,
 } from '../../../src/core/documents.ts'
+import { eventually } from '../../support/eventually.ts'
 import { AUDIENCE, ISSUER, makeOperators, TEAM, TEAM_AUDIENCE } from './operators.ts'
 
 type Migrations = Parameters<typeof applyD1Migrations>[1]
@@ -62,14 +63,12 @@ async function letProductionBe(): Promise<void> {
 }
 
 /** Empties everything; again, where something of an earlier test was still being written. */
-async function empty(): Promise<void> {
-  for (;;) {
+const empty = () =>
+  eventually(async () => {
     await reset()
     const left = await bindings.DB.prepare("SELECT name FROM sqlite_master WHERE name = 'flags'").first()
-    if (left === null) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
+    return left === null || undefined
+  }, 'an empty database')
 
 /**
  * An empty control plane. Everything that an earlier test of the file left is gone.
@@ -151,16 +150,15 @@ export async function setUp(
     /** Writes whatever waits for the one write a second that KV takes. */
     async published(): Promise<void> {
       for (const name of ['staging', 'production']) {
-        for (let tries = 0; tries < 60; tries++) {
+        await eventually(async () => {
           await bindings.PUBLISHER.getByName(name).publish(name)
           const behind = await bindings.DB.prepare(
             'SELECT 1 FROM documents WHERE environment = ? AND published_version < version LIMIT 1',
           )
             .bind(name)
             .first()
-          if (behind === null) break
-          await new Promise((resolve) => setTimeout(resolve, 50))
-        }
+          return behind === null || undefined
+        }, `what is due in ${name}`)
       }
     },
     /** The last write of each key: every write of the publisher is noted with its version. */

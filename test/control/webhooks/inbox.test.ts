@@ -3,6 +3,7 @@
  * what was missing is there. Approvals are not asked: the agreement is the approval.
  */
 import { beforeEach, describe, expect, test } from 'vitest'
+import { eventually } from '../../support/eventually.ts'
 import { bindings, type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 import { NEXT_SECRET, OTHER_SECRET, SECRET } from './deliveries.ts'
 import checkout from './fixtures/stripe/checkout.session.completed.json' with { type: 'json' }
@@ -83,7 +84,7 @@ describe('a contract from a CRM', () => {
     expect(await flagsOf(control, 'org_a', control.in(8))).toEqual(later)
   })
 
-  test('an override survives it, and a downgrade is in the document within 2 s', async () => {
+  test('an override survives it, and a downgrade is in the document without anything that asks for it', async () => {
     const to = new Date(control.clock.now + 30 * DAY_MS).toISOString()
     const subject = { kind: 'org', id: 'org_a' }
     const asked = await control.call('POST', '/grants', {
@@ -104,11 +105,11 @@ describe('a contract from a CRM', () => {
     await sendStandard(control, snapshot('C-9', 'org_a', 1, [{ plan: 'enterprise' }]))
     await control.published()
     await sendStandard(control, snapshot('C-9', 'org_a', 2, [{ plan: 'team' }]))
-    const deadline = Date.now() + 2_000
-    while ((await control.org('org_a'))?.contracts[0]?.plan !== 'team' && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 25))
-    }
-    expect((await control.org('org_a'))?.contracts).toMatchObject([{ plan: 'team' }])
+    const contracts = await eventually(async () => {
+      const document = await control.org('org_a')
+      return document?.contracts[0]?.plan === 'team' ? document.contracts : undefined
+    }, 'the downgrade')
+    expect(contracts).toMatchObject([{ plan: 'team' }])
     expect(await flagsOf(control, 'org_a')).toEqual(['reports', 'scim'])
   })
 })

@@ -2,17 +2,14 @@
  * What end-to-end tests share whichever way the gateway is run: what a running gateway offers, and what the seeded
  * documents say.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeJwt, type JWTPayload } from 'jose'
 import { freePorts } from '../../../dev/network.ts'
 import type { LogLine } from '../../../src/gateway/log.ts'
+import { eventually } from '../../support/eventually.ts'
 
 /** What Ada's organization is entitled to by the seeded documents, and what is on for everybody. */
 export const ACME_FLAGS = ['advanced-analytics', 'audit-log', 'csv-export', 'priority-support', 'sso']
 export const EVERYBODY_FLAGS = ['csv-export']
-
-const WAIT_MS = 15_000
-const POLL_MS = 20
 
 export interface TestGateway {
   readonly url: string
@@ -41,20 +38,6 @@ export async function freePort(): Promise<number> {
   const [port] = await freePorts(1)
   if (port === undefined) throw new Error('no port is free')
   return port
-}
-
-/** What `find` gives once it gives something. */
-export async function eventually<T>(
-  find: () => T | undefined | Promise<T | undefined>,
-  what: string,
-): Promise<T> {
-  const deadline = Date.now() + WAIT_MS
-  while (Date.now() < deadline) {
-    const found = await find()
-    if (found !== undefined) return found
-    await sleep(POLL_MS)
-  }
-  throw new Error(`${what} did not come within ${WAIT_MS / 1000} s`)
 }
 
 interface MintedClaims extends JWTPayload {

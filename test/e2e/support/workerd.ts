@@ -16,8 +16,9 @@ import { API_AUDIENCE } from '../../../dev/idp.ts'
 import { seedCatalog, seedOrganizations } from '../../../dev/seed.ts'
 import { generateSigningKeys } from '../../../dev/signing_keys.ts'
 import { PROJECT, wranglerSettings } from '../../../dev/wrangler.ts'
+import { eventually } from '../../support/eventually.ts'
 import { readText, sendJson, startServer } from './http.ts'
-import { eventually, freePort, readLog, type TestGateway } from './stage.ts'
+import { freePort, readLog, type TestGateway } from './stage.ts'
 
 /** The bundle, in a folder of its own, and the KV that its gateways read. */
 export interface Stage {

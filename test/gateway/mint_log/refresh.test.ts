@@ -1,7 +1,8 @@
 /** The mint log seen from a refresh: what is told of it, and that it never waits. */
 import { base64url, decodeJwt } from 'jose'
-import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { mintEventSchema } from '../../../src/core/mint_event.ts'
+import { eventually } from '../../support/eventually.ts'
 import { FORM, orgDocument, REFRESH_BODY, type Setup, setUp, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
 import { BROKEN, TestQueue } from '../support/queue.ts'
@@ -18,7 +19,8 @@ beforeEach(async () => {
 
 /** Longer than a batch is collected. */
 const settled = () => new Promise((resolve) => setTimeout(resolve, 80))
-const arrived = (count: number) => vi.waitFor(() => expect(queue.events).toHaveLength(count))
+const arrived = (count: number) =>
+  eventually(() => queue.events.length === count || undefined, `${count} events`)
 
 test('every minted token is told, once, with what is in it', async () => {
   setup.kv.put('org:production:org_acme', orgDocument())
@@ -114,9 +116,8 @@ describe('a refresh neither waits for a queue nor fails with one that', () => {
     const healthy = await setup.refresh()
     await arrived(1)
     queue.fault = fault
-    const startedAt = performance.now()
+    // With a queue that never answers, waiting for it would never end.
     const response = await setup.refresh()
-    expect(performance.now() - startedAt, 'far below the time limit of a batch').toBeLessThan(2_000)
     expect(response.status).toBe(200)
     expect([...response.headers.keys()]).toEqual([...healthy.headers.keys()])
     const answer = (await response.json()) as Record<string, string>

@@ -167,11 +167,9 @@ describe('the catalog', () => {
   })
 })
 
-test('a KV that does not answer is given up after two seconds', async () => {
+test('a KV that does not answer is given up', async () => {
   kv.fault = () => new Promise(() => {})
-  const startedAt = Date.now()
   expect(await lookup()).toEqual({ catalog: undefined, org: undefined, user: undefined })
-  expect(Date.now() - startedAt).toBeLessThan(3_000)
   expect(faults.map(([fault]) => fault)).toEqual(['kv_timeout', 'kv_timeout', 'kv_timeout'])
 })
 

@@ -215,9 +215,7 @@ describe('a refresh with Remint-Min-Version', () => {
   test('that is not reached is served with what there is, after three seconds, and says so', async () => {
     const startedAt = performance.now()
     const response = await refresh('99999999999999999999999999')
-    const took = performance.now() - startedAt
-    expect(took).toBeGreaterThan(2_000)
-    expect(took).toBeLessThan(4_000)
+    expect(performance.now() - startedAt).toBeGreaterThan(2_000)
     expect(response.status).toBe(200)
     expect(response.headers.get('remint-version')).toBe('100')
     expect(await response.json()).toMatchObject({ refresh_token: 'rotated' })
