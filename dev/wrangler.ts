@@ -18,12 +18,18 @@ export const PROJECT = dirname(import.meta.dirname)
 /** The developer's own state, shared by every local Worker. Git ignores it. */
 export const STATE = join(PROJECT, '.wrangler', 'state')
 
-/** Settings that keep wrangler and miniflare off the network, and what they write in the state folder. */
+/**
+ * Settings that keep wrangler and miniflare off the network, and what they write in the state folder. Without the store of
+ * traces that wrangler keeps beside a Worker, which takes a third of the machine under load, nor the page that shows the
+ * content of every binding to whoever reaches the port.
+ */
 export const wranglerSettings = (persistTo: string): Record<string, string> => ({
   WRANGLER_SEND_METRICS: 'false',
   WRANGLER_SEND_ERROR_REPORTS: 'false',
   WRANGLER_HIDE_BANNER: 'true',
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+  X_LOCAL_OBSERVABILITY: 'false',
+  X_LOCAL_EXPLORER: 'false',
   WRANGLER_LOG_PATH: join(persistTo, 'logs'),
   WRANGLER_REGISTRY_PATH: registryOf(persistTo),
 })

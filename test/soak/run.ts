@@ -16,6 +16,7 @@ import { type LocalControl, startControl } from '../../dev/control.ts'
 import { ControlClient } from '../../dev/control_client.ts'
 import { requireFreePort } from '../../dev/network.ts'
 import { compare, readInbox } from './compare.ts'
+import { timeDowngrades } from './publication.ts'
 import { type Report, sendAll } from './sender.ts'
 import { FLAGS, makeStream, PLANS, type Stream } from './stream.ts'
 
@@ -105,6 +106,8 @@ async function run({ events, rate, kills, seed }: Options, running: Running): Pr
   await drained(client)
   const { lost, wrong, states } = await compare(client, stream)
   tell(report, plane, states)
+  const downgrades = await timeDowngrades(client, { url: client.url, secret })
+  console.log(`downgrade to document: p50 ${at(downgrades, 0.5)}, p99 ${at(downgrades, 0.99)}`)
   for (const line of [...lost.slice(0, SHOWN), ...wrong.slice(0, SHOWN)]) console.log(`  ${line}`)
   console.log(`lost: ${lost.length}, wrong: ${wrong.length}`)
   if (lost.length > 0 || wrong.length > 0) process.exitCode = 1
@@ -169,6 +172,12 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 const list = (counts: ReadonlyMap<string, number>): string =>
   [...counts].map(([name, count]) => `${name} ${count}`).join(', ') || 'none'
 
+/** What that share of them is at most. */
+function at(all: readonly number[], share: number): string {
+  const sorted = all.toSorted((a, b) => a - b)
+  return `${Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0)} ms`
+}
+
 function show({ sent, accepted, retries, startedAt, refused }: Report): void {
   const done = `${sent} sent, ${accepted} taken, ${retries} retries (${list(refused)})`
   console.log(`  ${seconds(Date.now() - startedAt)}: ${done}`)
@@ -177,17 +186,13 @@ function show({ sent, accepted, retries, startedAt, refused }: Report): void {
 function tell(report: Report, { kills, away }: Plane, states: ReadonlyMap<string, number>): void {
   const { ids, startedAt, lastAcceptedAt, latencies, totals, retries, duplicates, refused, givenUp } = report
   const took = lastAcceptedAt - startedAt
-  const of = (all: readonly number[], share: number) => {
-    const sorted = all.toSorted((a, b) => a - b)
-    return `${Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0)} ms`
-  }
   const up = took - away
   const rate = (ms: number) => ((ids.size * 1000) / ms).toFixed(1)
   console.log(
     `rate: ${rate(took)} events a second taken over ${seconds(took)}; ${rate(up)} while it was there`,
   )
-  console.log(`latency of what was taken: p50 ${of(latencies, 0.5)}, p99 ${of(latencies, 0.99)}`)
-  console.log(`from the first attempt: p50 ${of(totals, 0.5)}, p99 ${of(totals, 0.99)}`)
+  console.log(`latency of what was taken: p50 ${at(latencies, 0.5)}, p99 ${at(latencies, 0.99)}`)
+  console.log(`from the first attempt: p50 ${at(totals, 0.5)}, p99 ${at(totals, 0.99)}`)
   console.log(`kills: ${kills}, retries: ${retries} (${list(refused)}), given up: ${givenUp.length}`)
   console.log(`duplicates: ${duplicates}; in the inbox: ${list(states)}`)
 }

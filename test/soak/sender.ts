@@ -14,9 +14,13 @@ const MAX_IN_FLIGHT = 200
 /** An event that is not taken for that long is given up. */
 const GIVE_UP_AFTER_MS = 300_000
 
-export interface SenderOptions {
+/** Where events go. */
+export interface Endpoint {
   readonly url: string
   readonly secret: string
+}
+
+export interface SenderOptions extends Endpoint {
   /** Deliveries a second. */
   readonly rate: number
   /** Ends it early. */
@@ -98,9 +102,9 @@ async function deliver(event: SentEvent, options: SenderOptions, report: Report)
 }
 
 /** @returns what was taken, or why not */
-async function attempt(
+export async function attempt(
   { id, body }: SentEvent,
-  { url, secret }: SenderOptions,
+  { url, secret }: Endpoint,
 ): Promise<{ readonly duplicate: boolean } | string> {
   const at = new Date()
   try {
