@@ -109,11 +109,16 @@ export class EnvironmentPublisher {
     })
   }
 
-  /** Reads the next documents back, and writes again what KV has wrong or has lost. */
+  /**
+   * Reads the next documents back, and writes again what KV has wrong or has lost. A rebuild that is not finished is woken:
+   * the platform gives up an alarm that has failed some times.
+   */
   async repair(): Promise<void> {
+    const { clock, memory } = this.#options
     this.#again = true
     await this.#exclusively(async () => {
       await this.#drain()
+      if (await this.#unfinished()) await memory.wakeAt(clock())
       await this.#readBack()
     })
   }

@@ -1,4 +1,5 @@
 /** Drift under test: the real runner with real D1 and KV, on the test's clock, behind the real API. */
+import { runDurableObjectAlarm } from 'cloudflare:test'
 import { connect } from '../../../src/control/db/client.ts'
 import { DriftRunner } from '../../../src/control/drift/runner.ts'
 import { readBackAfter } from '../../../src/control/publish/read_back.ts'
@@ -98,10 +99,11 @@ async function finish(runner: DriftRunner): Promise<void> {
 async function rebuildAll(environment: string): Promise<void> {
   const publisher = bindings.PUBLISHER.getByName(environment)
   await publisher.rebuild(environment)
-  await eventually(
-    async () => (await publisher.progress(environment))?.finished_at ?? undefined,
-    'the end of the rebuild',
-  )
+  await eventually(async () => {
+    // Its alarm may be waiting for that of an earlier test, which was cut off.
+    await runDurableObjectAlarm(publisher)
+    return (await publisher.progress(environment))?.finished_at ?? undefined
+  }, 'the end of the rebuild')
 }
 
 export type DriftUnderTest = Awaited<ReturnType<typeof setUpDrift>>

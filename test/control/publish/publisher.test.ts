@@ -221,6 +221,18 @@ describe('a rebuild', () => {
     expect(again.length).toBeLessThan(1_000)
   })
 
+  test('goes on by the cron where its alarm was given up', async () => {
+    const publisher = makePublisher()
+    await publisher.rebuild()
+    alarm = undefined
+    await publisher.repair()
+    for (let i = 0; i < 10 && alarm !== undefined; i++) await ring(publisher)
+    expect(await publisher.progress()).toMatchObject({ written: ORGANIZATIONS + 1 })
+    expect((await publisher.progress())?.finished_at).not.toBeNull()
+    await publisher.repair()
+    expect(alarm, 'and then there is nothing to wake for').toBeUndefined()
+  })
+
   test('gives way to a fresh change', async () => {
     const publisher = makePublisher()
     await publisher.rebuild()
