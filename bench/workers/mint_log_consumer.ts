@@ -3,7 +3,7 @@
  * before anything of them is stored and some after, so that all of them come again. What stores is the control plane's own.
  */
 import { connect } from '../../src/control/db/client.ts'
-import { writeMintLog } from '../../src/control/log.ts'
+import { writeFault } from '../../src/control/log.ts'
 import { consumeMints, type MintBatch } from '../../src/control/tokens/consume.ts'
 
 interface Environment {
@@ -40,7 +40,7 @@ export default {
 
   async queue(batch: MintBatch, env: Environment): Promise<void> {
     const store = (batch: MintBatch) =>
-      consumeMints(batch, { db: connect(env.DB).db, now: Date.now(), log: writeMintLog })
+      consumeMints(batch, { db: connect(env.DB).db, now: Date.now(), log: writeFault })
     const turn = batches++ % 4
     if (turn === 0) return batch.retryAll(AT_ONCE)
     if (turn !== 2) return store(batch)

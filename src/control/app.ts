@@ -35,7 +35,7 @@ import { flagRoutes } from './flags/routes.ts'
 import { grantBook } from './grants/commands.ts'
 import { grantRoutes } from './grants/routes.ts'
 import { keyRoutes } from './keys/routes.ts'
-import { type LogLine, writeLog, writePublishingLog, writeSchedulingLog } from './log.ts'
+import { type LogLine, writeFault, writeLog } from './log.ts'
 import type { InboxStub, Source } from './model/source.ts'
 import { planBook } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
@@ -221,11 +221,7 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
         return progress
       },
       wakeScheduler: (at) => c.executionCtx.waitUntil(wakeScheduler(env, at)),
-      wake: (environments) => {
-        for (const environment of environments) {
-          c.executionCtx.waitUntil(wake(env, environment))
-        }
-      },
+      wake: (environments) => wakePublishers(env, c.executionCtx, environments),
     })
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
       const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
@@ -245,7 +241,7 @@ async function wakeScheduler(env: ControlBindings, at: number): Promise<void> {
   try {
     await env.SCHEDULER.getByName(SCHEDULER_NAME).wakeAt(at)
   } catch {
-    writeSchedulingLog({ scheduler: SCHEDULER_NAME, event: 'wake_failed' })
+    writeFault({ scheduler: SCHEDULER_NAME, event: 'wake_failed' })
   }
 }
 
@@ -254,8 +250,17 @@ async function checkDrift(env: ControlBindings): Promise<void> {
   try {
     await env.SCHEDULER.getByName(DRIFT_NAME).checkDrift()
   } catch {
-    writeSchedulingLog({ scheduler: DRIFT_NAME, event: 'wake_failed' })
+    writeFault({ scheduler: DRIFT_NAME, event: 'wake_failed' })
   }
+}
+
+/** Tells the publishers of these environments that there is something to publish. */
+export function wakePublishers(
+  env: ControlBindings,
+  context: { waitUntil(work: Promise<void>): void },
+  environments: readonly string[],
+): void {
+  for (const environment of environments) context.waitUntil(wake(env, environment))
 }
 
 /** What is not published now is found by the cron, so that a failure here is only noted. */
@@ -263,6 +268,6 @@ async function wake(env: ControlBindings, environment: string): Promise<void> {
   try {
     await env.PUBLISHER.getByName(environment).publish(environment)
   } catch {
-    writePublishingLog({ publisher: environment, event: 'wake_failed' })
+    writeFault({ publisher: environment, event: 'wake_failed' })
   }
 }

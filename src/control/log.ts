@@ -21,12 +21,14 @@ export interface LogLine {
   seq?: number
 }
 
+/** The change is safe in D1 and will be published, but somebody may want to look. */
 export interface PublishingLine {
   readonly publisher: string
   readonly event: 'publish_failed' | 'repaired' | 'wake_failed'
   readonly documents?: number
 }
 
+/** How many messages, and nothing of what they say. */
 export interface MintLogLine {
   readonly consumer: 'mint-log'
   /** `store_failed`: D1 did not take the batch, which comes again. `unreadable`: counted and let go. */
@@ -38,6 +40,12 @@ export interface MintLogLine {
   readonly fault?: string
 }
 
+/** A scheduled change that could not be applied at its time, or a step of a pass of drift; it is tried again. */
+export interface SchedulingLine {
+  readonly scheduler: string
+  readonly event: 'apply_failed' | 'wake_failed' | 'drift_failed'
+}
+
 export function writeLog(line: LogLine): void {
   const failed = (line.status ?? 0) >= 500
   const text = JSON.stringify({ level: failed ? 'error' : 'info', ...line })
@@ -45,19 +53,5 @@ export function writeLog(line: LogLine): void {
   else console.info(text)
 }
 
-/** A fault of publishing: the change is safe in D1 and will be tried again, but somebody may want to look. */
-export const writePublishingLog = (line: PublishingLine): void =>
-  console.warn(JSON.stringify({ level: 'warn', ...line }))
-
-export interface SchedulingLine {
-  readonly scheduler: string
-  readonly event: 'apply_failed' | 'wake_failed' | 'drift_failed'
-}
-
-/** A scheduled change that could not be applied at its time, or a step of a pass of drift; it is tried again. */
-export const writeSchedulingLog = (line: SchedulingLine): void =>
-  console.warn(JSON.stringify({ level: 'warn', ...line }))
-
-/** A fault of the mint log: how many messages, and nothing of what they say. */
-export const writeMintLog = (line: MintLogLine): void =>
+export const writeFault = (line: PublishingLine | SchedulingLine | MintLogLine): void =>
   console.warn(JSON.stringify({ level: 'warn', ...line }))

@@ -5,7 +5,7 @@
  */
 import { DurableObject } from 'cloudflare:workers'
 import { err } from '../core/result.ts'
-import { COMMANDS, createControl } from './app.ts'
+import { COMMANDS, createControl, wakePublishers } from './app.ts'
 import { Scheduler as ChangeScheduler, type Rechecked } from './approvals/scheduler.ts'
 import { forgetReplays } from './changes/idempotency.ts'
 import {
@@ -18,7 +18,7 @@ import {
 } from './config.ts'
 import { connect } from './db/client.ts'
 import { DriftRunner } from './drift/runner.ts'
-import { writeMintLog, writePublishingLog, writeSchedulingLog } from './log.ts'
+import { writeFault } from './log.ts'
 import type { Arrival } from './model/source.ts'
 import { EnvironmentPublisher } from './publish/publisher.ts'
 import { readBackAfter } from './publish/read_back.ts'
@@ -53,7 +53,7 @@ export default {
     if (failed) throw (failed as PromiseRejectedResult).reason
   },
   async queue(batch, env) {
-    await consumeMints(batch, { db: connect(env.DB).db, now: Date.now(), log: writeMintLog })
+    await consumeMints(batch, { db: connect(env.DB).db, now: Date.now(), log: writeFault })
   },
 } satisfies ExportedHandler<ControlBindings>
 
@@ -100,7 +100,7 @@ export class Publisher extends DurableObject<ControlBindings> {
             if (set === null || at < set) await storage.setAlarm(at)
           },
         },
-        warn: (event, documents) => writePublishingLog({ publisher: environment, event, documents }),
+        warn: (event, documents) => writeFault({ publisher: environment, event, documents }),
       })
     }
     return this.#publisher
@@ -130,7 +130,7 @@ export class Scheduler extends DurableObject<ControlBindings> {
     try {
       await this.#openDrift()?.tick()
     } catch {
-      writeSchedulingLog({ scheduler: DRIFT_NAME, event: 'drift_failed' })
+      writeFault({ scheduler: DRIFT_NAME, event: 'drift_failed' })
     }
   }
 
@@ -186,16 +186,8 @@ export class Scheduler extends DurableObject<ControlBindings> {
       clock: Date.now,
       environments: parsed.config.environments,
       commands: COMMANDS,
-      wake: (environments) => {
-        for (const environment of environments) {
-          this.ctx.waitUntil(
-            this.env.PUBLISHER.getByName(environment)
-              .publish(environment)
-              .catch(() => {}),
-          )
-        }
-      },
-      warn: (event) => writeSchedulingLog({ scheduler: SCHEDULER_NAME, event }),
+      wake: (environments) => wakePublishers(this.env, this.ctx, environments),
+      warn: (event) => writeFault({ scheduler: SCHEDULER_NAME, event }),
     })
   }
 }
@@ -226,15 +218,7 @@ export class Inbox extends DurableObject<ControlBindings> {
           .get(source)
           ?.parse(event, Date.now())
           .catch(() => err('refetch_failed' as const))) ?? err('unknown_type'),
-      wake: (touched) => {
-        for (const environment of touched) {
-          this.ctx.waitUntil(
-            this.env.PUBLISHER.getByName(environment)
-              .publish(environment)
-              .catch(() => {}),
-          )
-        }
-      },
+      wake: (environments) => wakePublishers(this.env, this.ctx, environments),
     })
     return this.#inbox
   }

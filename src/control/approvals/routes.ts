@@ -21,6 +21,7 @@ import {
   reviewChangeCommand,
   submitChangeCommand,
 } from '../changes/request_commands.ts'
+import { list } from '../db/list.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import { change_requests } from '../db/schema.ts'
 import { environmentName, instant, reasonText, why } from '../model/fields.ts'
@@ -241,4 +242,4 @@ const isAbout = (environment: string): SQL =>
 /** Nothing of a request is about another environment. */
 const within = (environments: readonly string[]): SQL =>
   sql`NOT EXISTS (SELECT 1 FROM json_each(${change_requests.environments}) AS e
-      WHERE e.value NOT IN (SELECT value FROM json_each(${JSON.stringify(environments)})))`
+      WHERE e.value NOT IN ${list(environments)})`

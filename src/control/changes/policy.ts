@@ -7,7 +7,7 @@
 import type { Database } from '../db/client.ts'
 import type { ChangeRequestRow, PolicyRow } from '../db/rows.ts'
 import { policies } from '../db/schema.ts'
-import { type Edit, environmentsOf } from '../model/edit.ts'
+import { type Edit, environmentsOf, isEntitling } from '../model/edit.ts'
 import { isPublished } from '../model/projection.ts'
 
 export type Policy = Omit<PolicyRow, 'updated_at'>
@@ -68,6 +68,7 @@ export function guardedEnvironments(edit: Edit, all: readonly Policy[]): string[
 
 /** The flags that an edit is about, whose owners a policy may ask. */
 export function flagsInQuestion(edit: Edit): readonly string[] {
+  if (!isEntitling(edit)) return []
   switch (edit.table) {
     case 'flags':
       return [edit.after.key]
@@ -78,13 +79,6 @@ export function flagsInQuestion(edit: Edit): readonly string[] {
       return difference(edit.before?.flags ?? [], edit.after.flags)
     case 'contracts':
       return difference(edit.before?.add ?? [], edit.after.add)
-    case 'organizations':
-    case 'api_keys':
-    case 'policies':
-    case 'change_requests':
-    case 'mappings':
-    case 'findings':
-      return []
   }
 }
 

@@ -5,9 +5,11 @@
  * would do is no longer what was asked for; rejected and cancelled are ends. An approval is for one digest: what is edited
  * has none.
  */
+
 import { err, ok, type Result } from '../../core/result.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import type { ChangeItem } from '../db/schema.ts'
+import { DAY_MS } from '../model/time.ts'
 import type { Refusal } from '../refusals.ts'
 import type { Assessment } from './assess.ts'
 import { type Actor, UNKNOWN_PERSON, type Why } from './command.ts'
@@ -26,7 +28,6 @@ const OPEN_STATES: readonly ChangeState[] = ['draft', 'stale', ...LIVE_STATES]
 
 /** How far ahead a request can be scheduled. */
 const MAX_SCHEDULE_DAYS = 90
-const DAY_MS = 86_400_000
 
 /** What a request asks for, as it was looked at. */
 export interface Content {

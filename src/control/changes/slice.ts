@@ -5,11 +5,11 @@
  * A subject that no rule, contract or grant in question is about is not read at all, unless an edit can open the flag
  * to everybody or to a percentage.
  */
-import { type SQL, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
+import { list } from '../db/list.ts'
 import type { FlagRow, PlanRow } from '../db/rows.ts'
-import type { Edit } from '../model/edit.ts'
-import { environmentsOf } from '../model/edit.ts'
+import { type Edit, environmentsOf, isEntitling } from '../model/edit.ts'
 import type { Question, World } from '../model/effect.ts'
 import {
   type ContractColumns,
@@ -92,6 +92,7 @@ const withPartners = (flags: readonly string[], together: readonly (readonly str
 ]
 
 function scopeOf(edit: Edit, held: ReadonlyMap<string, readonly string[]>): Scope {
+  if (!isEntitling(edit)) return NOTHING
   switch (edit.table) {
     case 'flags': {
       const published = [edit.before, edit.after].map((flag) => flag !== null && isPublished(flag))
@@ -118,13 +119,6 @@ function scopeOf(edit: Edit, held: ReadonlyMap<string, readonly string[]>): Scop
           : { organizations: [], users: [subject_id] }
       return { flags: [flag], only, plans: [] }
     }
-    case 'organizations':
-    case 'api_keys':
-    case 'policies':
-    case 'change_requests':
-    case 'mappings':
-    case 'findings':
-      return NOTHING
   }
 }
 
@@ -141,8 +135,6 @@ async function flagsOfPlans(db: Database, edits: readonly Edit[]): Promise<Map<s
   )
   return new Map(rows.map(({ key, flags }) => [key, JSON.parse(flags) as string[]]))
 }
-
-const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_each(${JSON.stringify(values)}))`
 
 type Loose<T, K extends keyof T> = Omit<T, K> & Record<K, string>
 
@@ -212,6 +204,7 @@ const NO_FLAGS: string[] = []
 
 /** The world with the edit's row in the place of the old one; plans keep to the flags in question. */
 export function applyEdit(world: World, edit: Edit): World {
+  if (!isEntitling(edit)) return world
   switch (edit.table) {
     case 'flags':
       return { ...world, flags: [...world.flags.filter(({ key }) => key !== edit.after.key), edit.after] }
@@ -229,13 +222,6 @@ export function applyEdit(world: World, edit: Edit): World {
       }
     case 'grants':
       return { ...world, grants: [...world.grants.filter(({ id }) => id !== edit.after.id), edit.after] }
-    case 'organizations':
-    case 'api_keys':
-    case 'policies':
-    case 'change_requests':
-    case 'mappings':
-    case 'findings':
-      return world
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
+import { list } from '../db/list.ts'
 import type {
   ChangeRequestRow,
   ContractRow,
@@ -301,5 +302,3 @@ const isRowOfAny = (contracts: readonly string[]): SQL =>
     UNION ALL
     SELECT c.id FROM json_each(${JSON.stringify(contracts)}) AS j
       JOIN contracts c ON c.id > j.value || '~' AND c.id < j.value || '~:')`
-
-const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_each(${JSON.stringify(values)}))`

@@ -13,6 +13,7 @@ import type { Database } from '../db/client.ts'
 import type { ContractRow, OrganizationRow } from '../db/rows.ts'
 import { organizations } from '../db/schema.ts'
 import type { Edit } from '../model/edit.ts'
+import { DAY_MS } from '../model/time.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 import {
@@ -26,7 +27,6 @@ import {
 export type OrganizationEdit = Extract<Edit, { table: 'organizations' }>
 export type ContractEdit = Extract<Edit, { table: 'contracts' }>
 
-const DAY_MS = 86_400_000
 /** For a contract without a plan. */
 const GRACE_DAYS = 7
 const WHY = { reason: true, ticket: true } as const

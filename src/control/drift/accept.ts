@@ -4,12 +4,12 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { commandKind } from '../changes/command.ts'
 import type { Edit } from '../model/edit.ts'
 import { instant } from '../model/fields.ts'
+import { DAY_MS } from '../model/time.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 
 /** What is accepted today is looked at again within the year. */
 const MAX_ACCEPTED_DAYS = 365
-const DAY_MS = 86_400_000
 
 export type FindingEdit = Extract<Edit, { table: 'findings' }>
 

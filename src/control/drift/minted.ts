@@ -8,6 +8,7 @@
 import { and, eq, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
 import { rewind } from '../changes/history.ts'
 import type { Database } from '../db/client.ts'
+import { list } from '../db/list.ts'
 import type { MintRow } from '../db/rows.ts'
 import { audit, contracts, flags, grants, mints, organizations, plans, rules } from '../db/schema.ts'
 import type { SubjectRows } from '../model/explain.ts'
@@ -250,5 +251,3 @@ function oldest(pairs: readonly (readonly [string | undefined, number])[]): [str
   }
   return [...lowest]
 }
-
-const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_each(${JSON.stringify(values)}))`

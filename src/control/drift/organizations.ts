@@ -4,15 +4,17 @@
  * What they have is what the gateway would say: the rows, projected and evaluated. Where a rule is the cause, it is one
  * finding for all whom it concerns, with their number: a kill must not bury everything else.
  */
+
 import type { Catalog, Contract } from '../../core/documents.ts'
 import { evaluate } from '../../core/evaluate.ts'
 import type { ContractRow, FlagRow, GrantRow, PlanRow, RuleRow } from '../db/rows.ts'
 import { isInForce, planHolds } from '../model/candidates.ts'
 import { isPublished, projectCatalog, projectContract, projectGrant } from '../model/projection.ts'
+import { DAY_MS } from '../model/time.ts'
 import { type About, call, contractCall, type Finding, finding, revokeCall } from './kinds.ts'
 
 /** How long a contract may say that it holds after its end before somebody should ask its source. */
-const CLOSING_MS = 86_400_000
+const CLOSING_MS = DAY_MS
 /** Organizations that a finding about many of them names. */
 const MAX_EXAMPLES = 5
 

@@ -1,10 +1,12 @@
 /** What the detectors look at, read from D1 a page at a time. Does I/O. */
-import { and, asc, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, gt, inArray, isNull, or, sql } from 'drizzle-orm'
 import { readPolicies } from '../changes/policy.ts'
 import type { Database } from '../db/client.ts'
+import { list } from '../db/list.ts'
 import type { ChangeItem } from '../db/schema.ts'
 import { contracts, flags, grants, organizations, plans, rules } from '../db/schema.ts'
 import { projectCatalog } from '../model/projection.ts'
+import { DAY_MS } from '../model/time.ts'
 import type { CatalogRows, Promoted } from './catalog.ts'
 import { TICKETED } from './grants.ts'
 import type { OrganizationRows } from './organizations.ts'
@@ -12,7 +14,6 @@ import type { PublishedContext } from './published.ts'
 
 /** How long the owner of a flag may do nothing here, and nobody touch the flag, where there is no list of owners. */
 const SILENT_DAYS = 180
-const DAY_MS = 86_400_000
 
 export interface Scope {
   readonly db: Database
@@ -173,4 +174,3 @@ export async function readContext({ db, now }: Scope, environment: string): Prom
 }
 
 const iso = (at: number): string => new Date(at).toISOString()
-const list = (values: readonly string[]): SQL => sql`(SELECT value FROM json_each(${JSON.stringify(values)}))`

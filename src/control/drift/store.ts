@@ -6,13 +6,13 @@
  */
 import { sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
+import { DAY_MS } from '../model/time.ts'
 import type { Finding } from './kinds.ts'
 
 /** Findings of one statement. */
 const STATEMENT_FINDINGS = 500
 /** A token cannot be minted anew, so that one which was wrong is told for as long as somebody may want to know. */
 const MINT_DAYS = 1
-const DAY_MS = 86_400_000
 
 /** @param now - RFC 3339 */
 export async function keepFindings(db: Database, findings: readonly Finding[], now: string): Promise<void> {

@@ -4,12 +4,13 @@
  * draft -> live -> retiring -> retired, back from retiring to live, and from draft straight to retired. A retired key is
  * a tombstone: it stays taken, because tokens and services may still know it under its old meaning.
  */
+
 import { err, ok, type Result } from '../../core/result.ts'
 import type { FlagRow } from '../db/rows.ts'
 import { isFunded } from '../model/funding.ts'
+import { DAY_MS } from '../model/time.ts'
 import type { Refusal } from '../refusals.ts'
 
-export const DAY_MS = 86_400_000
 const REVIEW_EVERY_DAYS = 90
 const RETIRE_AFTER_DAYS = 40
 /** The longest that a rollout may still have to live. */

@@ -18,10 +18,10 @@ import type { ApiKeyRow } from '../db/rows.ts'
 import { api_keys } from '../db/schema.ts'
 import type { Edit } from '../model/edit.ts'
 import { environmentName, instant, shortText, storedInstant, why } from '../model/fields.ts'
+import { DAY_MS } from '../model/time.ts'
 import { ADMINS } from '../roles.ts'
 
 const MAX_KEY_DAYS = 365
-const DAY_MS = 86_400_000
 
 type KeyEdit = Extract<Edit, { table: 'api_keys' }>
 

@@ -38,6 +38,22 @@ export type Edit =
   | Change<'mappings', MappingRow>
   | Change<'findings', FindingRow>
 
+/** Whether what customers have is decided by such a row. */
+const ENTITLES = {
+  ...{ flags: true, rules: true, plans: true, contracts: true, grants: true },
+  ...{ organizations: false, api_keys: false, policies: false, change_requests: false },
+  ...{ mappings: false, findings: false },
+} as const satisfies Record<Edit['table'], boolean>
+
+type EntitlingTable = {
+  [Table in Edit['table']]: (typeof ENTITLES)[Table] extends true ? Table : never
+}[Edit['table']]
+
+/** An edit that can change what customers have. */
+export type EntitlingEdit = Extract<Edit, { readonly table: EntitlingTable }>
+
+export const isEntitling = (edit: Edit): edit is EntitlingEdit => ENTITLES[edit.table]
+
 export interface Filing {
   readonly entity: string
   readonly environment: string | null

@@ -7,6 +7,7 @@
 import { and, eq, inArray, lt, or, sql } from 'drizzle-orm'
 import type { DocumentsKV } from '../config.ts'
 import type { Database } from '../db/client.ts'
+import { list } from '../db/list.ts'
 import { documents } from '../db/schema.ts'
 import { keysAfter, type Projected, projectKeys } from './store.ts'
 
@@ -73,12 +74,7 @@ async function dueVersions(
   const rows = await db
     .select({ key: documents.key, version: documents.version })
     .from(documents)
-    .where(
-      and(
-        inArray(documents.key, sql`(SELECT value FROM json_each(${JSON.stringify(keys)}))`),
-        or(settled, late),
-      ),
-    )
+    .where(and(inArray(documents.key, list(keys)), or(settled, late)))
   return new Map(rows.map(({ key, version }) => [key, version]))
 }
 

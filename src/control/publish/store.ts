@@ -6,6 +6,7 @@
  */
 import { and, asc, eq, gt, inArray, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
+import { list } from '../db/list.ts'
 import type { DocumentRow } from '../db/rows.ts'
 import { contracts, documents, flags, grants, organizations, plans, rules } from '../db/schema.ts'
 import { projectCatalog, projectOrg, projectUser } from '../model/projection.ts'
@@ -63,7 +64,7 @@ export async function projectKeys(
   environment: string,
   keys: readonly string[],
 ): Promise<Projected[]> {
-  const wanted = sql`(SELECT value FROM json_each(${JSON.stringify(keys)}))`
+  const wanted = list(keys)
   const subjects = (kind: DocumentRow['kind']): SQL =>
     sql`(SELECT subject FROM documents WHERE kind = ${kind} AND key IN ${wanted})`
   const grantsOf = (kind: 'org' | 'user') =>
@@ -150,7 +151,7 @@ export async function attemptsOf(db: Database, keys: readonly string[]): Promise
   const rows = await db
     .select({ key: documents.key, attempts: documents.attempts })
     .from(documents)
-    .where(inArray(documents.key, sql`(SELECT value FROM json_each(${JSON.stringify(keys)}))`))
+    .where(inArray(documents.key, list(keys)))
   return new Map(rows.map(({ key, attempts }) => [key, attempts]))
 }
 

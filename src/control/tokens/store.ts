@@ -9,6 +9,7 @@ import type { BatchItem } from 'drizzle-orm/batch'
 import type { Database } from '../db/client.ts'
 import type { MintRow } from '../db/rows.ts'
 import { idempotency, mint_losses, mints } from '../db/schema.ts'
+import { DAY_MS } from '../model/time.ts'
 
 /** How long the mint log is kept. */
 export const MINT_LOG_DAYS = 90
@@ -99,7 +100,7 @@ function parametersOf(rows: readonly MintRow[]): string[] {
 
 /** Deletes what is older than the log is kept. @param now - epoch milliseconds */
 export async function forgetMints(db: Database, now: number): Promise<void> {
-  const before = new Date(now - MINT_LOG_DAYS * 86_400_000).toISOString()
+  const before = new Date(now - MINT_LOG_DAYS * DAY_MS).toISOString()
   for (let i = 0; i < FORGET_STATEMENTS; i++) {
     const { meta } = await db.run(
       sql`DELETE FROM mints WHERE jti IN
