@@ -63,6 +63,7 @@ CREATE TABLE `inbox` (
 	`type` text NOT NULL,
 	`state` text NOT NULL,
 	`problem` text,
+	`detail` text,
 	`entity` text,
 	`org` text,
 	`revision` integer,

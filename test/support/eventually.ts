@@ -15,3 +15,6 @@ export async function eventually<T>(
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
 }
+
+/** For `expect.poll`. */
+export const PATIENT = { timeout: WAIT_MS }

@@ -68,6 +68,8 @@ export const inbox = sqliteTable(
     state: text({ enum: ['applied', 'ignored', 'superseded', 'waiting', 'quarantined'] }).notNull(),
     /** Why it is not applied: a code. */
     problem: text(),
+    /** Of what: the name that nothing is mapped to, or where in the payload. */
+    detail: text(),
     /** What the event is about, as far as it is known: `contract:C-9`. */
     entity: text(),
     org: text(),

@@ -72,6 +72,11 @@ export type ParseReason =
   | 'refetch_refused'
   | 'refetch_failed'
 
+/** An event's meaning, or why it has none; `detail` says where its payload is not as it should be. */
+export type Parsed =
+  | { readonly ok: true; readonly value: readonly CanonicalEvent[] }
+  | { readonly ok: false; readonly reason: ParseReason; readonly detail?: string }
+
 export interface Source {
   readonly name: SourceName
   verify(delivery: Delivery): Promise<Result<ReceivedEvent, VerifyReason>>
@@ -80,14 +85,14 @@ export interface Source {
    *
    * @param now - epoch milliseconds at the beginning: what is fetched is true as of then
    */
-  parse(event: ReceivedEvent, now: number): Promise<Result<readonly CanonicalEvent[], ParseReason>>
+  parse(event: ReceivedEvent, now: number): Promise<Parsed>
 }
 
 /** An event on its way into the inbox. */
 export interface Arrival {
   readonly source: SourceName
   readonly event: ReceivedEvent
-  readonly parsed: Result<readonly CanonicalEvent[], ParseReason>
+  readonly parsed: Parsed
 }
 
 /** What became of an event. */
@@ -95,6 +100,8 @@ export interface Settled {
   readonly event_id: string
   readonly state: InboxRow['state']
   readonly problem: string | null
+  /** Of what: a name, or where in the payload. */
+  readonly detail: string | null
   /** The version that documents have with it; `null`: it changed nothing. */
   readonly version: number | null
   /** Whether it had been dealt with before. */

@@ -21,6 +21,7 @@ import type {
 } from '../model/events.ts'
 import type { ReceivedEvent, SourceName } from '../model/source.ts'
 import { aboutOf, entityOf, nameOf } from './about.ts'
+import { payloadInvalid } from './names.ts'
 import {
   applyDelta,
   type ContractPut,
@@ -31,12 +32,15 @@ import {
   type Resolve,
   resolveName,
   snapshotOfRows,
+  type Unresolved,
 } from './project.ts'
 
 export interface Applied {
   readonly state: 'applied' | 'ignored' | 'superseded' | 'waiting' | 'quarantined'
   /** Why it is not applied; `null` where it is. */
   readonly problem: string | null
+  /** Of what. */
+  readonly detail: string | null
   readonly steps: readonly Step[]
   readonly entity: string | null
   readonly org: string | null
@@ -63,11 +67,17 @@ export interface LastApplied {
 interface Stop {
   readonly state: 'superseded' | 'waiting' | 'quarantined' | 'ignored'
   readonly problem: string
+  /** Of what: a name, or where in the payload. */
+  readonly detail: string | null
 }
 
 type Stopped = { readonly ok: false; readonly stop: Stop }
-const stopped = (state: Stop['state'], problem: string): Stopped => ({ ok: false, stop: { state, problem } })
-const quarantined = (problem: string): Stopped => stopped('quarantined', problem)
+const stopped = (state: Stop['state'], problem: string, detail: string | null = null): Stopped => ({
+  ok: false,
+  stop: { state, problem, detail },
+})
+const quarantined = (problem: string, detail?: string): Stopped => stopped('quarantined', problem, detail)
+const unresolved = ({ reason, external }: Unresolved): Stopped => quarantined(reason, nameOf(external))
 const superseded = stopped('superseded', 'later_revision_applied')
 /** The same revision says something else: nobody may guess which is true. */
 const conflict = quarantined('revision_conflict')
@@ -90,7 +100,7 @@ export async function applyEvent(events: readonly CanonicalEvent[], context: Eve
     steps.push(...told.value)
   }
   const org = steps.map(({ edit }) => orgOf(edit)).find((id) => id !== null) ?? null
-  return { ...about, state: 'applied', problem: null, steps, org }
+  return { ...about, state: 'applied', problem: null, detail: null, steps, org }
 }
 
 const orgOf = (edit: Edit): string | null => {
@@ -148,7 +158,7 @@ async function applySnapshot(snapshot: ContractSnapshot, context: EventContext):
     return quarantined('contract_id_reserved')
   if (snapshot.revision < latest(known)) return superseded
   const projected = projectContract(snapshot, await resolver(snapshot, context), known)
-  if (!projected.ok) return quarantined(projected.reason)
+  if (!projected.ok) return unresolved(projected)
   const ids = new Set(known.map(({ id }) => id))
   const others = projected.value.length !== ids.size || projected.value.some(({ id }) => !ids.has(id))
   if (snapshot.revision === latest(known) && others) return quarantined('contract_revision_conflict')
@@ -197,10 +207,10 @@ async function applyEntitlements(event: EntitlementsSnapshot, context: EventCont
   if (known && event.revision < known.revision) return superseded
   const resolve = await resolver(event, context)
   const org = resolveName(event.source, event.org, resolve)
-  if (org === undefined) return quarantined('org_unknown')
+  if (org === undefined) return quarantined('org_unknown', nameOf(event.org))
   const subscriptions = (await state.contractsOf(org)).filter(isSubscription)
   const projected = projectEntitlements(event, resolve, subscriptions, known)
-  if (!projected.ok) return quarantined(projected.reason)
+  if (!projected.ok) return unresolved(projected)
   return putAll(projected.value, context, contractActor(event.contract))
 }
 
@@ -211,9 +221,9 @@ async function linkOrganization(
   const { state } = context.facts
   const mapped = await state.mapping(source, 'org', external_id)
   if (mapped?.target === target) return ok([])
-  if (mapped?.target) return quarantined('mapped_to_another_org')
+  if (mapped?.target) return quarantined('mapped_to_another_org', external_id)
   // It may come from an address that anybody can make up: an operator says whether it is so.
-  if (!confirmed) return quarantined('org_unconfirmed')
+  if (!confirmed) return quarantined('org_unconfirmed', external_id)
   return give('mapping.set', { source, kind: 'org', external_id, target }, context, sourceActor(source))
 }
 
@@ -260,7 +270,7 @@ async function applyTargets(event: FlagTargets | FlagDeleted, context: EventCont
   const flag = resolveName(source, event.flag, resolve)
   if (flag === undefined || !(await state.flag(flag))) {
     // A flag that is not ours has nothing to lose.
-    return event.type === 'flag.deleted' ? ok([]) : quarantined('flag_unknown')
+    return event.type === 'flag.deleted' ? ok([]) : quarantined('flag_unknown', nameOf(event.flag))
   }
   const actor = sourceActor(source)
   const steps: Step[] = []
@@ -292,7 +302,7 @@ async function grantsFor(
   const wanted = new Set<string>()
   for (const external of targets.organizations) {
     const org = resolveName(context.source, external, resolve)
-    if (org === undefined) return quarantined('org_unknown')
+    if (org === undefined) return quarantined('org_unknown', nameOf(external))
     wanted.add(`org ${org}`)
   }
   for (const user of targets.users) wanted.add(`user ${user}`)
@@ -314,6 +324,12 @@ async function grantsFor(
     steps.push(...told.value)
   }
   return ok(steps)
+}
+
+/** The name in a command's input that it does not know. */
+function unknownName(reason: string, { plan, org, flag, add }: Record<string, unknown>): string | undefined {
+  const names = { plan_unknown: plan, org_unknown: org, flag_unknown: flag ?? add }[reason]
+  return names === undefined ? undefined : [names].flat().join(', ')
 }
 
 /** Why an event comes to nothing because of one that was applied before; nothing where it is the latest. */
@@ -338,11 +354,11 @@ async function give(
 ): Promise<Steps> {
   const kind = book.get(action)
   const parsed = kind?.input.strict().safeParse(input)
-  if (!kind || !parsed?.success) return quarantined('payload_invalid')
+  if (!kind || !parsed?.success) return quarantined('payload_invalid', payloadInvalid(parsed?.error).detail)
   const why = whyOf(context)
   const state = facts.state.after(before.map(({ edit }) => edit))
   const decided = await kind.give(parsed.data, why).decide({ ...facts, actor, state })
-  if (!decided.ok) return quarantined(decided.reason)
+  if (!decided.ok) return quarantined(decided.reason, unknownName(decided.reason, input))
   if (!('table' in decided.value)) return quarantined('payload_invalid')
   const edit = decided.value
   return ok(isUnchanged(edit) ? [] : [{ edit, action, actor, ...why }])

@@ -15,7 +15,8 @@ import { inbox } from '../db/schema.ts'
 import { documentsOf } from '../model/edit.ts'
 import type { Arrival, ReceivedEvent, Settled, SourceName } from '../model/source.ts'
 import type { Refusal } from '../refusals.ts'
-import { contractEntities, decideGroup, type Group, type Made, NOTHING, type Waiting } from './decide.ts'
+import { contractEntities, quarantined } from './attempt.ts'
+import { decideGroup, type Group, type Made, type Waiting } from './decide.ts'
 import {
   eventOf,
   type Incoming,
@@ -67,10 +68,23 @@ export class Inbox {
   async deliver(arrival: Arrival): Promise<Result<Settled, Refusal>> {
     if (this.#queue.length >= MAX_QUEUED) return err('busy')
     const incoming = await incomingOf(arrival)
+    if (!(await this.#denied(arrival))) return this.#keep(incoming, 'apply_failed')
     const { promise, resolve } = Promise.withResolvers<Result<Settled, Refusal>>()
     this.#queue.push({ ...incoming, settle: resolve })
     if (!this.#running) void this.#run()
     return promise
+  }
+
+  /** Sessions that have ended: denied before anything is noted, and again without harm. */
+  async #denied({ parsed }: Arrival): Promise<boolean> {
+    try {
+      for (const event of parsed.ok ? parsed.value : []) {
+        if (event.type === 'session.revoked') await this.#options.deny(event.environment, event.sid)
+      }
+      return true
+    } catch {
+      return false
+    }
   }
 
   async #run(): Promise<void> {
@@ -139,7 +153,7 @@ export class Inbox {
     }
     for (const queued of group) {
       // The sender tries again, and so does the cron; what was committed is recognized then.
-      queued.settle(await this.#set(queued, 'apply_failed').catch(() => err('inbox_failed' as const)))
+      queued.settle(await this.#keep(queued, 'apply_failed'))
     }
   }
 
@@ -152,7 +166,7 @@ export class Inbox {
       clearance: 'contract',
       decide: async (facts) => {
         const waiting: Waiting = async (entities) => (follow ? this.#waiting(entities) : [])
-        const decided = await decideGroup(group, facts, commands, waiting, this.#options.deny)
+        const decided = await decideGroup(group, facts, commands, waiting)
         if (!decided.ok) return decided
         made = decided
         const steps = decided.value.flatMap(({ applied }) => applied.steps)
@@ -196,24 +210,28 @@ export class Inbox {
   async #alone(event: Queued | undefined, contracts: readonly string[], problem: string): Promise<void> {
     if (event) {
       const settled = await this.#commit({ incoming: [event] }, false)
-      if (!settled.ok) return event.settle(await this.#set(event, problem))
+      if (!settled.ok) return event.settle(await this.#keep(event, problem))
       event.settle(ok(settled.value.get(event) as Settled))
     }
     const entities = event ? contractEntities(event) : contracts
     for (const incoming of await this.#waiting(entities)) {
       const settled = await this.#commit({ incoming: [incoming] }, false)
-      if (!settled.ok && settled.reason === 'flags_exclusive') await this.#set(incoming, problem)
+      if (!settled.ok && settled.reason === 'flags_exclusive') await this.#keep(incoming, problem)
     }
   }
 
-  /** Keeps an event that nothing was done for. */
-  async #set(queued: Incoming, problem: string): Promise<Result<Settled, Refusal>> {
-    const applied = { ...NOTHING, state: 'quarantined' as const, problem }
-    const decided = [{ incoming: queued, id: queued.arrival.event.id, duplicate: undefined, applied }]
+  /** Keeps an event for which nothing was done. */
+  async #keep(incoming: Incoming, problem: string): Promise<Result<Settled, Refusal>> {
+    const applied = quarantined(problem)
+    const decided = [{ incoming, id: incoming.arrival.event.id, duplicate: undefined, applied }]
     const { db } = this.#options
-    const [record] = recordsOf(db, decided, null, this.#now())
-    if (record) await db.batch([record])
-    return ok(settledOf(decided, null).get(queued) as Settled)
+    try {
+      const [record] = recordsOf(db, decided, null, this.#now())
+      if (record) await db.batch([record])
+      return ok(settledOf(decided, null).get(incoming) as Settled)
+    } catch {
+      return err('inbox_failed')
+    }
   }
 
   #now(): string {

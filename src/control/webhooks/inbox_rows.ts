@@ -3,10 +3,12 @@ import { and, eq, inArray, sql } from 'drizzle-orm'
 import { canonical, sha256Hex } from '../changes/chain.ts'
 import type { Statement } from '../changes/write.ts'
 import type { Database } from '../db/client.ts'
+import { list } from '../db/list.ts'
 import type { InboxRow } from '../db/rows.ts'
 import { inbox } from '../db/schema.ts'
 import type { Arrival, ReceivedEvent, Settled } from '../model/source.ts'
-import type { Applied } from './effects.ts'
+import { DAY_MS } from '../model/time.ts'
+import type { Applied, LastApplied } from './effects.ts'
 
 /** An event with the digest that tells whether it is the same one. */
 export interface Incoming {
@@ -16,12 +18,15 @@ export interface Incoming {
   readonly meaning: string | null
 }
 
+/** What the inbox tells of an event that it had already. */
+export type Told = Pick<InboxRow, 'state' | 'problem' | 'detail' | 'seq'>
+
 /** An event with what was decided of it, in one attempt to commit. */
 export interface Decided {
   readonly incoming: Incoming
   /** Under which it is kept. */
   readonly id: string
-  readonly duplicate: InboxRow | undefined
+  readonly duplicate: Told | undefined
   applied: Applied
 }
 
@@ -36,9 +41,9 @@ export function recordsOf(
   return decided.flatMap(({ incoming, id, duplicate, applied }, index) => {
     if (duplicate) return []
     const { source, event } = incoming.arrival
-    const { state, problem, entity, org, revision } = applied
+    const { state, problem, detail, entity, org, revision } = applied
     const told = {
-      ...{ state, problem, entity, org, revision, seq: versions[index] ?? null },
+      ...{ state, problem, detail, entity, org, revision, seq: versions[index] ?? null },
       settled_at: state === 'waiting' || state === 'quarantined' ? null : now,
     }
     return db
@@ -75,11 +80,38 @@ export function settledOf(decided: readonly Decided[], seq: number | null): Map<
         event_id: id,
         state: duplicate?.state ?? applied.state,
         problem: duplicate ? duplicate.problem : applied.problem,
+        detail: duplicate ? duplicate.detail : applied.detail,
         version: duplicate ? duplicate.seq : (versions[index] ?? null),
         duplicate: duplicate !== undefined,
       },
     ]),
   )
+}
+
+/** What is there already of what has come in, by source and id. */
+export async function knownRows(db: Database, group: readonly Incoming[]): Promise<Map<string, InboxRow>> {
+  const ids = [...new Set(group.map(({ arrival }) => arrival.event.id))]
+  const rows = await db
+    .select()
+    .from(inbox)
+    .where(inArray(inbox.event_id, list(ids)))
+  return new Map(rows.map((row) => [`${row.source} ${row.event_id}`, row]))
+}
+
+/** The latest event about something that was applied, of these types if they are named. */
+export function lastApplied(
+  db: Database,
+  entity: string,
+  types: readonly string[] | undefined,
+): Promise<LastApplied | undefined> {
+  const ofType = types ? sql` AND type IN ${list(types)}` : sql``
+  return db
+    .all<LastApplied>(
+      sql`SELECT revision, meaning FROM inbox
+          WHERE entity = ${entity} AND state = 'applied' AND revision IS NOT NULL${ofType}
+          ORDER BY revision DESC LIMIT 1`,
+    )
+    .then(([row]) => row)
 }
 
 /** Events looked at in the course of one commit. */
@@ -90,12 +122,7 @@ export const waitingFor = (db: Database, entities: readonly string[]): Promise<I
   db
     .select()
     .from(inbox)
-    .where(
-      and(
-        eq(inbox.state, 'waiting'),
-        inArray(inbox.entity, sql`(SELECT value FROM json_each(${JSON.stringify(entities)}))`),
-      ),
-    )
+    .where(and(eq(inbox.state, 'waiting'), inArray(inbox.entity, list(entities))))
     .orderBy(inbox.revision)
     .limit(MAX_WAITING)
 
@@ -140,7 +167,7 @@ const FORGOTTEN_A_RUN = 2_000
  * @param now - epoch milliseconds
  */
 export async function forgetEvents(db: Database, now: number): Promise<void> {
-  const before = new Date(now - INBOX_DAYS * 86_400_000).toISOString()
+  const before = new Date(now - INBOX_DAYS * DAY_MS).toISOString()
   await db.run(
     sql`DELETE FROM inbox WHERE rowid IN (
           SELECT old.rowid FROM inbox AS old

@@ -26,6 +26,23 @@ export function displayName(name: string, otherwise: string): string {
   return line === '' ? otherwise : line
 }
 
+const MAX_PLACES = 3
+const MAX_DETAIL = 200
+
+/** A payload that is not what its type promises, and where: `data.phases.0.status`. */
+export function payloadInvalid(...errors: readonly (z.ZodError | undefined)[]) {
+  const places = errors.flatMap((error) => error?.issues ?? []).flatMap(placesOf)
+  const exact = places.filter((place) => !places.some((other) => other.startsWith(`${place}.`)))
+  const detail = [...new Set(exact)].slice(0, MAX_PLACES).join(', ').slice(0, MAX_DETAIL)
+  return { ok: false as const, reason: 'payload_invalid' as const, detail }
+}
+
+/** Of a member that there is not, the member itself. */
+const placesOf = (issue: z.core.$ZodIssue): string[] =>
+  issue.code === 'unrecognized_keys'
+    ? issue.keys.map((key) => [...issue.path, key].join('.'))
+    : [issue.path.join('.')]
+
 /** Epoch seconds until the end of the year 9999, so that instants sort as text. */
 export const epochSeconds = z.int().min(0).max(253_402_300_799)
 

@@ -33,6 +33,10 @@ const inboxSchema = z
     type: z.string(),
     state: z.enum(STATES),
     problem: z.string().nullable().openapi({ description: 'Why it is not applied: a code.' }),
+    detail: z
+      .string()
+      .nullable()
+      .openapi({ description: 'Of what: the name that nothing is mapped to, or where in the payload.' }),
     entity: z.string().nullable(),
     org: z.string().nullable(),
     revision: z.number().nullable(),
@@ -51,6 +55,7 @@ const settledSchema = z
     event_id: z.string(),
     state: z.enum(STATES),
     problem: z.string().nullable(),
+    detail: z.string().nullable(),
     version: z.int().nullable(),
     duplicate: z.boolean(),
   })

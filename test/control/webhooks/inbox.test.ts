@@ -3,7 +3,7 @@
  * what was missing is there. Approvals are not asked: the agreement is the approval.
  */
 import { beforeEach, describe, expect, test } from 'vitest'
-import { eventually } from '../../support/eventually.ts'
+import { eventually, PATIENT } from '../../support/eventually.ts'
 import { bindings, type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 import { NEXT_SECRET, OTHER_SECRET, SECRET } from './deliveries.ts'
 import checkout from './fixtures/stripe/checkout.session.completed.json' with { type: 'json' }
@@ -34,7 +34,7 @@ describe('a contract from a CRM', () => {
     )
     expect(answer.status).toBe(200)
     expect(answer.body).toEqual({
-      ...{ event_id: 'evt-C-9-1', state: 'applied', problem: null, duplicate: false },
+      ...{ event_id: 'evt-C-9-1', state: 'applied', problem: null, detail: null, duplicate: false },
       version: expect.any(Number),
     })
     expect(await flagsOf(control, 'org_a')).toEqual(['reports', 'scim', 'sso'])
@@ -164,13 +164,27 @@ describe('the same, another, or an older event', () => {
     expect(await inbox()).toHaveLength(2)
   })
 
+  test('under one name in any order: the first is known again, and the other kept once', async () => {
+    const first = snapshot('C-9', 'org_a', 1, [{}])
+    const other = snapshot('C-9', 'org_a', 2, [{ plan: 'enterprise' }])
+    await sendStandard(control, snapshot('C-8', 'org_a', 1, [{}]))
+    const answers = await Promise.all(
+      [first, other, first, other].map((event) => sendStandard(control, event, { id: 'evt-x' })),
+    )
+    expect(answers.map(({ body }) => body.problem).sort()).toEqual([
+      ...['event_id_reused', 'event_id_reused', null, null],
+    ])
+    expect(await inbox()).toHaveLength(3)
+    expect(await inbox('state=quarantined')).toMatchObject([{ attempts: 2 }])
+  })
+
   test('a delta waits for what it is based on, however many came before', async () => {
     const late = await sendStandard(control, delta('C-9', 3, { add: ['scim'] }))
     expect([late.status, late.body.state]).toEqual([202, 'waiting'])
     const later = await sendStandard(control, delta('C-9', 2, { add: ['sso'] }))
     expect(later.body.state).toBe('waiting')
     await sendStandard(control, snapshot('C-9', 'org_a', 1, [{ plan: 'team' }]))
-    await expect.poll(() => flagsOf(control, 'org_a')).toEqual(['reports', 'scim', 'sso'])
+    await expect.poll(() => flagsOf(control, 'org_a'), PATIENT).toEqual(['reports', 'scim', 'sso'])
     expect(await inbox('state=open')).toEqual([])
   })
 
@@ -203,24 +217,26 @@ async function mapPrices() {
 
 describe('quarantine', () => {
   test.each([
-    ['an unknown organization', snapshot('C-1', 'org_nobody', 1, [{}]), 'org_unknown'],
-    ['an unknown plan', snapshot('C-1', 'org_a', 1, [{ plan: 'gold' }]), 'plan_unknown'],
-    ['an unknown flag', snapshot('C-1', 'org_a', 1, [{ add: ['nothing'] }]), 'flag_unknown'],
+    ['an unknown organization', snapshot('C-1', 'org_nobody', 1, [{}]), 'org_unknown', 'org_nobody'],
+    ['an unknown plan', snapshot('C-1', 'org_a', 1, [{ plan: 'gold' }]), 'plan_unknown', 'gold'],
+    ['an unknown flag', snapshot('C-1', 'org_a', 1, [{ add: ['nothing'] }]), 'flag_unknown', 'nothing'],
     [
       'an unknown type',
       { ...snapshot('C-1', 'org_a', 1, [{}]), type: 'contract.renamed.v1' },
       'unknown_type',
+      null,
     ],
     [
       'what is not as its type promises',
       { ...snapshot('C-1', 'org_a', 1, [{}]), data: { contract: 'C-1' } },
       'payload_invalid',
+      'data.org, data.revision, data.phases',
     ],
-  ])('%s is kept, told apart from what was applied, and changes nothing', async (_, event, problem) => {
+  ])('%s is kept with what is wrong, and changes nothing', async (_, event, problem, detail) => {
     const before = (await control.auditRows()).length
     const answer = await sendStandard(control, event)
     expect(answer.status).toBe(202)
-    expect(answer.body).toMatchObject({ state: 'quarantined', problem, version: null })
+    expect(answer.body).toMatchObject({ state: 'quarantined', problem, detail, version: null })
     expect((await control.auditRows()).length).toBe(before)
     const [kept] = await inbox('state=quarantined')
     const shown = (await control.get(`/inbox/standard/${kept.event_id}`, 'editor')).body

@@ -8,6 +8,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { INBOX_NAME } from '../../../src/control/config.ts'
+import { PATIENT } from '../../support/eventually.ts'
 import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
 import { API_KEY, type StripeAnswers, stripeApiOf } from './stripe_api.ts'
 import { contractsOf, delta, flagsOf, send, sendStandard, snapshot } from './support.ts'
@@ -159,7 +160,7 @@ test('a delta that was left waiting for what is there, as after a crash, is appl
   })
   expect(await flagsOf(control, 'org_a')).toEqual(['reports'])
   await (bindings.INBOX.getByName(INBOX_NAME) as { retry(): Promise<void> }).retry()
-  await expect.poll(() => flagsOf(control, 'org_a')).toEqual(['reports', 'sso'])
+  await expect.poll(() => flagsOf(control, 'org_a'), PATIENT).toEqual(['reports', 'sso'])
   expect((await control.get('/inbox?state=open')).body.data).toEqual([])
 })
 

@@ -9,11 +9,11 @@
 import { Webhook } from 'standardwebhooks'
 import * as z from 'zod'
 import { err, ok, type Result } from '../../../core/result.ts'
-import type { CanonicalEvent, External } from '../../model/events.ts'
+import type { External } from '../../model/events.ts'
 import { instant } from '../../model/fields.ts'
-import type { Delivery, ParseReason, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
+import type { Delivery, Parsed, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
 import { parseJson, sameText, signatureHeader, tooLarge, untimely } from '../delivery.ts'
-import { eventType, instantOf } from '../names.ts'
+import { eventType, instantOf, payloadInvalid } from '../names.ts'
 import { contractDelta, contractSnapshot } from './standard_schema.ts'
 
 export interface StandardOptions {
@@ -84,11 +84,11 @@ function isSigned(
 const name = (kind: External['kind'], id: string): External => ({ kind, candidates: [id], ours: id })
 const flags = (ids: readonly string[]): External[] => ids.map((id) => name('flag', id))
 
-function parse({ type, payload }: ReceivedEvent): Result<readonly CanonicalEvent[], ParseReason> {
+function parse({ type, payload }: ReceivedEvent): Parsed {
   switch (type) {
     case 'contract.snapshot.v1': {
       const event = contractSnapshot.safeParse(payload)
-      if (!event.success) return err('payload_invalid')
+      if (!event.success) return payloadInvalid(event.error)
       const { contract, org, revision, phases } = event.data.data
       return ok([
         {
@@ -107,7 +107,7 @@ function parse({ type, payload }: ReceivedEvent): Result<readonly CanonicalEvent
     }
     case 'contract.delta.v1': {
       const event = contractDelta.safeParse(payload)
-      if (!event.success) return err('payload_invalid')
+      if (!event.success) return payloadInvalid(event.error)
       const { contract, revision, base_revision, changes } = event.data.data
       const { plan, add, remove, ...rest } = changes
       return ok([

@@ -12,9 +12,9 @@ import * as z from 'zod'
 import { err, ok, type Result } from '../../../core/result.ts'
 import type { CanonicalEvent } from '../../model/events.ts'
 import { externalId } from '../../model/fields.ts'
-import type { Delivery, ParseReason, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
+import type { Delivery, Parsed, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
 import { parseJson, signatureHeader, tooLarge, untimely } from '../delivery.ts'
-import { candidates, epochSeconds, eventType, instantOf } from '../names.ts'
+import { candidates, epochSeconds, eventType, instantOf, payloadInvalid } from '../names.ts'
 import { fetchEntitlements, fetchSubscription, type StripeApi, stripeApi } from './stripe_api.ts'
 import { entitlementsRevision, fetchedRevision, subscriptionRevision } from './stripe_order.ts'
 import { idOf, type Subscription, snapshotOf, subscriptionSchema } from './stripe_subscription.ts'
@@ -27,8 +27,6 @@ export interface StripeOptions {
   /** An origin. */
   readonly apiBase: string
 }
-
-type Parsed = Result<readonly CanonicalEvent[], ParseReason>
 
 const HEADER = /^t=([1-9]\d{0,10})((?:,v\d=[0-9a-f]{64}){1,16})$/
 
@@ -65,7 +63,7 @@ export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Sou
     verify: (delivery) => verify(options.secrets, delivery),
     async parse(event, now) {
       const body = bodySchema.safeParse(event.payload)
-      if (!body.success) return err('payload_invalid')
+      if (!body.success) return payloadInvalid(body.error)
       const context = { type: event.type, created: body.data.created, now, api: await reach() }
       return parse(context, body.data.data.object)
     },
@@ -146,7 +144,7 @@ async function parse(context: Context, object: unknown): Promise<Parsed> {
 
 async function subscription({ type, created, now, api }: Context, object: unknown): Promise<Parsed> {
   const told = subscriptionSchema.safeParse(object)
-  if (!told.success) return err('payload_invalid')
+  if (!told.success) return payloadInvalid(told.error)
   if (api) return fetched(api, told.data.id, now)
   if (told.data.items.has_more) return err('refetch_unavailable')
   return asSnapshot(told.data, subscriptionRevision(type, told.data.status, created))
@@ -167,7 +165,7 @@ function asSnapshot(subscription: Subscription, revision: number, org?: string):
 /** A schedule's event does not say how the subscription stands, so that it is only worth a look at that. */
 async function schedule({ now, api }: Context, object: unknown): Promise<Parsed> {
   const told = scheduleSchema.safeParse(object)
-  if (!told.success) return err('payload_invalid')
+  if (!told.success) return payloadInvalid(told.error)
   const id = told.data.subscription ?? told.data.released_subscription
   if (id === null || id === undefined) return ok([{ type: 'ignored', why: 'not_a_subscription' }])
   return api ? fetched(api, id, now) : err('refetch_unavailable')
@@ -175,7 +173,7 @@ async function schedule({ now, api }: Context, object: unknown): Promise<Parsed>
 
 async function entitlements({ created, now, api }: Context, object: unknown): Promise<Parsed> {
   const told = summarySchema.safeParse(object)
-  if (!told.success) return err('payload_invalid')
+  if (!told.success) return payloadInvalid(told.error)
   const { customer, entitlements } = told.data
   // The event lists ten at most: to take them for all of them would take the eleventh from the customer.
   if (!api && entitlements.has_more) return err('refetch_unavailable')
@@ -205,7 +203,7 @@ async function entitlements({ created, now, api }: Context, object: unknown): Pr
  */
 async function checkout({ now, api }: Context, object: unknown): Promise<Parsed> {
   const told = sessionSchema.safeParse(object)
-  if (!told.success) return err('payload_invalid')
+  if (!told.success) return payloadInvalid(told.error)
   const { mode, customer, subscription, client_reference_id, metadata } = told.data
   const [named] = candidates(metadata?.org_id)
   const [org] = candidates(metadata?.org_id, client_reference_id)

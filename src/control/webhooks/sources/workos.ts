@@ -10,11 +10,11 @@
 import * as z from 'zod'
 import { FLAG_KEY } from '../../../core/names.ts'
 import { err, ok, type Result } from '../../../core/result.ts'
-import { type CanonicalEvent, type External, FINAL, type FlagTargets } from '../../model/events.ts'
+import { type External, FINAL, type FlagTargets } from '../../model/events.ts'
 import { externalId } from '../../model/fields.ts'
-import type { Delivery, ParseReason, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
+import type { Delivery, Parsed, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
 import { parseJson, signatureHeader, tooLarge, untimely } from '../delivery.ts'
-import { candidates, displayName, eventType } from '../names.ts'
+import { candidates, displayName, eventType, payloadInvalid } from '../names.ts'
 
 export interface WorkosOptions {
   /** The secrets of the endpoint: several while one is rotated. */
@@ -22,8 +22,6 @@ export interface WorkosOptions {
   /** Which of our environments this WorkOS environment speaks for. */
   readonly environment: string
 }
-
-type Parsed = Result<readonly CanonicalEvent[], ParseReason>
 
 const HEADER = /^t=([1-9]\d{9,14}), ?v1=([0-9a-f]{64})$/
 
@@ -60,7 +58,7 @@ export function workosSource(options: WorkosOptions): Source {
     verify: (delivery) => verify(options.secrets, delivery),
     async parse(event) {
       const body = bodySchema.safeParse(event.payload)
-      if (!body.success) return err('payload_invalid')
+      if (!body.success) return payloadInvalid(body.error)
       const { created_at, data, context } = body.data
       return parse(event.type, options.environment, Date.parse(created_at), data, context)
     },
@@ -110,7 +108,7 @@ function parse(type: string, environment: string, at: number, data: unknown, con
       return ruleUpdated(environment, at, data, context)
     case 'flag.deleted': {
       const flag = flagSchema.safeParse(data)
-      if (!flag.success) return err('payload_invalid')
+      if (!flag.success) return payloadInvalid(flag.error)
       const revision = FINAL + at
       return ok([
         {
@@ -129,7 +127,7 @@ function parse(type: string, environment: string, at: number, data: unknown, con
       return organization(type, at, data)
     case 'session.revoked': {
       const session = sessionSchema.safeParse(data)
-      if (!session.success) return err('payload_invalid')
+      if (!session.success) return payloadInvalid(session.error)
       const { id: sid, user_id: user } = session.data
       return ok([{ type: 'session.revoked', source: 'workos', environment, sid, user }])
     }
@@ -141,7 +139,7 @@ function parse(type: string, environment: string, at: number, data: unknown, con
 function ruleUpdated(environment: string, at: number, data: unknown, context: unknown): Parsed {
   const flag = flagSchema.safeParse(data)
   const rule = ruleSchema.safeParse(context)
-  if (!flag.success || !rule.success) return err('payload_invalid')
+  if (!flag.success || !rule.success) return payloadInvalid(flag.error, rule.error)
   const { access_type, configured_targets } = rule.data
   return ok([
     {
@@ -159,7 +157,7 @@ function ruleUpdated(environment: string, at: number, data: unknown, context: un
 function flagUpdated(environment: string, at: number, data: unknown, context: unknown): Parsed {
   const flag = flagSchema.safeParse(data)
   const previous = previousSchema.safeParse(context ?? {})
-  if (!flag.success || !previous.success) return err('payload_invalid')
+  if (!flag.success || !previous.success) return payloadInvalid(flag.error, previous.error)
   const { enabled, default_value } = flag.data
   const switchedOn = previous.data.previous_attributes?.data?.enabled === false
   if (enabled && !switchedOn) return ok([{ type: 'ignored', why: 'flag_without_rule' }])
@@ -198,7 +196,7 @@ function organization(
   data: unknown,
 ): Parsed {
   const parsed = organizationSchema.safeParse(data)
-  if (!parsed.success) return err('payload_invalid')
+  if (!parsed.success) return payloadInvalid(parsed.error)
   const { id, name, stripe_customer_id } = parsed.data
   const org = orgName(id)
   if (type === 'organization.deleted') {

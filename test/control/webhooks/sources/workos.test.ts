@@ -115,7 +115,7 @@ describe('a rule', () => {
     ['a target that is no id', {}, { configured_targets: { organizations: [{ id: 'a b' }], users: [] } }],
     ['no slug', { slug: '' }, {}],
   ])('with %s is for the quarantine', async (_, data, context) => {
-    expect(await parsed(source, rule(data, context))).toEqual({ ok: false, reason: 'payload_invalid' })
+    expect(await parsed(source, rule(data, context))).toMatchObject({ ok: false, reason: 'payload_invalid' })
   })
 
   test('of a flag whose slug cannot be a key of ours needs a mapping', async () => {
