@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { migrate } from '../dev/local_d1.ts'
+import { freePorts } from '../dev/network.ts'
 import { runWorker, type WorkerProcess } from '../dev/wrangler.ts'
 import type { MintEvent } from '../src/core/mint_event.ts'
-import { freePorts } from './workerd.ts'
 
 /** As many messages as a queue takes at once. */
 const SEND_BATCH = 100

@@ -5,12 +5,12 @@
  * Costs are counted where they arrive, at the backend, one refresh at a time, and the worst one is reported.
  */
 import { createLocalJWKSet, jwtVerify } from 'jose'
+import { freePorts } from '../dev/network.ts'
 import { AUDIENCE, CLIENT_ID, expectedFlags, withoutRollouts } from './fixtures.ts'
 import { heapBytes } from './heap.ts'
 import { cycle, httpRequest, once, run } from './load.ts'
 import { type Contender, interleave, type Series } from './rounds.ts'
 import type { Stage } from './stage.ts'
-import { freePorts } from './workerd.ts'
 
 /** As many as one isolate may see in the few seconds that it keeps a document for: the isolate is warm. */
 const ORGANIZATIONS = 100

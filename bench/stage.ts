@@ -3,6 +3,7 @@
  * under comparison is in `WORKERS`; the rest is the same for all.
  */
 import { randomBytes } from 'node:crypto'
+import { freePorts } from '../dev/network.ts'
 import type { BackendOptions, Counts } from './backend.ts'
 import {
   AUDIENCE,
@@ -12,7 +13,7 @@ import {
   type SigningKey,
   VERIFIERS,
 } from './fixtures.ts'
-import { type Bundle, bundle, freePorts, type RunningWorker, startNode, startWorker } from './workerd.ts'
+import { type Bundle, bundle, type RunningWorker, startNode, startWorker } from './workerd.ts'
 
 const WORKERS = {
   gateway: 'src/gateway/worker.ts',

@@ -7,7 +7,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -143,20 +142,6 @@ async function ready(port: number, name: string): Promise<void> {
     await sleep(50)
   }
   throw new Error(`${name} does not listen on ${port}: ${readFileSync(errorLog(name), 'utf8')}`)
-}
-
-/** Free ports on the loopback interface. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1')
-      await new Promise((listening) => server.once('listening', listening))
-      return server
-    }),
-  )
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))))
-  return ports
 }
 
 function capnp({ bundle, port, vars, kvPort, queuePort, sessions = false }: WorkerOptions): string {

@@ -4,6 +4,7 @@
  * Everything listens on 127.0.0.1 only, because the local IdP asks for no password. A port found free can be taken by
  * somebody else a moment later; that is accepted, as the server that then fails names the port.
  */
+import { randomInt } from 'node:crypto'
 import { createServer, type Server } from 'node:net'
 import { UsageError } from './cli.ts'
 
@@ -41,10 +42,26 @@ export async function requireFreePort(port: number, owner: string, option: strin
   }
 }
 
-/** Ports that nobody listens on, held open together while they are chosen so that they differ. */
+/** Below those that systems give to outgoing connections and to whoever asks for any port, one of which may come first. */
+const CHOSEN_FROM = 20_000
+const CHOSEN_TO = 30_000
+
+/** Ports that nobody listens on, all different. */
 export async function freePorts(count: number): Promise<number[]> {
-  const probes = Array.from({ length: count }, () => createServer())
-  const ports = await Promise.all(probes.map((probe) => listen(probe, 0)))
-  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
-  return ports
+  const ports = new Set<number>()
+  while (ports.size < count) {
+    const port = randomInt(CHOSEN_FROM, CHOSEN_TO)
+    if (await isFree(port)) ports.add(port)
+  }
+  return [...ports]
+}
+
+export async function isFree(port: number): Promise<boolean> {
+  try {
+    await requireFreePort(port, '', '')
+    return true
+  } catch (error) {
+    if (error instanceof UsageError) return false
+    throw error
+  }
 }

@@ -5,7 +5,7 @@
  * Nothing may be lost and the final state must be right, which a model of its own says. The last line is
  * `lost: N, wrong: N`, and only two zeros are a success.
  */
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ import { Command } from 'commander'
 import { main, Running, signalled, UsageError } from '../../dev/cli.ts'
 import { type LocalControl, startControl } from '../../dev/control.ts'
 import { ControlClient } from '../../dev/control_client.ts'
-import { requireFreePort } from '../../dev/network.ts'
+import { freePorts, isFree } from '../../dev/network.ts'
 import { compare, readInbox } from './compare.ts'
 import { timeDowngrades } from './publication.ts'
 import { type Report, sendAll } from './sender.ts'
@@ -84,7 +84,7 @@ async function run({ events, rate, kills, seed }: Options, running: Running): Pr
   const secret = `whsec_${randomBytes(32).toString('base64')}`
   const secrets = join(persistTo, 'secrets.env')
   await writeFile(secrets, `STANDARD_WEBHOOK_SECRETS=${secret}\n`, { mode: 0o600 })
-  const port = await chosenPort()
+  const [port = 0] = await freePorts(1)
   const plane = running.add(
     new Plane(port, (migrate) => startControl({ port, persistTo, envFiles: [secrets], migrate })),
   )
@@ -112,23 +112,6 @@ async function run({ events, rate, kills, seed }: Options, running: Running): Pr
   console.log(`lost: ${lost.length}, wrong: ${wrong.length}`)
   if (lost.length > 0 || wrong.length > 0) process.exitCode = 1
 }
-
-/**
- * A port below those that outgoing connections get: otherwise one of the sender's own takes it while the control plane is
- * away.
- */
-async function chosenPort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(20_000, 30_000)
-    if (await isFree(port)) return port
-  }
-}
-
-const isFree = (port: number): Promise<boolean> =>
-  requireFreePort(port, 'the control plane', '--port').then(
-    () => true,
-    () => false,
-  )
 
 /** Evenly over the time in which events are sent: two kills are after one and two thirds of it. */
 async function killAt(plane: Plane, kills: number, duration: number): Promise<void> {
