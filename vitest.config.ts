@@ -24,7 +24,7 @@ export default defineConfig({
           // No module keeps state between tests, and a workerd for each file would take most of the time.
           isolate: false,
           // Some wait for real seconds, and the other project keeps the second core busy.
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           globalSetup: ['test/gateway/support/real_upstream.ts'],
         },
       },

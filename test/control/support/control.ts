@@ -66,8 +66,9 @@ async function letProductionBe(): Promise<void> {
 const empty = () =>
   eventually(async () => {
     await reset()
-    const left = await bindings.DB.prepare("SELECT name FROM sqlite_master WHERE name = 'flags'").first()
-    return left === null || undefined
+    const rows = await bindings.DB.prepare("SELECT name FROM sqlite_master WHERE name = 'flags'").first()
+    const { keys } = await bindings.ENTITLEMENTS.list({ limit: 1 })
+    return (rows === null && keys.length === 0) || undefined
   }, 'an empty database')
 
 /**

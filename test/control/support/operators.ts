@@ -18,14 +18,25 @@ export interface TokenOptions {
   readonly exp?: number
 }
 
-export async function makeOperators() {
-  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
-  const rsa = await generateKeyPair('RS256', { extractable: true })
-  const stranger = await generateKeyPair('ES256')
-  const keys = [
-    { ...(await exportJWK(publicKey)), kid: 'es', alg: 'ES256', use: 'sig' },
+async function makeKeys() {
+  const [ec, rsa, stranger] = await Promise.all([
+    generateKeyPair('ES256', { extractable: true }),
+    generateKeyPair('RS256', { extractable: true }),
+    generateKeyPair('ES256'),
+  ])
+  const published = [
+    { ...(await exportJWK(ec.publicKey)), kid: 'es', alg: 'ES256', use: 'sig' },
     { ...(await exportJWK(rsa.publicKey)), kid: 'rs', alg: 'RS256', use: 'sig' },
   ]
+  return { ec, rsa, stranger, published }
+}
+
+/** The same for all tests: an RSA key takes longer to make than most tests. */
+let made: Awaited<ReturnType<typeof makeKeys>> | undefined
+
+export async function makeOperators() {
+  made ??= await makeKeys()
+  const { ec, rsa, stranger, published: keys } = made
   const state = { reachable: true, fetches: 0 }
 
   async function fetcher(input: RequestInfo | URL): Promise<Response> {
@@ -59,7 +70,7 @@ export async function makeOperators() {
   return {
     state,
     fetcher: fetcher as typeof fetch,
-    token: (options: TokenOptions, now: number) => sign(options, 'ES256', 'es', privateKey, now),
+    token: (options: TokenOptions, now: number) => sign(options, 'ES256', 'es', ec.privateKey, now),
     forged: (options: TokenOptions, now: number) => sign(options, 'ES256', 'es', stranger.privateKey, now),
     assertion: (email: string, now: number, claims: Record<string, unknown> = {}) =>
       sign(
@@ -70,7 +81,7 @@ export async function makeOperators() {
         now,
       ),
     roleToken: (role: Role, now: number) =>
-      sign({ roles: [role], sub: role }, 'ES256', 'es', privateKey, now),
+      sign({ roles: [role], sub: role }, 'ES256', 'es', ec.privateKey, now),
   }
 }
 
