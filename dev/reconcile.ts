@@ -33,6 +33,7 @@ export interface Difference {
   readonly here: readonly Contract[]
   readonly there: readonly Contract[]
   readonly problem: string | null
+  readonly detail: string | null
   readonly repaired: boolean
 }
 
@@ -75,12 +76,13 @@ async function compareAll(client: ControlClient, { source, apply = false }: Opti
 }
 
 /** A block of lines: the contract, its rows here and there, and what stands in the way. */
-export function describe({ contract, here, there, problem, repaired }: Difference): string {
+export function describe({ contract, here, there, problem, detail, repaired }: Difference): string {
   const rows = (name: string, all: readonly Contract[]) =>
     (all.length === 0 ? ['nothing'] : all.map(row)).map(
       (text, index) => `  ${(index === 0 ? name : '').padEnd(6)} ${text}`,
     )
-  const state = problem ?? (repaired ? 'repaired' : 'differs')
+  const wrong = [problem, detail].filter((part) => part !== null).join(': ')
+  const state = wrong || (repaired ? 'repaired' : 'differs')
   return [
     `${paint(problem === null ? 'bold' : 'red', contract)}: ${state}`,
     ...(problem === null ? [...rows('here', here), ...rows('there', there)] : []),

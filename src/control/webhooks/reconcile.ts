@@ -49,6 +49,10 @@ export const reconciliationSchema = z
         here: z.array(contractSchema).openapi({ description: 'The rows that differ, as they are.' }),
         there: z.array(contractSchema).openapi({ description: 'As the source has them.' }),
         problem: z.string().nullable().openapi({ description: 'Why it cannot be repaired: a code.' }),
+        detail: z
+          .string()
+          .nullable()
+          .openapi({ description: 'Of what: the name that nothing is mapped to.' }),
         repaired: z.boolean(),
       }),
     ),
@@ -102,7 +106,7 @@ export async function reconcile(
   for (const event of events) {
     const difference = await compare(event, control, now)
     if (!difference) continue
-    const repaired = apply && difference.problem === null && (await repair(event, control, now))
+    const repaired = apply && difference.problem === null && (await repair(event, control, actor, now))
     differences.push({ ...difference, repaired })
   }
   return ok({
@@ -111,7 +115,7 @@ export async function reconcile(
   })
 }
 
-const NOTHING_TOLD = { here: [], there: [], repaired: false } satisfies Partial<Difference>
+const NOTHING_TOLD = { here: [], there: [], detail: null, repaired: false } satisfies Partial<Difference>
 
 const isUnknown = async ({ db }: Control, contract: string): Promise<boolean> =>
   (await new State(db).contract(contract)) === undefined
@@ -132,13 +136,13 @@ async function compare(
     actor: { id: 'system:stripe', roles: [], apiKey: null, environments: null, teams: [], people: [] },
   }
   const applied = await applyEvent([event], {
-    ...{ source: 'stripe', event: synthetic(contract, now), facts, book },
+    ...{ source: 'stripe', event: synthetic(contract, now, facts.actor.id), facts, book },
     meaning: null,
     applied: async () => undefined,
   })
   if (applied.state === 'superseded') return undefined
   const told = { ...NOTHING_TOLD, contract }
-  if (applied.problem !== null) return { ...told, problem: applied.problem }
+  if (applied.problem !== null) return { ...told, problem: applied.problem, detail: applied.detail }
   const changed = applied.steps.flatMap(({ edit }) =>
     edit.table === 'contracts' && !same(edit.before, edit.after) ? [edit] : [],
   )
@@ -168,15 +172,20 @@ const shown = ({ id, org, plan, status, from, to, add }: ContractRow) => ({
 const same = (one: ContractRow | null, other: ContractRow): boolean =>
   one !== null && JSON.stringify(shown(one)) === JSON.stringify(shown(other))
 
-async function repair(event: CanonicalEvent, control: Control, now: number): Promise<boolean> {
+async function repair(
+  event: CanonicalEvent,
+  control: Control,
+  { id: by }: Actor,
+  now: number,
+): Promise<boolean> {
   const contract = 'contract' in event ? event.contract : ''
-  const arrival: Arrival = { source: 'stripe', event: synthetic(contract, now), parsed: ok([event]) }
+  const arrival: Arrival = { source: 'stripe', event: synthetic(contract, now, by), parsed: ok([event]) }
   const delivered = await control.inbox.deliver(arrival)
   return delivered.ok && delivered.value.state === 'applied' && !delivered.value.duplicate
 }
 
-/** As if Stripe had told of it. */
-const synthetic = (contract: string, now: number) => ({
+/** As if Stripe had told of it. @param by - who asked for it */
+const synthetic = (contract: string, now: number, by: string) => ({
   ...{ id: `reconcile:${now}:${crypto.randomUUID()}:${contract}`.slice(0, 128), type: 'remint.reconciled' },
-  ...{ occurredAt: new Date(now).toISOString(), payload: { contract, at: now } },
+  ...{ occurredAt: new Date(now).toISOString(), payload: { contract, at: now, by } },
 })

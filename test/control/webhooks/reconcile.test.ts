@@ -69,6 +69,10 @@ test('a lost event is a difference: it is told, changes nothing, is repaired wit
   expect(await flagsOf(control, 'org_a')).toEqual(['reports', 'sso'])
   const [row] = (await control.auditRows()).filter(({ entity }) => entity === 'contract:sub_1')
   expect(row).toMatchObject({ actor: 'system:contract:sub_1' })
+  const [{ event_id }] = (await control.get('/inbox')).body.data
+  expect(row?.reason, 'leads to the event').toContain(event_id)
+  const event = (await control.get(`/inbox/stripe/${event_id}`, 'editor')).body
+  expect(event.body, 'which says who asked for it').toMatchObject({ by: 'user:editor' })
   expect((await reconcile(control, { apply: true })).body).toMatchObject({ checked: 1, differences: [] })
 })
 
@@ -98,11 +102,13 @@ test('a price that is mapped to nothing, and a status that is none, are problems
   })
   const { differences } = (await reconcile(control, { apply: true })).body
   expect(
-    differences.map((one: Record<string, unknown>) => [one.contract, one.problem, one.repaired]).sort(),
+    differences
+      .map((one: Record<string, unknown>) => [one.contract, one.problem, one.detail, one.repaired])
+      .sort(),
   ).toEqual([
-    ['sub_1', 'price_unknown', false],
-    ['sub_2', 'payload_invalid', false],
-    ['sub_3', null, true],
+    ['sub_1', 'price_unknown', 'price_unheard_of', false],
+    ['sub_2', 'payload_invalid', null, false],
+    ['sub_3', null, null, true],
   ])
   expect(await rowsOf(control)).toEqual([['sub_3', 'team', 'active']])
 })
