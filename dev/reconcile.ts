@@ -81,7 +81,7 @@ export function describe({ contract, here, there, problem, detail, repaired }: D
     (all.length === 0 ? ['nothing'] : all.map(row)).map(
       (text, index) => `  ${(index === 0 ? name : '').padEnd(6)} ${text}`,
     )
-  const wrong = [problem, detail].filter((part) => part !== null).join(': ')
+  const wrong = [problem, detail].filter(Boolean).join(': ')
   const state = wrong || (repaired ? 'repaired' : 'differs')
   return [
     `${paint(problem === null ? 'bold' : 'red', contract)}: ${state}`,

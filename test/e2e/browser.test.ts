@@ -12,6 +12,7 @@ import { Running } from '../../dev/cli.ts'
 import { type LocalControl, startControl } from '../../dev/control.ts'
 import { API_AUDIENCE, startIdp } from '../../dev/idp.ts'
 import { PROJECT } from '../../dev/wrangler.ts'
+import { PATIENT } from '../support/eventually.ts'
 import { chromiumPath, launchChromium } from './support/chromium.ts'
 import { ACME_FLAGS, freePort } from './support/stage.ts'
 import { type DevGateway, openDevGateway } from './support/wrangler_dev.ts'
@@ -104,7 +105,7 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
 
   test('Grace logs in through the gateway and sees what Globex has', async () => {
     await logIn('Grace Hopper')
-    expect(await flags()).toEqual(['csv-export', 'new-editor'])
+    await expect.poll(flags, PATIENT).toEqual(['csv-export', 'new-editor'])
     expect(page.url()).toBe(`${app}/`)
   })
 
@@ -120,7 +121,10 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
   })
 
   test('a flag that was taken away is explained, and brought back', async () => {
-    const advice = await page.locator('#result .command code').allTextContents()
+    const commands = page.locator('#result .command code')
+    // The page shows them after the answer is there.
+    await commands.nth(1).waitFor()
+    const advice = await commands.allTextContents()
     expect(advice[0]?.trim()).toBe('npm run entitle -- show org_globex')
     expect(advice[1]?.trim()).toBe(`npm run entitle -- rule ${FLAG} --revive`)
   })
@@ -147,7 +151,7 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
   test('a reload continues the session', async () => {
     await page.reload()
     await shows('Grace Hopper')
-    expect(await flags()).toEqual(['csv-export', 'new-editor'])
+    await expect.poll(flags, PATIENT).toEqual(['csv-export', 'new-editor'])
   })
 
   test('logging out ends the session at the provider too', async () => {
@@ -156,14 +160,14 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
     expect(page.url()).toBe(`${app}/`)
     // Were the provider's session alive, it would not ask who is there.
     await logIn('Ada Lovelace')
-    expect(await flags()).toEqual(ACME_FLAGS)
+    await expect.poll(flags, PATIENT).toEqual(ACME_FLAGS)
   })
 
   test('a gateway that does not answer is an error with a hint, and logging out then stays on the page', async () => {
     await context.route(`${gateway.url}/**`, (route) => route.abort('connectionrefused'))
     await button('Refresh session').click()
     await page.locator('#status.failed', { hasText: 'Is npm start running?' }).waitFor()
-    expect(await flags()).toEqual(ACME_FLAGS)
+    await expect.poll(flags, PATIENT).toEqual(ACME_FLAGS)
     await button('Log out').click()
     await page.locator('#notice', { hasText: 'Is npm start running?' }).waitFor()
     expect(page.url()).toBe(`${app}/`)

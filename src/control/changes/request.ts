@@ -5,7 +5,6 @@
  * would do is no longer what was asked for; rejected and cancelled are ends. An approval is for one digest: what is edited
  * has none.
  */
-
 import { err, ok, type Result } from '../../core/result.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import type { ChangeItem } from '../db/schema.ts'

@@ -4,7 +4,6 @@
  * What they have is what the gateway would say: the rows, projected and evaluated. Where a rule is the cause, it is one
  * finding for all whom it concerns, with their number: a kill must not bury everything else.
  */
-
 import type { Catalog, Contract } from '../../core/documents.ts'
 import { evaluate } from '../../core/evaluate.ts'
 import type { ContractRow, FlagRow, GrantRow, PlanRow, RuleRow } from '../db/rows.ts'

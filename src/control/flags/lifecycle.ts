@@ -4,7 +4,6 @@
  * draft -> live -> retiring -> retired, back from retiring to live, and from draft straight to retired. A retired key is
  * a tombstone: it stays taken, because tokens and services may still know it under its old meaning.
  */
-
 import { err, ok, type Result } from '../../core/result.ts'
 import type { FlagRow } from '../db/rows.ts'
 import { isFunded } from '../model/funding.ts'

@@ -4,7 +4,6 @@
  * What a person gives by hand must end, at the latest in a year: an exception without an end is how access that nobody
  * pays for comes about. An import mirrors what another system says, and ends when that says so.
  */
-
 import { err, ok, type Result } from '../../core/result.ts'
 import type { GrantRow } from '../db/rows.ts'
 import { DAY_MS } from '../model/time.ts'

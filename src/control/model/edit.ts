@@ -38,7 +38,7 @@ export type Edit =
   | Change<'mappings', MappingRow>
   | Change<'findings', FindingRow>
 
-/** Whether what customers have is decided by such a row. */
+/** Whether evaluation reads such a row. Which edits need approval is another matter: see `guardedEnvironments`. */
 const ENTITLES = {
   ...{ flags: true, rules: true, plans: true, contracts: true, grants: true },
   ...{ organizations: false, api_keys: false, policies: false, change_requests: false },

@@ -54,6 +54,8 @@ export interface ReceivedEvent {
   readonly occurredAt: string
   /** The parsed body. */
   readonly payload: unknown
+  /** Who had the source asked, where it has not told by itself. */
+  readonly askedBy?: string
 }
 
 /**
@@ -64,6 +66,7 @@ export interface ReceivedEvent {
  * - `refetch_unavailable`: the event does not tell enough, and there is no API key to ask for the rest
  * - `refetch_refused`: the API does not accept our key, or does not know the thing
  * - `refetch_failed`: cannot tell right now; have it delivered, or parse it, again
+ * - `apply_failed`: understood, but what it asks for beside our rows could not be done; the same
  */
 export type ParseReason =
   | 'unknown_type'
@@ -71,6 +74,7 @@ export type ParseReason =
   | 'refetch_unavailable'
   | 'refetch_refused'
   | 'refetch_failed'
+  | 'apply_failed'
 
 /** An event's meaning, or why it has none; `detail` says where its payload is not as it should be. */
 export type Parsed =

@@ -6,7 +6,8 @@ import type { CommandBook, Facts } from '../changes/command.ts'
 import type { InboxRow } from '../db/rows.ts'
 import type { Edit } from '../model/edit.ts'
 import { entityOf } from './about.ts'
-import { type Applied, applyEvent, type LastApplied } from './effects.ts'
+import { type Applied, applyEvent } from './effects.ts'
+import type { LastApplied } from './give.ts'
 import { type Decided, type Incoming, lastApplied, type Told } from './inbox_rows.ts'
 
 /** Events that waited, moved on by one commit; the rest of them come with the next. */
@@ -16,8 +17,8 @@ const NOTHING: Applied = {
   ...{ state: 'applied', problem: null, detail: null, steps: [], entity: null, org: null, revision: null },
 }
 
-/** What is kept of an event for which nothing was done. */
-export const quarantined = (problem: string, detail: string | null = null): Applied => ({
+/** What is told of an event for which nothing was done. */
+export const unapplied = (problem: string, detail: string | null = null): Applied => ({
   ...NOTHING,
   ...{ state: 'quarantined', problem, detail },
 })
@@ -25,7 +26,7 @@ export const quarantined = (problem: string, detail: string | null = null): Appl
 export interface AttemptOptions {
   readonly facts: Facts
   readonly book: CommandBook
-  /** What the inbox has already, by `nameOf`. */
+  /** What the inbox has already, by `eventName`. */
   readonly known: ReadonlyMap<string, InboxRow>
   /** What waits there for one of the contracts in question. */
   readonly followers: readonly Incoming[]
@@ -53,13 +54,13 @@ export class Attempt {
 
   /** Decides an event that has come in. */
   async take(incoming: Incoming): Promise<void> {
-    const name = nameOf(incoming)
+    const name = eventName(incoming)
     const row = this.#options.known.get(name)
     const digest = this.#firsts.get(name)?.digest ?? row?.digest
     if (digest !== undefined && digest !== incoming.digest) {
       // Another event under the same name is kept beside the first, for somebody to look at.
       const id = `${incoming.arrival.event.id}~${incoming.digest.slice(0, 12)}`
-      this.#settle(incoming, quarantined('event_id_reused'), id)
+      this.#settle(incoming, unapplied('event_id_reused'), id)
       return
     }
     if (this.#firsts.has(name) || (row && row.state !== 'waiting' && row.state !== 'quarantined')) {
@@ -99,7 +100,7 @@ export class Attempt {
   finish(): readonly Decided[] {
     for (const { incoming, applied } of this.#waiting) if (applied) this.#settle(incoming, applied)
     for (const incoming of this.#repeated) {
-      const duplicate = this.#options.known.get(nameOf(incoming)) ?? this.#first(incoming)
+      const duplicate = this.#first(incoming) ?? this.#options.known.get(eventName(incoming))
       this.#decided.push({ incoming, id: incoming.arrival.event.id, duplicate, applied: NOTHING })
     }
     return this.#decided
@@ -107,14 +108,14 @@ export class Attempt {
 
   /** The same event earlier in the same group; told as that one is. */
   #first(incoming: Incoming): Told | undefined {
-    const first = this.#decided.find((one) => one.incoming === this.#firsts.get(nameOf(incoming)))
+    const first = this.#decided.find((one) => one.incoming === this.#firsts.get(eventName(incoming)))
     return first && { ...first.applied, seq: null }
   }
 
   async #decide(incoming: Incoming): Promise<Applied> {
     const { facts, book } = this.#options
     const { source, event, parsed } = incoming.arrival
-    if (!parsed.ok) return quarantined(parsed.reason, parsed.detail)
+    if (!parsed.ok) return unapplied(parsed.reason, parsed.detail)
     return applyEvent(parsed.value, {
       ...{ source, event, book },
       facts: { ...facts, state: facts.state.after(this.#edits) },
@@ -142,7 +143,7 @@ export class Attempt {
 }
 
 /** Under what an event is known. */
-export const nameOf = ({ arrival: { source, event } }: Incoming): string => `${source} ${event.id}`
+export const eventName = ({ arrival: { source, event } }: Incoming): string => `${source} ${event.id}`
 
 /** The contracts that an event is about, as entities. */
 export const contractEntities = ({ arrival: { parsed } }: Incoming): string[] =>

@@ -8,7 +8,7 @@ import { readPolicies } from '../changes/policy.ts'
 import type { State } from '../changes/state.ts'
 import type { Edit } from '../model/edit.ts'
 import { prefetchOf } from './about.ts'
-import { Attempt, contractEntities, nameOf } from './attempt.ts'
+import { Attempt, contractEntities, eventName } from './attempt.ts'
 import { type Decided, type Incoming, knownRows } from './inbox_rows.ts'
 
 export interface Group {
@@ -85,8 +85,8 @@ export async function decideGroup(
     knownRows(db, group.incoming),
     waiting([...new Set([...(group.contracts ?? []), ...group.incoming.flatMap(contractEntities)])]),
   ])
-  const own = new Set(group.incoming.map(nameOf))
-  const followers = waited.filter((follower) => !own.has(nameOf(follower)))
+  const own = new Set(group.incoming.map(eventName))
+  const followers = waited.filter((follower) => !own.has(eventName(follower)))
   await readAhead(facts.state, [...group.incoming, ...followers])
   const attempt = new Attempt({ facts, book, known, followers })
   for (const contract of group.contracts ?? []) await attempt.follow(contract)

@@ -1,12 +1,5 @@
-/**
- * What an event does to our rows: canonical events -> steps of one commit, or why there are none. Reads through `State`.
- *
- * An event is applied whole or not at all. What cannot be applied is named by a code, so that an operator can mend what is
- * missing and have it replayed.
- */
 import { ok } from '../../core/result.ts'
-import { type Actor, type CommandBook, type Facts, type Step, systemActor } from '../changes/command.ts'
-import { isUnchanged } from '../changes/content.ts'
+import type { Actor, Step } from '../changes/command.ts'
 import type { ContractRow } from '../db/rows.ts'
 import type { Edit } from '../model/edit.ts'
 import type {
@@ -19,9 +12,21 @@ import type {
   OrgLinked,
   OrgUpserted,
 } from '../model/events.ts'
-import type { ReceivedEvent, SourceName } from '../model/source.ts'
 import { aboutOf, entityOf, nameOf } from './about.ts'
-import { payloadInvalid } from './names.ts'
+import {
+  conflict,
+  contractActor,
+  type EventContext,
+  give,
+  quarantined,
+  type Steps,
+  type Stopped,
+  sourceActor,
+  stopped,
+  superseded,
+  unresolved,
+  whyOf,
+} from './give.ts'
 import {
   applyDelta,
   type ContractPut,
@@ -32,7 +37,6 @@ import {
   type Resolve,
   resolveName,
   snapshotOfRows,
-  type Unresolved,
 } from './project.ts'
 
 export interface Applied {
@@ -47,47 +51,10 @@ export interface Applied {
   readonly revision: number | null
 }
 
-export interface EventContext {
-  readonly source: SourceName
-  readonly event: ReceivedEvent
-  readonly facts: Facts
-  readonly book: CommandBook
-  /** The digest of what the event means. */
-  readonly meaning: string | null
-  /** The latest event about something that was applied, of these types if they are named. */
-  applied(entity: string, types?: readonly string[]): Promise<LastApplied | undefined>
-}
-
-export interface LastApplied {
-  readonly revision: number
-  readonly meaning: string | null
-}
-
-/** Why an event goes no further. */
-interface Stop {
-  readonly state: 'superseded' | 'waiting' | 'quarantined' | 'ignored'
-  readonly problem: string
-  /** Of what: a name, or where in the payload. */
-  readonly detail: string | null
-}
-
-type Stopped = { readonly ok: false; readonly stop: Stop }
-const stopped = (state: Stop['state'], problem: string, detail: string | null = null): Stopped => ({
-  ok: false,
-  stop: { state, problem, detail },
-})
-const quarantined = (problem: string, detail?: string): Stopped => stopped('quarantined', problem, detail)
-const unresolved = ({ reason, external }: Unresolved): Stopped => quarantined(reason, nameOf(external))
-const superseded = stopped('superseded', 'later_revision_applied')
-/** The same revision says something else: nobody may guess which is true. */
-const conflict = quarantined('revision_conflict')
-
 /** Targets of a flag that one event may name: each is a grant of its own in the same commit. */
 const MAX_TARGETS = 500
 /** Ids of contracts that are Stripe's. */
 const STRIPE_ID = /^(sub_|stripe-entitlements:)/
-
-type Steps = { readonly ok: true; readonly value: readonly Step[] } | Stopped
 
 /** Decides one event on the state that the events before it leave. */
 export async function applyEvent(events: readonly CanonicalEvent[], context: EventContext): Promise<Applied> {
@@ -326,12 +293,6 @@ async function grantsFor(
   return ok(steps)
 }
 
-/** The name in a command's input that it does not know. */
-function unknownName(reason: string, { plan, org, flag, add }: Record<string, unknown>): string | undefined {
-  const names = { plan_unknown: plan, org_unknown: org, flag_unknown: flag ?? add }[reason]
-  return names === undefined ? undefined : [names].flat().join(', ')
-}
-
 /** Why an event comes to nothing because of one that was applied before; nothing where it is the latest. */
 async function isPassed(
   event: CanonicalEvent & { readonly revision: number },
@@ -343,35 +304,6 @@ async function isPassed(
   const contradicts = event.revision === last.revision && last.meaning !== context.meaning
   return contradicts ? conflict : superseded
 }
-
-/** One command of the book, on the state that the steps before it leave. */
-async function give(
-  action: string,
-  input: Record<string, unknown>,
-  { book, facts, ...context }: EventContext,
-  actor: Actor,
-  before: readonly Step[] = [],
-): Promise<Steps> {
-  const kind = book.get(action)
-  const parsed = kind?.input.strict().safeParse(input)
-  if (!kind || !parsed?.success) return quarantined('payload_invalid', payloadInvalid(parsed?.error).detail)
-  const why = whyOf(context)
-  const state = facts.state.after(before.map(({ edit }) => edit))
-  const decided = await kind.give(parsed.data, why).decide({ ...facts, actor, state })
-  if (!decided.ok) return quarantined(decided.reason, unknownName(decided.reason, input))
-  if (!('table' in decided.value)) return quarantined('payload_invalid')
-  const edit = decided.value
-  return ok(isUnchanged(edit) ? [] : [{ edit, action, actor, ...why }])
-}
-
-const whyOf = ({ source, event }: Pick<EventContext, 'source' | 'event'>) => ({
-  ...{ reason: `As ${source} says: ${event.type} ${event.id}`, ticket: null },
-})
-
-/** Contract sync acts under the contract's id. */
-const contractActor = (contract: string): Actor => importing(`system:contract:${contract}`)
-const sourceActor = (source: SourceName): Actor => importing(`system:${source}`)
-const importing = (id: `system:${string}`): Actor => ({ ...systemActor(id), roles: ['editor'] })
 
 /** What the names of an event are mapped to. */
 async function resolver(event: CanonicalEvent, { source, facts }: EventContext): Promise<Resolve> {

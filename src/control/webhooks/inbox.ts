@@ -15,7 +15,7 @@ import { inbox } from '../db/schema.ts'
 import { documentsOf } from '../model/edit.ts'
 import type { Arrival, ReceivedEvent, Settled, SourceName } from '../model/source.ts'
 import type { Refusal } from '../refusals.ts'
-import { contractEntities, quarantined } from './attempt.ts'
+import { contractEntities, unapplied } from './attempt.ts'
 import { decideGroup, type Group, type Made, type Waiting } from './decide.ts'
 import {
   eventOf,
@@ -67,15 +67,15 @@ export class Inbox {
   /** Applies the event and keeps it, together with whatever else is waiting; or says that nobody can right now. */
   async deliver(arrival: Arrival): Promise<Result<Settled, Refusal>> {
     if (this.#queue.length >= MAX_QUEUED) return err('busy')
-    const incoming = await incomingOf(arrival)
-    if (!(await this.#denied(arrival))) return this.#keep(incoming, 'apply_failed')
+    const denied = await this.#denied(arrival)
+    const incoming = await incomingOf(denied ? arrival : { ...arrival, parsed: err('apply_failed') })
     const { promise, resolve } = Promise.withResolvers<Result<Settled, Refusal>>()
     this.#queue.push({ ...incoming, settle: resolve })
     if (!this.#running) void this.#run()
     return promise
   }
 
-  /** Sessions that have ended: denied before anything is noted, and again without harm. */
+  /** Denies sessions that have ended before anything is noted; those of a repeated event again, which does no harm. */
   async #denied({ parsed }: Arrival): Promise<boolean> {
     try {
       for (const event of parsed.ok ? parsed.value : []) {
@@ -222,7 +222,7 @@ export class Inbox {
 
   /** Keeps an event for which nothing was done. */
   async #keep(incoming: Incoming, problem: string): Promise<Result<Settled, Refusal>> {
-    const applied = quarantined(problem)
+    const applied = unapplied(problem)
     const decided = [{ incoming, id: incoming.arrival.event.id, duplicate: undefined, applied }]
     const { db } = this.#options
     try {

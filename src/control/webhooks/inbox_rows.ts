@@ -8,7 +8,8 @@ import type { InboxRow } from '../db/rows.ts'
 import { inbox } from '../db/schema.ts'
 import type { Arrival, ReceivedEvent, Settled } from '../model/source.ts'
 import { DAY_MS } from '../model/time.ts'
-import type { Applied, LastApplied } from './effects.ts'
+import type { Applied } from './effects.ts'
+import type { LastApplied } from './give.ts'
 
 /** An event with the digest that tells whether it is the same one. */
 export interface Incoming {

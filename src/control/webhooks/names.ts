@@ -27,21 +27,26 @@ export function displayName(name: string, otherwise: string): string {
 }
 
 const MAX_PLACES = 3
-const MAX_DETAIL = 200
 
-/** A payload that is not what its type promises, and where: `data.phases.0.status`. */
-export function payloadInvalid(...errors: readonly (z.ZodError | undefined)[]) {
-  const places = errors.flatMap((error) => error?.issues ?? []).flatMap(placesOf)
-  const exact = places.filter((place) => !places.some((other) => other.startsWith(`${place}.`)))
-  const detail = [...new Set(exact)].slice(0, MAX_PLACES).join(', ').slice(0, MAX_DETAIL)
+/**
+ * A payload that is not what its type promises, and where: `data.phases.0.status`.
+ *
+ * @param errors - by the place that was parsed
+ */
+export function payloadInvalid(errors: Readonly<Record<string, z.ZodError | undefined>>) {
+  const places = Object.entries(errors).flatMap(([place, error]) =>
+    (error?.issues ?? [])
+      .flatMap(membersOf)
+      .map((path) => (place === '' ? path : [place, ...path]).join('.')),
+  )
+  const exact = places.filter((one) => !places.some((other) => other.startsWith(`${one}.`)))
+  const detail = displayName([...new Set(exact)].slice(0, MAX_PLACES).join(', '), 'the event')
   return { ok: false as const, reason: 'payload_invalid' as const, detail }
 }
 
-/** Of a member that there is not, the member itself. */
-const placesOf = (issue: z.core.$ZodIssue): string[] =>
-  issue.code === 'unrecognized_keys'
-    ? issue.keys.map((key) => [...issue.path, key].join('.'))
-    : [issue.path.join('.')]
+/** Of members that there are not, themselves. */
+const membersOf = (issue: z.core.$ZodIssue): PropertyKey[][] =>
+  issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path]
 
 /** Epoch seconds until the end of the year 9999, so that instants sort as text. */
 export const epochSeconds = z.int().min(0).max(253_402_300_799)

@@ -175,17 +175,18 @@ const same = (one: ContractRow | null, other: ContractRow): boolean =>
 async function repair(
   event: CanonicalEvent,
   control: Control,
-  { id: by }: Actor,
+  { id: askedBy }: Actor,
   now: number,
 ): Promise<boolean> {
   const contract = 'contract' in event ? event.contract : ''
-  const arrival: Arrival = { source: 'stripe', event: synthetic(contract, now, by), parsed: ok([event]) }
+  const arrival: Arrival = { source: 'stripe', event: synthetic(contract, now, askedBy), parsed: ok([event]) }
   const delivered = await control.inbox.deliver(arrival)
   return delivered.ok && delivered.value.state === 'applied' && !delivered.value.duplicate
 }
 
-/** As if Stripe had told of it. @param by - who asked for it */
-const synthetic = (contract: string, now: number, by: string) => ({
+/** As if Stripe had told of it. */
+const synthetic = (contract: string, now: number, askedBy: string) => ({
   ...{ id: `reconcile:${now}:${crypto.randomUUID()}:${contract}`.slice(0, 128), type: 'remint.reconciled' },
-  ...{ occurredAt: new Date(now).toISOString(), payload: { contract, at: now, by } },
+  ...{ occurredAt: new Date(now).toISOString(), payload: { contract, at: now } },
+  askedBy,
 })

@@ -3,6 +3,10 @@
  * what was missing is there. Approvals are not asked: the agreement is the approval.
  */
 import { beforeEach, describe, expect, test } from 'vitest'
+import { COMMANDS } from '../../../src/control/app.ts'
+import { connect } from '../../../src/control/db/client.ts'
+import { Inbox } from '../../../src/control/webhooks/inbox.ts'
+import { workosSource } from '../../../src/control/webhooks/sources/workos.ts'
 import { eventually, PATIENT } from '../../support/eventually.ts'
 import { bindings, type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 import { NEXT_SECRET, OTHER_SECRET, SECRET } from './deliveries.ts'
@@ -219,7 +223,12 @@ describe('quarantine', () => {
   test.each([
     ['an unknown organization', snapshot('C-1', 'org_nobody', 1, [{}]), 'org_unknown', 'org_nobody'],
     ['an unknown plan', snapshot('C-1', 'org_a', 1, [{ plan: 'gold' }]), 'plan_unknown', 'gold'],
-    ['an unknown flag', snapshot('C-1', 'org_a', 1, [{ add: ['nothing'] }]), 'flag_unknown', 'nothing'],
+    [
+      'an unknown flag among others',
+      snapshot('C-1', 'org_a', 1, [{ add: ['scim', 'nothing'] }]),
+      'flag_unknown',
+      'nothing',
+    ],
     [
       'an unknown type',
       { ...snapshot('C-1', 'org_a', 1, [{}]), type: 'contract.renamed.v1' },
@@ -474,6 +483,12 @@ describe('WorkOS', () => {
     control.clock.now = Date.now()
     expect(await flagsOf(control, 'org_a')).toEqual([])
 
+    targets(['org_a', 'org_nowhere'])
+    Object.assign(event, { id: `${event.id}4`, created_at: '2027-01-02T00:00:00.000Z' })
+    expect((await send(control, 'workos', JSON.stringify(event))).body).toMatchObject({
+      ...{ state: 'quarantined', problem: 'org_unknown', detail: 'org_nowhere' },
+    })
+
     targets(['org_a'])
     Object.assign(event, { id: `${event.id}3`, created_at: '2026-12-31T00:00:00.000Z' })
     expect((await send(control, 'workos', JSON.stringify(event))).body.state).toBe('superseded')
@@ -509,5 +524,35 @@ describe('WorkOS', () => {
   test('a session that it ended is on the gateway’s denylist', async () => {
     expect((await send(control, 'workos', JSON.stringify(sessionRevoked))).body.state).toBe('applied')
     expect(await bindings.ENTITLEMENTS.get(`revoked:production:sid:${sessionRevoked.data.id}`)).not.toBeNull()
+  })
+
+  test('a session that cannot be denied now is kept as not applied, and denied by the cron', async () => {
+    const source = workosSource({ secrets: [SECRET], environment: 'production' })
+    const denied: string[] = []
+    let broken = true
+    const own = new Inbox({
+      ...{ db: connect(bindings.DB).db, clock: () => control.clock.now, commands: COMMANDS },
+      environments: ['staging', 'production'],
+      deny: async (environment, sid) => {
+        if (broken) throw new Error('KV PUT failed: 500')
+        denied.push(`${environment} ${sid}`)
+      },
+      parse: (_, event) => source.parse(event, control.clock.now),
+      wake: () => {},
+    })
+    const { id, event: type, created_at: occurredAt } = sessionRevoked
+    const event = { id, type, occurredAt, payload: sessionRevoked }
+    const deliver = async () =>
+      own.deliver({ source: 'workos', event, parsed: await source.parse(event, control.clock.now) })
+    expect(await deliver()).toMatchObject({ value: { state: 'quarantined', problem: 'apply_failed' } })
+    expect(await inbox('state=quarantined')).toMatchObject([{ event_id: id, problem: 'apply_failed' }])
+    broken = false
+    await own.retry()
+    expect(denied).toEqual([`production ${sessionRevoked.data.id}`])
+    expect(await inbox()).toMatchObject([{ event_id: id, state: 'applied', problem: null, attempts: 2 }])
+    broken = true
+    expect(await deliver(), 'what was done is told as it was').toMatchObject({
+      value: { state: 'applied', duplicate: true },
+    })
   })
 })

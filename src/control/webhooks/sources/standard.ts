@@ -88,7 +88,7 @@ function parse({ type, payload }: ReceivedEvent): Parsed {
   switch (type) {
     case 'contract.snapshot.v1': {
       const event = contractSnapshot.safeParse(payload)
-      if (!event.success) return payloadInvalid(event.error)
+      if (!event.success) return payloadInvalid({ '': event.error })
       const { contract, org, revision, phases } = event.data.data
       return ok([
         {
@@ -107,7 +107,7 @@ function parse({ type, payload }: ReceivedEvent): Parsed {
     }
     case 'contract.delta.v1': {
       const event = contractDelta.safeParse(payload)
-      if (!event.success) return payloadInvalid(event.error)
+      if (!event.success) return payloadInvalid({ '': event.error })
       const { contract, revision, base_revision, changes } = event.data.data
       const { plan, add, remove, ...rest } = changes
       return ok([

@@ -63,7 +63,7 @@ export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Sou
     verify: (delivery) => verify(options.secrets, delivery),
     async parse(event, now) {
       const body = bodySchema.safeParse(event.payload)
-      if (!body.success) return payloadInvalid(body.error)
+      if (!body.success) return payloadInvalid({ '': body.error })
       const context = { type: event.type, created: body.data.created, now, api: await reach() }
       return parse(context, body.data.data.object)
     },
@@ -144,7 +144,7 @@ async function parse(context: Context, object: unknown): Promise<Parsed> {
 
 async function subscription({ type, created, now, api }: Context, object: unknown): Promise<Parsed> {
   const told = subscriptionSchema.safeParse(object)
-  if (!told.success) return payloadInvalid(told.error)
+  if (!told.success) return payloadInvalid({ 'data.object': told.error })
   if (api) return fetched(api, told.data.id, now)
   if (told.data.items.has_more) return err('refetch_unavailable')
   return asSnapshot(told.data, subscriptionRevision(type, told.data.status, created))
@@ -165,7 +165,7 @@ function asSnapshot(subscription: Subscription, revision: number, org?: string):
 /** A schedule's event does not say how the subscription stands, so that it is only worth a look at that. */
 async function schedule({ now, api }: Context, object: unknown): Promise<Parsed> {
   const told = scheduleSchema.safeParse(object)
-  if (!told.success) return payloadInvalid(told.error)
+  if (!told.success) return payloadInvalid({ 'data.object': told.error })
   const id = told.data.subscription ?? told.data.released_subscription
   if (id === null || id === undefined) return ok([{ type: 'ignored', why: 'not_a_subscription' }])
   return api ? fetched(api, id, now) : err('refetch_unavailable')
@@ -173,7 +173,7 @@ async function schedule({ now, api }: Context, object: unknown): Promise<Parsed>
 
 async function entitlements({ created, now, api }: Context, object: unknown): Promise<Parsed> {
   const told = summarySchema.safeParse(object)
-  if (!told.success) return payloadInvalid(told.error)
+  if (!told.success) return payloadInvalid({ 'data.object': told.error })
   const { customer, entitlements } = told.data
   // The event lists ten at most: to take them for all of them would take the eleventh from the customer.
   if (!api && entitlements.has_more) return err('refetch_unavailable')
@@ -203,7 +203,7 @@ async function entitlements({ created, now, api }: Context, object: unknown): Pr
  */
 async function checkout({ now, api }: Context, object: unknown): Promise<Parsed> {
   const told = sessionSchema.safeParse(object)
-  if (!told.success) return payloadInvalid(told.error)
+  if (!told.success) return payloadInvalid({ 'data.object': told.error })
   const { mode, customer, subscription, client_reference_id, metadata } = told.data
   const [named] = candidates(metadata?.org_id)
   const [org] = candidates(metadata?.org_id, client_reference_id)

@@ -58,7 +58,7 @@ export function workosSource(options: WorkosOptions): Source {
     verify: (delivery) => verify(options.secrets, delivery),
     async parse(event) {
       const body = bodySchema.safeParse(event.payload)
-      if (!body.success) return payloadInvalid(body.error)
+      if (!body.success) return payloadInvalid({ '': body.error })
       const { created_at, data, context } = body.data
       return parse(event.type, options.environment, Date.parse(created_at), data, context)
     },
@@ -108,7 +108,7 @@ function parse(type: string, environment: string, at: number, data: unknown, con
       return ruleUpdated(environment, at, data, context)
     case 'flag.deleted': {
       const flag = flagSchema.safeParse(data)
-      if (!flag.success) return payloadInvalid(flag.error)
+      if (!flag.success) return payloadInvalid({ data: flag.error })
       const revision = FINAL + at
       return ok([
         {
@@ -127,7 +127,7 @@ function parse(type: string, environment: string, at: number, data: unknown, con
       return organization(type, at, data)
     case 'session.revoked': {
       const session = sessionSchema.safeParse(data)
-      if (!session.success) return payloadInvalid(session.error)
+      if (!session.success) return payloadInvalid({ data: session.error })
       const { id: sid, user_id: user } = session.data
       return ok([{ type: 'session.revoked', source: 'workos', environment, sid, user }])
     }
@@ -139,7 +139,7 @@ function parse(type: string, environment: string, at: number, data: unknown, con
 function ruleUpdated(environment: string, at: number, data: unknown, context: unknown): Parsed {
   const flag = flagSchema.safeParse(data)
   const rule = ruleSchema.safeParse(context)
-  if (!flag.success || !rule.success) return payloadInvalid(flag.error, rule.error)
+  if (!flag.success || !rule.success) return payloadInvalid({ data: flag.error, context: rule.error })
   const { access_type, configured_targets } = rule.data
   return ok([
     {
@@ -157,7 +157,7 @@ function ruleUpdated(environment: string, at: number, data: unknown, context: un
 function flagUpdated(environment: string, at: number, data: unknown, context: unknown): Parsed {
   const flag = flagSchema.safeParse(data)
   const previous = previousSchema.safeParse(context ?? {})
-  if (!flag.success || !previous.success) return payloadInvalid(flag.error, previous.error)
+  if (!flag.success || !previous.success) return payloadInvalid({ data: flag.error, context: previous.error })
   const { enabled, default_value } = flag.data
   const switchedOn = previous.data.previous_attributes?.data?.enabled === false
   if (enabled && !switchedOn) return ok([{ type: 'ignored', why: 'flag_without_rule' }])
@@ -196,7 +196,7 @@ function organization(
   data: unknown,
 ): Parsed {
   const parsed = organizationSchema.safeParse(data)
-  if (!parsed.success) return payloadInvalid(parsed.error)
+  if (!parsed.success) return payloadInvalid({ data: parsed.error })
   const { id, name, stripe_customer_id } = parsed.data
   const org = orgName(id)
   if (type === 'organization.deleted') {

@@ -170,12 +170,13 @@ describe('an event alone', () => {
       'more items than it lists',
       { items: { ...created.data.object.items, has_more: true } },
       'refetch_unavailable',
+      undefined,
     ],
-    ['an id that is none', { id: 'sub 1' }, 'payload_invalid'],
-    ['no items', { items: undefined }, 'payload_invalid'],
-    ['a date beyond the calendar', { start_date: 1e15 }, 'payload_invalid'],
-  ])('a subscription with %s is for the quarantine', async (_, object, reason) => {
-    expect(await parsed(alone, changed(resumed, object))).toMatchObject({ ok: false, reason })
+    ['an id that is none', { id: 'sub 1' }, 'payload_invalid', 'data.object.id'],
+    ['no items', { items: undefined }, 'payload_invalid', 'data.object.items'],
+    ['a date beyond the calendar', { start_date: 1e15 }, 'payload_invalid', 'data.object.start_date'],
+  ])('a subscription with %s is for the quarantine', async (_, object, reason, detail) => {
+    expect(await parsed(alone, changed(resumed, object))).toEqual({ ok: false, reason, detail })
   })
 
   test('a schedule’s event tells too little', async () => {

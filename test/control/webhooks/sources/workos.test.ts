@@ -110,12 +110,19 @@ describe('a rule', () => {
   })
 
   test.each([
-    ['an access that nobody knows', {}, { access_type: 'most' }],
-    ['no targets', {}, { configured_targets: undefined }],
-    ['a target that is no id', {}, { configured_targets: { organizations: [{ id: 'a b' }], users: [] } }],
-    ['no slug', { slug: '' }, {}],
-  ])('with %s is for the quarantine', async (_, data, context) => {
-    expect(await parsed(source, rule(data, context))).toMatchObject({ ok: false, reason: 'payload_invalid' })
+    ['an access that nobody knows', 'context.access_type', {}, { access_type: 'most' }],
+    ['no targets', 'context.configured_targets', {}, { configured_targets: undefined }],
+    [
+      'a target that is no id',
+      'context.configured_targets.organizations.0.id',
+      {},
+      { configured_targets: { organizations: [{ id: 'a b' }], users: [] } },
+    ],
+    ['no slug', 'data.slug', { slug: '' }, {}],
+  ])('with %s is for the quarantine: %s', async (_, detail, data, context) => {
+    expect(await parsed(source, rule(data, context))).toEqual({
+      ...{ ok: false, reason: 'payload_invalid', detail },
+    })
   })
 
   test('of a flag whose slug cannot be a key of ours needs a mapping', async () => {
