@@ -26,28 +26,6 @@ export function displayName(name: string, otherwise: string): string {
   return line === '' ? otherwise : line
 }
 
-const MAX_PLACES = 3
-
-/**
- * A payload that is not what its type promises, and where: `data.phases.0.status`.
- *
- * @param errors - by the place that was parsed
- */
-export function payloadInvalid(errors: Readonly<Record<string, z.ZodError | undefined>>) {
-  const places = Object.entries(errors).flatMap(([place, error]) =>
-    (error?.issues ?? [])
-      .flatMap(membersOf)
-      .map((path) => (place === '' ? path : [place, ...path]).join('.')),
-  )
-  const exact = places.filter((one) => !places.some((other) => other.startsWith(`${one}.`)))
-  const detail = displayName([...new Set(exact)].slice(0, MAX_PLACES).join(', '), 'the event')
-  return { ok: false as const, reason: 'payload_invalid' as const, detail }
-}
-
-/** Of members that there are not, themselves. */
-const membersOf = (issue: z.core.$ZodIssue): PropertyKey[][] =>
-  issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path]
-
 /** Epoch seconds until the end of the year 9999, so that instants sort as text. */
 export const epochSeconds = z.int().min(0).max(253_402_300_799)
 

@@ -13,7 +13,8 @@ import type { External } from '../../model/events.ts'
 import { instant } from '../../model/fields.ts'
 import type { Delivery, Parsed, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
 import { parseJson, sameText, signatureHeader, tooLarge, untimely } from '../delivery.ts'
-import { eventType, instantOf, payloadInvalid } from '../names.ts'
+import { eventType, instantOf } from '../names.ts'
+import { payloadInvalid } from '../payload.ts'
 import { contractDelta, contractSnapshot } from './standard_schema.ts'
 
 export interface StandardOptions {

@@ -14,7 +14,8 @@ import { type External, FINAL, type FlagTargets } from '../../model/events.ts'
 import { externalId } from '../../model/fields.ts'
 import type { Delivery, Parsed, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
 import { parseJson, signatureHeader, tooLarge, untimely } from '../delivery.ts'
-import { candidates, displayName, eventType, payloadInvalid } from '../names.ts'
+import { candidates, displayName, eventType } from '../names.ts'
+import { payloadInvalid } from '../payload.ts'
 
 export interface WorkosOptions {
   /** The secrets of the endpoint: several while one is rotated. */
