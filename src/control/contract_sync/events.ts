@@ -1,20 +1,22 @@
 /**
- * What events mean: one vocabulary for every source. Types only.
+ * What events mean: one vocabulary for every source, with the names that an event refers to. Pure.
  *
  * Names of other systems stay as they are (`External`) until a mapping resolves them. Revisions are integers of the
- * source's own order, one scale for each entity: the highest known one wins, whatever the order of arrival.
+ * source's own order, one scale for each thing that is changed: the highest known one wins, whatever the order of arrival.
  */
 import type { ContractRow, RuleRow } from '../db/rows.ts'
-import type { SourceName } from './source.ts'
+import type { SourceName } from './sources/source.ts'
 
 /**
  * What another system calls a thing of ours. The first candidate that is mapped decides; where none is, `ours` is the
- * name itself, if the sender used ours. A `price` is a plan or, where it is not mapped to one, a flag.
+ * name itself, if the sender used ours. A `price` is a plan or, where it is not mapped to one, a flag. A name that was
+ * given but can be none is `invalid`: an error, never an absence.
  */
 export interface External {
   readonly kind: 'plan' | 'flag' | 'org' | 'price'
   readonly candidates: readonly string[]
   readonly ours?: string
+  readonly invalid?: string
 }
 
 /** A stretch of a contract in which the same things are paid for; half-open, RFC 3339 with milliseconds. */
@@ -34,9 +36,15 @@ export interface Phase {
 export interface ContractSnapshot {
   readonly type: 'contract.snapshot'
   readonly source: SourceName
+  /** Which of the systems behind the source; `null`: the source is one. */
+  readonly system: string | null
+  /** The source's own number of it. */
   readonly contract: string
   readonly revision: number
+  /** Of whom it says nothing where there are neither candidates nor a name: then it stays whose it is. */
   readonly org: External
+  /** The source's name of who pays. */
+  readonly customer: string | null
   readonly phases: readonly Phase[]
 }
 
@@ -44,6 +52,7 @@ export interface ContractSnapshot {
 export interface ContractDelta {
   readonly type: 'contract.delta'
   readonly source: SourceName
+  readonly system: string | null
   readonly contract: string
   readonly revision: number
   readonly base_revision: number
@@ -62,9 +71,19 @@ export interface DeltaChanges {
   readonly grace_until?: string | null | undefined
 }
 
+/** A contract is over, whatever else of the event cannot be read. */
+export interface ContractEnd {
+  readonly type: 'contract.end'
+  readonly source: SourceName
+  readonly system: string | null
+  readonly contract: string
+  readonly revision: number
+  readonly status: 'paused' | 'unpaid' | 'cancelled' | 'expired'
+}
+
 /**
- * The complete list of what a Stripe customer is entitled to. It is a contract without a plan, whose add-ons are the
- * features; see `entitlementsStatus` for how it hangs on the customer's subscriptions.
+ * The complete list of what a customer is entitled to. It is a contract without a plan, whose add-ons are the features;
+ * it stands or falls with the customer's subscriptions, see `entitlementsStatus`.
  */
 export interface EntitlementsSnapshot {
   readonly type: 'entitlements.snapshot'
@@ -72,6 +91,7 @@ export interface EntitlementsSnapshot {
   readonly contract: string
   readonly revision: number
   readonly org: External
+  readonly customer: string
   readonly from: string
   readonly flags: readonly External[]
 }
@@ -88,6 +108,8 @@ export interface OrgLinked {
   readonly org: string
   /** Whether it comes from where only the sender's own servers write. */
   readonly confirmed: boolean
+  /** Whether somebody clicked, so that the policy is asked. */
+  readonly click: boolean
 }
 
 export interface OrgUpserted {
@@ -110,23 +132,13 @@ export interface FlagTargets {
   readonly type: 'flag.targets'
   readonly source: SourceName
   readonly environment: string
-  /** The source's own name of the flag, which it never uses again. */
-  readonly external_id: string
   readonly flag: External
   readonly access: RuleRow['access']
   /** `null`: the event does not say; grants stay as they are. */
   readonly targets: { readonly organizations: readonly External[]; readonly users: readonly string[] } | null
   readonly revision: number
-}
-
-/** The rule becomes `none`, and imported grants end. The flag itself is ours to retire. */
-export interface FlagDeleted {
-  readonly type: 'flag.deleted'
-  readonly source: SourceName
-  readonly environment: string
-  readonly external_id: string
-  readonly flag: External
-  readonly revision: number
+  /** Whether the flag itself is no more at the source: then one that is none of ours is no problem. */
+  readonly deleted: boolean
 }
 
 /** For the denylist that the gateway reads: `revokedKey(environment, 'sid', sid)`. */
@@ -141,18 +153,18 @@ export interface SessionRevoked {
 /** Known, and rightly without effect. */
 export interface Ignored {
   readonly type: 'ignored'
-  readonly why: 'not_a_subscription' | 'no_organization_named' | 'flag_without_rule'
+  readonly why: 'not_a_subscription' | 'no_organization_named' | 'flag_without_rule' | 'foreign_type'
 }
 
 export type CanonicalEvent =
   | ContractSnapshot
   | ContractDelta
+  | ContractEnd
   | EntitlementsSnapshot
   | OrgLinked
   | OrgUpserted
   | OrgDeleted
   | FlagTargets
-  | FlagDeleted
   | SessionRevoked
   | Ignored
 
@@ -161,3 +173,39 @@ export type CanonicalEvent =
  * the same instant that come later.
  */
 export const FINAL = 4_000_000_000_000_000
+
+export type ContractEvent = Extract<CanonicalEvent, { readonly contract: string }>
+export const isContractEvent = (event: CanonicalEvent): event is ContractEvent => 'contract' in event
+
+/** What an event is called by its own system, which is the first that people look for. */
+export const nameOf = ({ candidates, ours, invalid }: External): string =>
+  invalid ?? candidates[0] ?? ours ?? ''
+
+/** Every name of the event that a mapping may resolve. */
+export function externalsOf(event: CanonicalEvent): readonly External[] {
+  switch (event.type) {
+    case 'contract.snapshot':
+      return [event.org, ...event.phases.flatMap(({ items }) => items)]
+    case 'contract.delta': {
+      const { plan, add = [], remove = [] } = event.changes
+      return [...(plan ? [plan] : []), ...add, ...remove]
+    }
+    case 'entitlements.snapshot':
+      return [event.org, ...event.flags]
+    case 'org.upserted':
+    case 'org.deleted':
+      return [event.org]
+    case 'flag.targets':
+      return [event.flag, ...(event.targets?.organizations ?? [])]
+    case 'contract.end':
+    case 'org.linked':
+    case 'session.revoked':
+    case 'ignored':
+      return []
+  }
+}
+
+/** What is waited for where a name is none of ours: `org:acme-inc`, once for everything that it could be called. */
+export const needsOf = ({ kind, candidates, ours, invalid }: External): string[] => [
+  ...new Set([...candidates, ...(ours === undefined ? [] : [ours]), ...(invalid === undefined ? [] : [invalid])]),
+].map((name) => `${kind}:${name}`)

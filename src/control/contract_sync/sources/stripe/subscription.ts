@@ -6,10 +6,10 @@
  * collect. A trial grants until Stripe says that it is over.
  */
 import * as z from 'zod'
-import type { ContractRow } from '../../db/rows.ts'
-import type { ContractSnapshot, External, Phase } from '../../model/events.ts'
-import { externalId } from '../../model/fields.ts'
-import { candidates, epochSeconds, instantOf } from '../names.ts'
+import type { ContractRow } from '../../../db/rows.ts'
+import { externalId } from '../../../model/fields.ts'
+import type { ContractSnapshot, External, Phase } from '../../events.ts'
+import { candidates, epochSeconds, instantOf, isGiven, named } from '../names.ts'
 
 /** A reference, expanded or not. */
 export const idOf = z
@@ -17,6 +17,10 @@ export const idOf = z
   .transform((value) => (typeof value === 'string' ? value : value.id))
 
 const metadata = z.record(z.string(), z.string()).nullish()
+
+/** As it is expanded. One that was deleted has its id and nothing else. */
+export const customerSchema = z.object({ id: externalId, metadata })
+export type Customer = z.infer<typeof customerSchema>
 
 const price = z.union([
   externalId.transform((id) => ({ id, lookup_key: null, product: null })),
@@ -32,7 +36,7 @@ const scheduleSchema = z.object({
       start_date: epochSeconds,
       end_date: epochSeconds,
       trial_end: epochSeconds.nullish(),
-      items: z.array(z.object({ price })),
+      items: z.array(z.object({ price, quantity: z.number().nullish() })),
     }),
   ),
 })
@@ -41,7 +45,7 @@ export const subscriptionSchema = z.object({
   id: externalId,
   object: z.literal('subscription'),
   status: z.string(),
-  customer: z.union([externalId, z.object({ id: externalId, metadata })]),
+  customer: z.union([externalId, customerSchema]),
   customer_account: externalId.nullish(),
   start_date: epochSeconds,
   cancel_at: epochSeconds.nullish(),
@@ -49,7 +53,9 @@ export const subscriptionSchema = z.object({
   ended_at: epochSeconds.nullish(),
   current_period_end: epochSeconds.nullish(),
   items: z.object({
-    data: z.array(z.object({ price, current_period_end: epochSeconds.nullish() })),
+    data: z.array(
+      z.object({ price, quantity: z.number().nullish(), current_period_end: epochSeconds.nullish() }),
+    ),
     has_more: z.boolean().default(false),
   }),
   metadata,
@@ -83,11 +89,9 @@ export function snapshotOf(
   const status = STATUS[subscription.status]
   if (status === undefined) return undefined
   return {
-    type: 'contract.snapshot',
-    source: 'stripe',
-    contract: subscription.id,
-    revision,
+    ...{ type: 'contract.snapshot', source: 'stripe', system: null, contract: subscription.id, revision },
     org: orgOf(subscription, org),
+    customer: customerOf(subscription),
     phases: phasesOf(subscription, status).map(({ prices, from, to, status }) => ({
       status,
       from: instantOf(from),
@@ -97,23 +101,44 @@ export function snapshotOf(
   }
 }
 
+/** Just enough to know that it is over, of a subscription that cannot be read otherwise. */
+export const overSchema = z.object({ id: externalId, status: z.enum(['canceled', 'incomplete_expired', 'paused', 'unpaid']) })
+
+export const endedStatus = (status: z.infer<typeof overSchema>['status']) =>
+  (({ canceled: 'cancelled', incomplete_expired: 'expired', paused: 'paused', unpaid: 'unpaid' }) as const)[status]
+
+export const customerOf = ({ customer }: Pick<Subscription, 'customer'>): string =>
+  typeof customer === 'string' ? customer : customer.id
+
 /**
  * A subscription that names its organization is that organization's, as one customer may pay for several; only a mapping
- * of the subscription itself says otherwise. Without a name, its customer's mapping decides.
+ * of the subscription or of that name says otherwise. Without a name, its customer's mapping decides.
  */
-function orgOf({ id, customer, customer_account, metadata }: Subscription, hint?: string): External {
-  const customerId = typeof customer === 'string' ? customer : customer.id
-  const [named] = candidates(metadata?.org_id)
-  if (named !== undefined) return { kind: 'org', candidates: [id], ours: named }
-  const ofCustomer = typeof customer === 'string' ? undefined : customer.metadata?.org_id
-  const [ours] = candidates(ofCustomer, hint)
-  const org = { kind: 'org' as const, candidates: candidates(id, customerId, customer_account) }
-  return ours === undefined ? org : { ...org, ours }
+function orgOf(subscription: Subscription, hint?: string): External {
+  const { id, customer, customer_account, metadata } = subscription
+  const own = metadata?.org_id
+  if (isGiven(own)) return named('org', own, id)
+  return orgOfCustomer(typeof customer === 'string' ? { id: customer } : customer, hint, id, customer_account)
 }
 
+/** @param others - names that a mapping may know, besides the customer's */
+export function orgOfCustomer(
+  { id, metadata }: Customer,
+  hint?: string,
+  subscription?: string,
+  account?: string | null,
+): External {
+  const known = candidates(subscription, id, account)
+  const name = [metadata?.org_id, hint].find(isGiven)
+  if (name === undefined) return { kind: 'org', candidates: known }
+  const org = named('org', name)
+  return { ...org, candidates: [...known, ...org.candidates] }
+}
+
+/** By its id first: a lookup key moves on to the next price, and whoever bought the old one keeps it. */
 const priceName = ({ id, lookup_key, product }: Price): External => ({
   kind: 'price',
-  candidates: candidates(lookup_key, id, product),
+  candidates: candidates(id, lookup_key, product),
 })
 
 interface Stretch {
@@ -124,9 +149,13 @@ interface Stretch {
   readonly to: number | null
 }
 
+/** Of what is there in no quantity, nothing is bought. Metered prices have none to tell. */
+const bought = (items: readonly { price: Price; quantity?: number | null | undefined }[]): Price[] =>
+  items.flatMap(({ price, quantity }) => (quantity === 0 ? [] : [price]))
+
 function phasesOf(subscription: Subscription, status: Phase['status']): Stretch[] {
   const from = subscription.start_date
-  const prices = subscription.items.data.map(({ price }) => price)
+  const prices = bought(subscription.items.data)
   if (status === 'cancelled' || status === 'expired') {
     const ended = subscription.ended_at ?? null
     return [{ status, prices, from, to: ended === null ? null : Math.max(ended, from) }]
@@ -162,7 +191,7 @@ function scheduled(
   const stretches = later.map(({ start_date, end_date, trial_end, items }, index) => ({
     status: status === 'trialing' && !((trial_end ?? 0) > start_date) ? ('active' as const) : status,
     // A phase names its prices by id alone unless they are expanded; those of today are known in full.
-    prices: items.map(({ price }) => current.find(({ id }) => id === price.id) ?? price),
+    prices: bought(items).map((price) => current.find(({ id }) => id === price.id) ?? price),
     from: start_date,
     to: index < later.length - 1 || cancels ? end_date : null,
   }))

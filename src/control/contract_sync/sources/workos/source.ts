@@ -8,27 +8,40 @@
  * @see https://workos.com/docs/events
  */
 import * as z from 'zod'
-import { FLAG_KEY } from '../../../core/names.ts'
-import { err, ok, type Result } from '../../../core/result.ts'
-import { type External, FINAL, type FlagTargets } from '../../model/events.ts'
-import { externalId } from '../../model/fields.ts'
-import type { Delivery, Parsed, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
-import { parseJson, signatureHeader, tooLarge, untimely } from '../delivery.ts'
+import { FLAG_KEY } from '../../../../core/names.ts'
+import { err, ok, type Result } from '../../../../core/result.ts'
+import { externalId, instant } from '../../../model/fields.ts'
+import type { External, FlagTargets } from '../../events.ts'
+import { hexBytes, isSigned, readJson, signatureHeader, textBytes, tooLarge, untimely } from '../../signature.ts'
 import { candidates, displayName, eventType } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
+import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
 
 export interface WorkosOptions {
   /** The secrets of the endpoint: several while one is rotated. */
   readonly secrets: readonly string[]
   /** Which of our environments this WorkOS environment speaks for. */
   readonly environment: string
+  /** Whether what somebody clicks at WorkOS goes through the policy of that environment. */
+  readonly asksPolicy: boolean
 }
 
 const HEADER = /^t=([1-9]\d{9,14}), ?v1=([0-9a-f]{64})$/
 
-const timestamp = z.iso.datetime({ offset: true }).transform((value) => new Date(value).toISOString())
-const eventSchema = z.object({ id: externalId, event: eventType, created_at: timestamp })
-const bodySchema = z.object({ created_at: timestamp, data: z.unknown(), context: z.unknown().optional() })
+const actorSchema = z.object({ id: z.string(), name: z.string().nullish(), email: z.string().nullish() })
+const eventSchema = z.object({
+  id: externalId.optional().catch(undefined),
+  event: eventType.optional().catch(undefined),
+  created_at: instant.optional().catch(undefined),
+  context: z.object({ actor: actorSchema.optional().catch(undefined) }).optional().catch(undefined),
+})
+const bodySchema = z.object({ created_at: instant, data: z.unknown(), context: z.unknown().optional() })
+
+/** Of resources that have nothing to do with what anybody has. */
+const FOREIGN = new Set(
+  `action api_key authentication connection dsync email_verification group invitation magic_auth organization_domain
+   organization_membership organization_role password_reset permission role session user vault`.split(/\s+/),
+)
 
 const targets = z.array(z.object({ id: externalId }))
 const flagSchema = z.object({
@@ -54,9 +67,10 @@ const organizationSchema = z.object({
 const sessionSchema = z.object({ id: externalId, user_id: externalId })
 
 export function workosSource(options: WorkosOptions): Source {
+  const keys = options.secrets.map(textBytes)
   return {
-    name: 'workos',
-    verify: (delivery) => verify(options.secrets, delivery),
+    ...{ name: 'workos', idIsEnough: true, asksPolicy: options.asksPolicy },
+    verify: (delivery) => verify(keys, delivery),
     async parse(event) {
       const body = bodySchema.safeParse(event.payload)
       if (!body.success) return payloadInvalid({ '': body.error })
@@ -67,34 +81,23 @@ export function workosSource(options: WorkosOptions): Source {
 }
 
 async function verify(
-  secrets: readonly string[],
+  keys: readonly Uint8Array[],
   { headers, body, now }: Delivery,
-): Promise<Result<ReceivedEvent, VerifyReason>> {
+): Promise<Result<Envelope, VerifyReason>> {
   if (tooLarge(body)) return err('body_too_large')
   const header = signatureHeader(headers.get('workos-signature'), HEADER)
   if (!header.ok) return header
   const [, timestamp = '', signature = ''] = header.value
-  if (!(await isSigned(secrets, `${timestamp}.${body}`, signature))) return err('signature_invalid')
+  const signed = { keys, prefix: `${timestamp}.`, body, signatures: [hexBytes(signature)] }
+  if (!(await isSigned(signed))) return err('signature_invalid')
   const reason = untimely(Number(timestamp), now)
   if (reason) return err(reason)
-  const json = parseJson(body)
-  if (!json.ok) return json
-  const event = eventSchema.safeParse(json.value)
-  if (!event.success) return err('event_invalid')
-  const { id, event: type, created_at } = event.data
-  return ok({ id, type, occurredAt: created_at, payload: json.value })
-}
-
-/** WebCrypto compares in constant time. */
-async function isSigned(secrets: readonly string[], signed: string, signature: string): Promise<boolean> {
-  const encoder = new TextEncoder()
-  const bytes = Uint8Array.from(signature.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
-  for (const secret of secrets) {
-    const algorithm = { name: 'HMAC', hash: 'SHA-256' }
-    const key = await crypto.subtle.importKey('raw', encoder.encode(secret), algorithm, false, ['verify'])
-    if (await crypto.subtle.verify('HMAC', key, bytes, encoder.encode(signed))) return true
-  }
-  return false
+  const payload = readJson(body)
+  const { id, event: type, created_at, context } = eventSchema.safeParse(payload).data ?? {}
+  const occurredAt = created_at ?? new Date(Number(timestamp)).toISOString()
+  const { actor } = context ?? {}
+  const person = actor && displayName(actor.email ?? actor.id, 'somebody')
+  return ok({ id, type, occurredAt, payload, ...(person !== undefined && { person }) })
 }
 
 /** @param at - epoch milliseconds */
@@ -110,17 +113,8 @@ function parse(type: string, environment: string, at: number, data: unknown, con
     case 'flag.deleted': {
       const flag = flagSchema.safeParse(data)
       if (!flag.success) return payloadInvalid({ data: flag.error })
-      const revision = FINAL + at
-      return ok([
-        {
-          type: 'flag.deleted',
-          source: 'workos',
-          environment,
-          external_id: flag.data.id,
-          flag: flagName(flag.data),
-          revision,
-        },
-      ])
+      const none = { access: 'none' as const, targets: { organizations: [], users: [] }, deleted: true }
+      return ok([{ ...targetsOf(environment, revisionOf(at, 2), flag.data), ...none }])
     }
     case 'organization.created':
     case 'organization.updated':
@@ -132,8 +126,10 @@ function parse(type: string, environment: string, at: number, data: unknown, con
       const { id: sid, user_id: user } = session.data
       return ok([{ type: 'session.revoked', source: 'workos', environment, sid, user }])
     }
-    default:
-      return err('unknown_type')
+    default: {
+      const foreign = type !== 'session.revoked' && FOREIGN.has(type.split('.', 1)[0] ?? '')
+      return foreign ? ok([{ type: 'ignored', why: 'foreign_type' }]) : err('unknown_type')
+    }
   }
 }
 
@@ -166,20 +162,18 @@ function flagUpdated(environment: string, at: number, data: unknown, context: un
   return ok([{ ...targetsOf(environment, revisionOf(at, 0), flag.data), access, targets: null }])
 }
 
-/** Of one millisecond, what tells more comes later: a rule after an update of its flag, an update after a creation. */
-const revisionOf = (at: number, rank: 0 | 1): number => at * 10 + rank
+/**
+ * Of one millisecond, what tells more comes later: a rule after an update of its flag, an update after a creation, and a
+ * deletion last. It is the order of the name, not of one id: what was deleted can be made again under its name.
+ */
+const revisionOf = (at: number, rank: 0 | 1 | 2): number => at * 10 + rank
 
 const targetsOf = (
   environment: string,
   revision: number,
   flag: z.infer<typeof flagSchema>,
-): Pick<FlagTargets, 'type' | 'source' | 'environment' | 'external_id' | 'flag' | 'revision'> => ({
-  type: 'flag.targets',
-  source: 'workos',
-  environment,
-  external_id: flag.id,
-  flag: flagName(flag),
-  revision,
+): Omit<FlagTargets, 'access' | 'targets'> => ({
+  ...{ type: 'flag.targets', source: 'workos', environment, flag: flagName(flag), revision, deleted: false },
 })
 
 /** A slug is a name that people gave, most likely ours. */
@@ -201,7 +195,7 @@ function organization(
   const { id, name, stripe_customer_id } = parsed.data
   const org = orgName(id)
   if (type === 'organization.deleted') {
-    return ok([{ type: 'org.deleted', source: 'workos', org, revision: FINAL + at }])
+    return ok([{ type: 'org.deleted', source: 'workos', org, revision: revisionOf(at, 2) }])
   }
   const revision = revisionOf(at, type === 'organization.created' ? 0 : 1)
   const upserted = {
@@ -214,7 +208,7 @@ function organization(
   return typeof stripe_customer_id === 'string'
     ? ok([
         upserted,
-        { type: 'org.linked', source: 'stripe', external_id: stripe_customer_id, org: id, confirmed: true },
+        { type: 'org.linked', source: 'stripe', external_id: stripe_customer_id, org: id, confirmed: true, click: true },
       ])
     : ok([upserted])
 }

@@ -5,9 +5,9 @@
  * is for an operator, the second is for another attempt.
  */
 import type { Stripe as StripeClient } from 'stripe'
-import { err, ok, type Result } from '../../../core/result.ts'
-import type { ParseReason } from '../../model/source.ts'
-import { type Subscription, subscriptionSchema } from './stripe_subscription.ts'
+import { err, ok, type Result } from '../../../../core/result.ts'
+import type { ParseReason } from '../source.ts'
+import { type Customer, customerSchema, type Subscription, subscriptionSchema } from './subscription.ts'
 
 /** A webhook's sender waits for us, for seconds, and tries again. */
 const TIMEOUT_MS = 1_500
@@ -53,6 +53,13 @@ export const fetchSubscription = (api: StripeApi, id: string): Promise<Result<Su
           .autoPagingToArray({ limit: MAX_ENTITLEMENTS })
       : current.items.data
     const parsed = subscriptionSchema.safeParse({ ...current, items: { data: items, has_more: false } })
+    return parsed.success ? ok(parsed.data) : err('payload_invalid')
+  })
+
+/** The customer as it is now: whose it is stands in its metadata. One that was deleted has none. */
+export const fetchCustomer = (api: StripeApi, id: string): Promise<Result<Customer, FetchReason>> =>
+  ask(api, async ({ customers }) => {
+    const parsed = customerSchema.safeParse(await customers.retrieve(id))
     return parsed.success ? ok(parsed.data) : err('payload_invalid')
   })
 
