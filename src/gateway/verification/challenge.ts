@@ -37,6 +37,7 @@ export function refusalOf(reason: RefusalReason): Refusal {
     case 'token_header_refused':
     case 'algorithm_refused':
     case 'type_refused':
+    case 'not_an_access_token':
     case 'key_unknown':
     case 'signature_invalid':
     case 'issuer_mismatch':
