@@ -6,7 +6,7 @@ import { type Config, type GatewayBindings, parseConfig } from './config.ts'
 import { type Keyring, loadKeyring } from './keys/keyring.ts'
 import { type UpstreamKeys, upstreamKeys } from './keys/upstream_keys.ts'
 import { MintLog } from './mint_log/mint_log.ts'
-import { EntitlementsNow } from './pipeline/current.ts'
+import { EntitlementsNow, notBeforeOf } from './pipeline/current.ts'
 import { DocumentStore } from './pipeline/lookup.ts'
 import { type Ask, direct } from './pipeline/upstream.ts'
 import { oidcProfile } from './profiles/oidc.ts'
@@ -91,9 +91,11 @@ function readCurrent(documents: DocumentStore, { environment }: Config, clock: (
   const now = new EntitlementsNow(environment)
   return async (ids, session, warn) => {
     const found = await documents.lookup(ids, (fault, key) => warn(`${fault} ${key}`), session)
-    const revoked = session ? found.revoked : false
-    const entitlements = now.of(found, ids, clock())
-    return entitlements && revoked !== undefined ? { ...entitlements, revoked } : undefined
+    return {
+      entitlements: now.of(found, ids, clock()),
+      notBefore: notBeforeOf(found),
+      revoked: session ? found.revoked : false,
+    }
   }
 }
 

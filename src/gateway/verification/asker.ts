@@ -12,7 +12,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import type { Verifier } from '../config.ts'
 import { authenticate, basicCredentials } from './callers.ts'
 import type { RefusalReason } from './challenge.ts'
-import { type CurrentState, LIVE_TOKEN, reachVerdict, type Verdict, type Verification } from './verdict.ts'
+import { type CurrentFlags, LIVE_TOKEN, reachVerdict, type Verdict, type Verification } from './verdict.ts'
 
 export type Asker =
   | { readonly kind: 'service'; readonly name: string }
@@ -79,8 +79,8 @@ export async function entitledNow(
     if (!isWithin(subject, identity)) return err('subject_not_yours')
     return ok(entitled(current, (flag, on) => on && !flags.includes(flag)))
   }
-  const current = await readCurrent(subject, undefined, warn)
-  return current ? ok(entitled(current, () => false)) : err('state_unknown')
+  const { entitlements } = await readCurrent(subject, undefined, warn)
+  return entitlements ? ok(entitled(entitlements, () => false)) : err('state_unknown')
 }
 
 const isWithin = (subject: SubjectIds, own: SubjectIds): boolean =>
@@ -88,7 +88,7 @@ const isWithin = (subject: SubjectIds, own: SubjectIds): boolean =>
   (subject.userId === undefined || subject.userId === own.userId)
 
 const entitled = (
-  { decisions, version }: CurrentState,
+  { decisions, version }: CurrentFlags,
   isWithheld: (flag: string, on: boolean) => boolean,
 ): Entitled => ({
   version,

@@ -42,6 +42,7 @@ export function refusalOf(reason: RefusalReason): Refusal {
     case 'signature_invalid':
     case 'issuer_mismatch':
     case 'audience_mismatch':
+    case 'environment_mismatch':
     case 'token_expired':
     case 'token_not_yet_valid':
     case 'token_bound':
