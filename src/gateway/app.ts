@@ -11,10 +11,10 @@ import {
   answerOfrep,
   answerVerify,
   describeAuthzen,
-} from './dialects.ts'
-import { type Exchange, frame, type GatewayOptions, type Open, opener } from './exchange.ts'
-import { NO_STORE } from './http.ts'
-import { route, servePublishedKeys } from './routes.ts'
+} from './handlers/decision_routes.ts'
+import { type Exchange, frame, type GatewayOptions, type Open, opener } from './handlers/request_context.ts'
+import { NO_STORE } from './http/body.ts'
+import { route, servePublishedKeys } from './handlers/upstream_routes.ts'
 
 /** Web pages evaluate flags with the user's token, from whatever origin they are. No cookie takes part. */
 const OFREP_CORS = {

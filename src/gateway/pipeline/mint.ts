@@ -7,8 +7,8 @@
 import { base64url, CompactSign } from 'jose'
 import type { Claims } from '../../core/claims.ts'
 import type { Config } from '../config.ts'
-import type { SigningKey } from '../keys/keyring.ts'
-import type { Entitlements } from './entitle.ts'
+import type { SigningKey } from '../signing_keys/keyring.ts'
+import type { Entitlements } from '../documents/entitle.ts'
 import type { VerifiedToken } from './verify.ts'
 
 export interface MintedToken {

@@ -5,7 +5,7 @@
  * client authentication of any method, pass through unchanged.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { MAX_BODY_BYTES, readBounded } from '../http.ts'
+import { MAX_BODY_BYTES, readBounded } from '../http/body.ts'
 import type { BodyFormat } from '../profiles/profile.ts'
 import { parseObjectText } from './json_text.ts'
 

@@ -4,8 +4,8 @@
  * No field is added: some SDKs seal the whole answer into a cookie, which has no room for more.
  */
 import type { Config } from '../config.ts'
-import { responseHeaders } from '../headers.ts'
-import { NO_STORE } from '../http.ts'
+import { responseHeaders } from '../http/headers.ts'
+import { NO_STORE } from '../http/body.ts'
 import { replaceMembers } from './json_text.ts'
 import type { AnswerHead, UpstreamTokens } from './upstream.ts'
 

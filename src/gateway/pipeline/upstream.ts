@@ -5,8 +5,8 @@
  * affair and passes through as it is. A yes that cannot be read is withheld, because it may hold one.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { NO_STORE, readBounded } from '../http.ts'
-import type { NoAnswer, NoSessionAnswer, SessionPath } from '../session_call.ts'
+import { NO_STORE, readBounded } from '../http/body.ts'
+import type { NoAnswer, NoSessionAnswer, SessionPath } from '../sessions/call.ts'
 import { type JsonObjectText, parseObjectText } from './json_text.ts'
 import type { RefreshRequest } from './request.ts'
 

@@ -9,8 +9,8 @@ import { audiences, type Claims } from '../../core/claims.ts'
 import { type JwsFormReason, readJwsHeader } from '../../core/jws.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import type { Keyring } from '../keys/keyring.ts'
-import type { KeysFault, UpstreamKeys } from '../keys/upstream_keys.ts'
+import type { Keyring } from '../signing_keys/keyring.ts'
+import type { KeysFault, UpstreamKeys } from '../signing_keys/upstream_keys.ts'
 
 declare const verified: unique symbol
 

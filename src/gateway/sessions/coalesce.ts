@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import type { Ask, Asked, UpstreamCall } from '../pipeline/upstream.ts'
 import type { Profile } from '../profiles/profile.ts'
-import type { RawAnswer, RefreshSessions, SessionCall, SessionOutcome } from '../session_call.ts'
+import type { RawAnswer, RefreshSessions, SessionCall, SessionOutcome } from './call.ts'
 import { verifyProof } from './dpop.ts'
 import { nameOf } from './name.ts'
 

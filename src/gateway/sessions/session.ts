@@ -6,8 +6,8 @@
  * store fails. Upstream's answer is never withheld for a fault of ours: what goes wrong here costs a later replay.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import type { NoAnswer, RawAnswer, SessionAnswer, SessionCall, SessionOutcome } from '../session_call.ts'
-import { ask } from './ask.ts'
+import type { NoAnswer, RawAnswer, SessionAnswer, SessionCall, SessionOutcome } from './call.ts'
+import { ask } from './send.ts'
 import { goodUntil } from './final.ts'
 import { seal, sealingKey, unseal } from './seal.ts'
 

@@ -11,8 +11,8 @@ import * as z from 'zod'
 import { documentId, type SubjectIds, subjectOf } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import { type BodyReason, readJson } from '../http.ts'
-import { type Asker, type Entitled, entitledNow } from './asker.ts'
+import { type BodyReason, readJson } from '../http/body.ts'
+import { type Asker, type Entitled, entitledNow } from './caller.ts'
 import type { Verification } from './verdict.ts'
 
 /** Each may read documents of another subject. */

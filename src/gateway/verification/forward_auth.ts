@@ -6,7 +6,7 @@
  * copies it over the client's leaves nothing of the client's.
  */
 import { bearerToken } from '../../core/bearer.ts'
-import { problem } from '../http.ts'
+import { problem } from '../http/body.ts'
 import { type RefusalReason, refusalOf } from './challenge.ts'
 import { parseGuardUrl } from './guard_url.ts'
 import { reachVerdict, type Verdict, type Verification } from './verdict.ts'

@@ -19,7 +19,7 @@ import { type JwsFormReason, MAX_JWT_BYTES, readJwsHeader } from '../../core/jws
 import { LruMap } from '../../core/lru.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import type { Keyring } from '../keys/keyring.ts'
+import type { Keyring } from '../signing_keys/keyring.ts'
 
 export interface Identity extends SubjectIds {
   readonly sub: string | undefined

@@ -8,8 +8,8 @@
 import { type Claims, stringClaim } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Verifier } from '../config.ts'
-import { type FormReason, NO_STORE, readForm } from '../http.ts'
-import { authenticate, basicCredentials, type CallerReason } from './callers.ts'
+import { type FormReason, NO_STORE, readForm } from '../http/body.ts'
+import { authenticate, basicCredentials, type CallerReason } from './credentials.ts'
 import { LIVE_TOKEN, reachVerdict, type Verdict, type Verification } from './verdict.ts'
 
 export type IntrospectionReason = FormReason | CallerReason | 'authorization_repeated' | 'state_unknown'

@@ -11,8 +11,8 @@ import { base64url } from 'jose'
 import * as z from 'zod'
 import { documentId, type SubjectIds, subjectOf } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import { NO_STORE, readJson } from '../http.ts'
-import { type Asker, entitledNow, type FlagAnswer } from './asker.ts'
+import { NO_STORE, readJson } from '../http/body.ts'
+import { type Asker, entitledNow, type FlagAnswer } from './caller.ts'
 import type { Verification } from './verdict.ts'
 
 export type OfrepReason =

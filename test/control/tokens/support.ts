@@ -11,8 +11,8 @@ import {
   userKey,
 } from '../../../src/core/documents.ts'
 import type { MintedEvent } from '../../../src/core/mint_event.ts'
-import { entitle } from '../../../src/gateway/pipeline/entitle.ts'
-import type { Documents, Reading } from '../../../src/gateway/pipeline/lookup.ts'
+import { entitle } from '../../../src/gateway/documents/entitle.ts'
+import type { Documents, Reading } from '../../../src/gateway/documents/store.ts'
 import { bindings } from '../support/control.ts'
 
 export const db = () => connect(bindings.DB).db
