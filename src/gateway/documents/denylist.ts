@@ -7,13 +7,14 @@
 import { revocationDocument, revokedKey } from '../../core/documents.ts'
 import { LruMap } from '../../core/lru.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { within } from '../../core/within.ts'
 import type { Config, EntitlementsKV } from '../config.ts'
 
 /** The shortest life of a KV entry. */
 const KV_MIN_TTL_SECONDS = 60
 /** Somebody waits for it, and who logs out does not know of it. */
 const PUT_TIMEOUT_MS = 2_000
-/** How long a refresh session waits for an answer that is late; see `sessions/ask.ts`. */
+/** How long a refresh session waits for an answer that is late; see `sessions/send.ts`. */
 const LATE_ANSWER_SECONDS = 60
 /** What a refresh takes besides upstream: to read keys and documents, and to mint. */
 const MINT_SECONDS = 5
@@ -31,7 +32,7 @@ export interface Entry {
 
 /** Takes note of what was written, for those who read the denylist in this isolate. */
 interface Notes {
-  noteRevocation(key: string, text: string): void
+  note(key: string, text: string): void
 }
 
 export class Denylist {
@@ -63,15 +64,11 @@ export class Denylist {
 
   /** Writes them down within a time limit. What is written already, for as long or longer, is not written again. */
   async add(entries: readonly Entry[]): Promise<Result<void, DenylistReason>> {
-    const { promise: timeout, resolve } = Promise.withResolvers<Result<void, DenylistReason>>()
-    const timer = setTimeout(() => resolve(err('denylist_unwritable')), PUT_TIMEOUT_MS)
     try {
-      const writing = Promise.all(entries.map((entry) => this.#put(entry))).then(() => ok(undefined))
-      return await Promise.race([writing, timeout])
+      const written = await within(PUT_TIMEOUT_MS, Promise.all(entries.map((entry) => this.#put(entry))))
+      return written === undefined ? err('denylist_unwritable') : ok(undefined)
     } catch {
       return err('denylist_unwritable')
-    } finally {
-      clearTimeout(timer)
     }
   }
 
@@ -82,7 +79,7 @@ export class Denylist {
     const expirationTtl = Math.max(KV_MIN_TTL_SECONDS, until - this.#seconds())
     await this.#kv.put(key, text, { expirationTtl })
     this.#written.set(key, until)
-    this.#notes.noteRevocation(key, text)
+    this.#notes.note(key, text)
   }
 
   #seconds(): number {

@@ -1,5 +1,5 @@
 /**
- * Stage 6: documents become the flags of a token, with the name of the fall-back that they came by. Pure.
+ * Documents become the flags of a token, with the name of the fall-back that they came by. Pure.
  *
  * `fresh`, `stale`, `degraded`: least privilege, never a lock-out.
  */

@@ -6,7 +6,7 @@
  * soon a change is seen, and may take longer than anybody waits; reads are few whatever is asked for.
  */
 import type { SubjectIds } from '../../core/claims.ts'
-import type { DocumentStore, Documents, LookupFault } from './store.ts'
+import type { DocumentStore, Documents, OnFault } from './store.ts'
 
 /** What a person waits for after a click, and a client beside the time that upstream may take. */
 const WAIT_MS = 3_000
@@ -27,12 +27,12 @@ export async function lookupAtLeast(
   minVersion: number,
   store: DocumentStore,
   ids: SubjectIds,
-  onFault: (fault: LookupFault, key: string) => void,
+  onFault: OnFault,
   { clock, pause = sleep }: Timing,
 ): Promise<Documents> {
   const startedAt = clock()
   const left = () => startedAt + WAIT_MS - clock()
-  const once = tellOnce(onFault)
+  const once = reportOnce(onFault)
   let found = await store.lookup(ids, once)
   const wasInHand = readings(found).some(({ readAt }) => readAt < startedAt)
   for (const pauseMs of wasInHand ? [0, ...PAUSES_MS] : PAUSES_MS) {
@@ -50,12 +50,12 @@ export const newestVersion = (found: Documents): number =>
 const readings = ({ catalog, org, user }: Documents) =>
   [catalog, org, user].filter((reading) => reading !== undefined)
 
-function tellOnce(onFault: (fault: LookupFault, key: string) => void): typeof onFault {
-  const told = new Set<string>()
+function reportOnce(onFault: OnFault): OnFault {
+  const reported = new Set<string>()
   return (fault, key) => {
     const what = `${fault} ${key}`
-    if (!told.has(what)) onFault(fault, key)
-    told.add(what)
+    if (!reported.has(what)) onFault(fault, key)
+    reported.add(what)
   }
 }
 

@@ -1,16 +1,16 @@
 /**
- * One request on its way through the gateway: what every handler is given, and the frame around all of them, which opens
+ * One request on its way through the gateway: what every handler is given, and the withGateway around all of them, which opens
  * the gateway, writes one log line, and turns a bug into an answer that a client can live with.
  */
 import type { Context } from 'hono'
 import type { GatewayBindings } from '../config.ts'
 import { type Gateway, type GatewayResult, openGateway } from '../gateway.ts'
-import { NO_STORE, problem, RETRY_AFTER_SECONDS } from '../http/body.ts'
+import { NO_STORE, problem, RETRY } from '../http/answers.ts'
 import { type LogLine, writeLog } from '../log.ts'
 import { refuseGuarded } from '../verification/forward_auth.ts'
 import { isGuardPath } from '../verification/guard_url.ts'
 
-export interface Exchange {
+export interface RequestContext {
   readonly request: Request
   readonly path: string
   readonly gateway: Gateway
@@ -20,7 +20,7 @@ export interface Exchange {
   readonly defer: (work: Promise<unknown>) => void
 }
 
-export type Handler = (exchange: Exchange) => Response | Promise<Response>
+export type Handler = (context: RequestContext) => Response | Promise<Response>
 
 export interface GatewayOptions {
   /** Where the bindings are in the Worker's environment; by default the environment itself. */
@@ -35,7 +35,7 @@ export interface GatewayOptions {
 export type Open = (env: object) => Promise<GatewayResult>
 
 /** What is opened is kept per environment object, which on Workers means per isolate. */
-export function opener(options: GatewayOptions): Open {
+export function openOnce(options: GatewayOptions): Open {
   const { bindings = (env: GatewayBindings) => env, now = Date.now } = options
   const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
   const opened = new WeakMap<object, GatewayResult>()
@@ -50,8 +50,8 @@ export function opener(options: GatewayOptions): Open {
   }
 }
 
-/** Makes the frame. */
-export function frame(
+/** Makes the withGateway. */
+export function withGateway(
   { now = Date.now }: GatewayOptions,
   open: Open,
 ): (handler: Handler) => (c: Context) => Promise<Response> {
@@ -118,6 +118,5 @@ function failed(bug: unknown, path: string, log: LogLine): Response {
   log.stack = frames.slice(0, 8).map((line) => line.trim())
   // A proxy that asks a guard must hear a no that it understands.
   if (isGuardPath(path)) return refuseGuarded('internal_error', log.request_id).response
-  const retry = { 'retry-after': String(RETRY_AFTER_SECONDS) }
-  return problem(503, 'internal_error', 'Something went wrong. Try again.', log.request_id, retry)
+  return problem(503, 'internal_error', 'Something went wrong. Try again.', log.request_id, RETRY)
 }

@@ -1,22 +1,13 @@
 /**
- * What every route needs of HTTP: bodies read within bounds, and errors in the two forms that clients know.
+ * Bodies of requests and answers, read within bounds: as bytes, as text, as a form, as JSON.
  *
- * Answers to clients are generic, with a stable code and the request id; the named reason goes to the log.
+ * A limit holds whatever length a message declares: reading stops as soon as it is passed.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { parseUniqueJson } from './unique_json.ts'
 
 /** A token request or a question about a token is a few KiB. */
 export const MAX_BODY_BYTES = 64 * 1024
-
-/** How long a client should wait after a fault that is not its own. */
-export const RETRY_AFTER_SECONDS = 2
-
-/** For everything that holds a token or a decision (RFC 6749 section 5.1). */
-export const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' } as const
-
-/** The same, made once for answers that are given often: the runtime copies headers faster than it makes them. */
-export const NO_STORE_HEADERS = new Headers(NO_STORE)
 
 /** A request that is not UTF-8 is refused: it would reach upstream as something else. An answer is taken as it comes. */
 const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
@@ -121,39 +112,3 @@ async function readText(request: Request): Promise<Result<string, 'body_too_larg
 
 const isOfType = (request: Request, mediaType: string): boolean =>
   request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() === mediaType
-
-/** An OAuth error answer (RFC 6749 section 5.2). */
-export function oauthError(
-  status: number,
-  error: string,
-  description: string,
-  requestId: string,
-  headers: Record<string, string> = {},
-): Response {
-  return Response.json(
-    { error, error_description: description, request_id: requestId },
-    { status, headers: { ...NO_STORE, 'x-request-id': requestId, ...headers } },
-  )
-}
-
-/** A problem answer (RFC 9457) with a stable `code`. */
-export function problem(
-  status: number,
-  code: string,
-  detail: string,
-  requestId: string,
-  headers: Record<string, string> = {},
-): Response {
-  return Response.json(
-    { type: 'about:blank', status, code, detail, request_id: requestId },
-    {
-      status,
-      headers: {
-        'content-type': 'application/problem+json',
-        ...NO_STORE,
-        'x-request-id': requestId,
-        ...headers,
-      },
-    },
-  )
-}

@@ -1,5 +1,5 @@
 /**
- * Stage 1: an HTTP request becomes a `RefreshRequest`, or is refused before upstream hears of it.
+ * An HTTP request becomes a `RefreshRequest`, or is refused before upstream hears of it.
  *
  * The body is only looked at, never rewritten: upstream gets the same text, so that parameters we do not know, and
  * client authentication of any method, pass through unchanged.

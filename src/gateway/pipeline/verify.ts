@@ -1,5 +1,5 @@
 /**
- * Stage 4: upstream's token is verified; only what comes out of here can be minted.
+ * Upstream's token is verified; only what comes out of here can be minted.
  *
  * "The token is bad" and "we cannot tell right now" (`keys_unreachable`) are different reasons. Reasons name what is
  * wrong and never what stands in the token.

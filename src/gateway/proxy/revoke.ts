@@ -8,9 +8,9 @@
 import { documentId, stringClaim } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
+import type { Denylist, DenylistReason, Entry } from '../documents/denylist.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
 import { verifyOwnToken } from '../signing_keys/own_token.ts'
-import type { Denylist, DenylistReason, Entry } from '../documents/denylist.ts'
 
 /**
  * Revokes one of our own access tokens.

@@ -1,5 +1,5 @@
 /**
- * Upstream is asked, from inside the object, and its answer comes back whole, byte for byte.
+ * Sends the refresh to upstream, from inside the object, and returns its answer whole, byte for byte.
  *
  * An upstream that replays may be asked a second time when it did not answer, or its answer broke off. Any other is waited for longer than the
  * client is: it may have spent the refresh token, and its late answer is the only way to the next one.
@@ -14,20 +14,20 @@ const MAX_ANSWER_BYTES = 1024 * 1024
 const LATE_ANSWER_MS = 60_000
 
 /** @param received - is handed the answer in the moment in which it is whole, before anything is waited for */
-export async function ask(
+export async function send(
   call: SessionCall,
   received: (answer: RawAnswer) => void,
   fetcher: typeof fetch,
   clock: () => number,
 ): Promise<Result<RawAnswer, NoAnswer>> {
-  if (!call.replays) return askOnce(call, LATE_ANSWER_MS, received, fetcher, clock)
-  const first = await askOnce(call, call.timeoutMs, received, fetcher, clock)
+  if (!call.replays) return sendOnce(call, LATE_ANSWER_MS, received, fetcher, clock)
+  const first = await sendOnce(call, call.timeoutMs, received, fetcher, clock)
   return first.ok || first.reason === 'upstream_answer_too_large'
     ? first
-    : askOnce(call, call.timeoutMs, received, fetcher, clock)
+    : sendOnce(call, call.timeoutMs, received, fetcher, clock)
 }
 
-async function askOnce(
+async function sendOnce(
   { url, headers, body }: SessionCall,
   timeoutMs: number,
   received: (answer: RawAnswer) => void,

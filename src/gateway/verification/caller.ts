@@ -4,30 +4,38 @@
  *
  * A service is told what is on now. A user is told what its token allows now, which is what every guard would say.
  */
-import { bearerToken } from '../../core/bearer.ts'
+import { type BearerReason, bearerToken } from '../../core/bearer.ts'
 import type { SubjectIds } from '../../core/claims.ts'
 import type { Reason } from '../../core/evaluate.ts'
 import { looksLikeJws } from '../../core/jws.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Verifier } from '../config.ts'
 import { authenticate, basicCredentials } from './credentials.ts'
-import type { RefusalReason } from './challenge.ts'
-import { type CurrentState, LIVE_TOKEN, reachVerdict, type Verdict, type Verification } from './verdict.ts'
+import {
+  type CurrentState,
+  LIVE_TOKEN,
+  reachVerdict,
+  type Verdict,
+  type VerdictReason,
+  type Verification,
+} from './verdict.ts'
 
-export type Asker =
+export type Caller =
   | { readonly kind: 'service'; readonly name: string }
   | { readonly kind: 'user'; readonly verdict: Verdict }
 
-export type AskerReason =
-  | Exclude<RefusalReason, 'misconfigured' | 'internal_error' | 'requirement_malformed'>
+export type CallerReason =
+  | Exclude<VerdictReason, 'allowed'>
+  | BearerReason
+  | 'token_missing'
   | 'caller_unknown'
 
 /** `Authorization: Bearer` with a token or a key, `Authorization: Basic`, or `X-API-Key`. */
-export async function identifyAsker(
+export async function identifyCaller(
   headers: Headers,
   callers: readonly Verifier[],
   verification: Verification,
-): Promise<Result<Asker, AskerReason>> {
+): Promise<Result<Caller, CallerReason>> {
   const authorization = headers.get('authorization')
   const apiKey = headers.get('x-api-key')
   const basic = basicCredentials(authorization)
@@ -49,7 +57,7 @@ export async function identifyAsker(
 async function service(
   credentials: { name: string | undefined; secret: string },
   callers: readonly Verifier[],
-): Promise<Result<Asker, AskerReason>> {
+): Promise<Result<Caller, CallerReason>> {
   const caller = await authenticate(credentials, callers)
   return caller.ok ? ok({ kind: 'service', name: caller.value }) : caller
 }
@@ -69,12 +77,12 @@ export interface Entitled {
 
 /** What a subject may use now. @param subject - exactly the ids that are asked about */
 export async function entitledNow(
-  asker: Asker,
+  caller: Caller,
   subject: SubjectIds,
   { current: readCurrent, warn }: Verification,
 ): Promise<Result<Entitled, 'subject_not_yours' | 'state_unknown'>> {
-  if (asker.kind === 'user') {
-    const { identity, current, flags } = asker.verdict
+  if (caller.kind === 'user') {
+    const { identity, current, flags } = caller.verdict
     if (!current || !identity) return err('state_unknown')
     if (!isWithin(subject, identity)) return err('subject_not_yours')
     return ok(entitled(current, (flag, on) => on && !flags.includes(flag)))

@@ -7,7 +7,7 @@
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Verifier } from '../config.ts'
 
-export type CallerReason = 'caller_missing' | 'caller_unknown' | 'caller_repeated'
+export type CredentialsReason = 'caller_missing' | 'caller_unknown' | 'caller_repeated'
 
 export interface Credentials {
   /** The caller's name; where it is not given, the secret alone must tell. */

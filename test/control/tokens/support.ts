@@ -12,7 +12,8 @@ import {
 } from '../../../src/core/documents.ts'
 import type { MintedEvent } from '../../../src/core/mint_event.ts'
 import { entitle } from '../../../src/gateway/documents/entitle.ts'
-import type { Documents, Reading } from '../../../src/gateway/documents/store.ts'
+import type { Reading } from '../../../src/gateway/documents/reading_cache.ts'
+import type { Documents } from '../../../src/gateway/documents/store.ts'
 import { bindings } from '../support/control.ts'
 
 export const db = () => connect(bindings.DB).db

@@ -1,7 +1,7 @@
 /** Waiting for a version: how long, how often KV is read, and that it always ends with a token. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import { DocumentStore, type LookupFault } from '../../../src/gateway/documents/store.ts'
 import { lookupAtLeast, newestVersion } from '../../../src/gateway/documents/min_version.ts'
+import { DocumentStore, type LookupFault } from '../../../src/gateway/documents/store.ts'
 import {
   catalog,
   FORM,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { oauthError, problem, readBounded } from '../../../src/gateway/http/body.ts'
+import { oauthError, problem } from '../../../src/gateway/http/answers.ts'
+import { readBounded } from '../../../src/gateway/http/body.ts'
 
 const bytes = (length: number) => new Uint8Array(length).fill(97)
 
