@@ -9,12 +9,15 @@ import type { FlattenedJWSInput, JWSHeaderParameters } from 'jose'
 import { type CryptoKey, createRemoteJWKSet, customFetch, errors, type JWTPayload, jwtVerify } from 'jose'
 import { readJwsHeader } from '../../core/jws.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { accessTokenFault } from '../../core/token_purpose.ts'
 import type { Actor } from '../changes/command.ts'
 import { type Config, isSecureUrl, type TokenIssuer } from '../config.ts'
 import type { Refusal } from '../refusals.ts'
 import { rolesAmong } from '../roles.ts'
 
 const CLOCK_SKEW_SECONDS = 5
+/** A provider's clock may be ahead by this much; an `iat` further on is a mistake, or one in milliseconds. */
+const MAX_IAT_AHEAD_SECONDS = 60
 const KEYS_TIMEOUT_MS = 5_000
 const KEYS_COOL_DOWN_MS = 30_000
 const KEYS_MAX_AGE_MS = 600_000
@@ -47,9 +50,7 @@ export class TokenVerifier {
     if (!verified.ok) return verified
     const { payload, typ } = verified.value
     // An ID token can have the right audience where somebody made the API a client; it is no access token.
-    const looksLikeIdToken = ['nonce', 'at_hash', 'c_hash'].some((claim) => claim in payload)
-    if ((typ !== 'at+jwt' && typ !== 'jwt' && typ !== undefined) || looksLikeIdToken)
-      return err('token_refused')
+    if (accessTokenFault(typ, payload, 'presented') !== undefined) return err('token_refused')
     // A token that is bound to a key proves nothing when it is only borne.
     if ('cnf' in payload) return err('token_refused')
     return actorOf(payload.sub, payload[rolesClaim], payload[teamsClaim])
@@ -62,6 +63,8 @@ export class TokenVerifier {
     const verified = await this.#verify(token, access, now)
     if (!verified.ok) return verified
     const { payload } = verified.value
+    // The token of the global session (`org`) is signed by the same keys and opens no application.
+    if (payload.type !== 'app') return err('token_refused')
     const email = typeof payload.email === 'string' ? payload.email.toLowerCase() : undefined
     const custom = (payload.custom ?? {}) as Record<string, unknown>
     const assigned = email === undefined ? undefined : access.roles.get(email)
@@ -87,6 +90,9 @@ export class TokenVerifier {
         clockTolerance: CLOCK_SKEW_SECONDS,
         currentDate: new Date(now),
       })
+      // jose compares `iat` with the time only where an age is asked for.
+      const { iat = 0 } = payload
+      if (iat < 0 || iat > now / 1000 + MAX_IAT_AHEAD_SECONDS) return err('token_refused')
       return ok({ payload, typ: header.value.typ })
     } catch (error) {
       return err(isOurTrouble(error) ? 'identity_unreachable' : 'token_refused')

@@ -111,6 +111,7 @@ const ENTRIES = {
   token_header_refused: TOKEN_INVALID,
   algorithm_refused: TOKEN_INVALID,
   type_refused: TOKEN_INVALID,
+  not_an_access_token: TOKEN_INVALID,
   key_unknown: TOKEN_INVALID,
   signature_invalid: TOKEN_INVALID,
   issuer_mismatch: TOKEN_INVALID,

@@ -18,6 +18,7 @@ import {
 import { type JwsFormReason, MAX_JWT_BYTES, readJwsHeader } from '../../core/jws.ts'
 import { LruMap } from '../../core/lru.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { accessTokenFault, isAccessTokenType, type PurposeFault } from '../../core/token_purpose.ts'
 import type { Config } from '../config.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
 
@@ -40,7 +41,7 @@ export interface Identity extends SubjectIds {
 export type IdentityReason =
   | JwsFormReason
   | 'algorithm_refused'
-  | 'type_refused'
+  | PurposeFault
   | 'key_unknown'
   | 'signature_invalid'
   | 'issuer_mismatch'
@@ -82,7 +83,7 @@ export class Identities {
     const header = readJwsHeader(token)
     if (!header.ok) return header
     const { alg, kid, typ } = header.value
-    if (typ !== 'at+jwt') return err('type_refused')
+    if (!isAccessTokenType(typ, 'minted')) return err('type_refused')
     if (!this.#keyring.has(kid)) return err('key_unknown')
     const key = this.#keyring.find(kid, alg)
     if (!key) return err('algorithm_refused')
@@ -94,6 +95,8 @@ export class Identities {
         cause instanceof errors.JWSSignatureVerificationFailed ? 'signature_invalid' : 'token_malformed',
       )
     }
+    const fault = accessTokenFault(typ, claims, 'minted')
+    if (fault !== undefined) return err(fault)
     const { exp, iat, nbf, cnf } = claims
     if (typeof exp !== 'number') return err('token_malformed')
     if (claims.iss !== tokenIssuer) return err('issuer_mismatch')
