@@ -164,7 +164,7 @@ describe('the outside world stays at the edges', () => {
     ['console', 'console', `console.log('a')`],
   ] as const
   test.each(touches)('%s: %s in %s', (rule, what, source) => {
-    const file = 'src/gateway/pipeline/lookup.ts'
+    const file = 'src/gateway/pipeline/verify.ts'
     expect(checkOne(file, source)).toEqual([{ file, rule, what }])
     const edge = { clock: 'app', fetch: 'app', binding: 'config', console: 'log' }[rule]
     expect(checkOne(`src/gateway/${edge}.ts`, source)).toEqual([])
@@ -185,6 +185,6 @@ describe('the outside world stays at the edges', () => {
     'function f() { const fetch = options.fetch; return fetch(url) }',
     `import { fetch } from './adapter.ts'\nfetch()`,
   ])('not meant: %s', (source) => {
-    expect(checkOne('src/gateway/pipeline/lookup.ts', source)).toEqual([])
+    expect(checkOne('src/gateway/pipeline/verify.ts', source)).toEqual([])
   })
 })
