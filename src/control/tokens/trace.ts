@@ -19,7 +19,7 @@ export interface FlagTrace extends Funding {
   readonly on: boolean
   readonly reason: string
   readonly evidence: readonly Evidence[]
-  /** Audit rows that the asker may not see. */
+  /** Audit rows that the caller may not see. */
   readonly withheld: number
 }
 

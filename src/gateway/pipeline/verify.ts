@@ -1,5 +1,5 @@
 /**
- * Stage 4: upstream's token is verified; only what comes out of here can be minted.
+ * Upstream's token is verified; only what comes out of here can be minted.
  *
  * "The token is bad" and "we cannot tell right now" (`keys_unreachable`) are different reasons. Reasons name what is
  * wrong and never what stands in the token.
@@ -10,8 +10,8 @@ import { type JwsFormReason, readJwsHeader } from '../../core/jws.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { accessTokenFault, isAccessTokenType } from '../../core/token_purpose.ts'
 import type { Config } from '../config.ts'
-import type { Keyring } from '../keys/keyring.ts'
-import type { KeysFault, UpstreamKeys } from '../keys/upstream_keys.ts'
+import type { Keyring } from '../signing_keys/keyring.ts'
+import type { KeysFault, UpstreamKeys } from '../signing_keys/upstream_keys.ts'
 
 declare const verified: unique symbol
 

@@ -21,7 +21,7 @@ import { LruMap } from '../../core/lru.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { accessTokenFault, isAccessTokenType, type PurposeFault } from '../../core/token_purpose.ts'
 import type { Config } from '../config.ts'
-import type { Keyring } from '../keys/keyring.ts'
+import type { Keyring } from '../signing_keys/keyring.ts'
 
 export interface Identity extends SubjectIds {
   readonly sub: string | undefined

@@ -11,8 +11,9 @@ import {
   userKey,
 } from '../../../src/core/documents.ts'
 import type { MintedEvent } from '../../../src/core/mint_event.ts'
-import { entitle } from '../../../src/gateway/pipeline/entitle.ts'
-import type { Documents, Reading } from '../../../src/gateway/pipeline/lookup.ts'
+import { entitle } from '../../../src/gateway/documents/entitle.ts'
+import type { Reading } from '../../../src/gateway/documents/reading_cache.ts'
+import type { Documents } from '../../../src/gateway/documents/store.ts'
 import { bindings } from '../support/control.ts'
 
 export const db = () => connect(bindings.DB).db
