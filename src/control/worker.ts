@@ -6,8 +6,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import { err } from '../core/result.ts'
 import { COMMANDS, createControl, wakePublishers } from './app.ts'
-import { Scheduler as ChangeScheduler, type Rechecked } from './approvals/scheduler.ts'
-import { forgetReplays } from './changes/idempotency.ts'
+import { Scheduler as ChangeScheduler, type Rechecked } from './change_requests/scheduler.ts'
 import {
   type ControlBindings,
   DRIFT_NAME,
@@ -18,12 +17,13 @@ import {
 } from './config.ts'
 import { connect } from './db/client.ts'
 import { DriftRunner } from './drift/runner.ts'
+import { forgetReplays } from './ledger/idempotency.ts'
 import { writeFault } from './log.ts'
+import { consumeMints } from './mint_log/consume.ts'
+import { forgetMints } from './mint_log/store.ts'
 import type { Arrival } from './model/source.ts'
 import { EnvironmentPublisher } from './publish/publisher.ts'
 import { readBackAfter } from './publish/read_back.ts'
-import { consumeMints } from './tokens/consume.ts'
-import { forgetMints } from './tokens/store.ts'
 import { denySession } from './webhooks/deny.ts'
 import { Inbox as ContractInbox } from './webhooks/inbox.ts'
 import { forgetEvents } from './webhooks/inbox_rows.ts'
