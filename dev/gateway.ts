@@ -12,6 +12,7 @@ import { main, paint, Running, signalled, UsageError } from './cli.ts'
 import { entitleCommand, parseCommandLine } from './commands.ts'
 import { upstreamProblem } from './gateway/upstream.ts'
 import { parseVars, problemOfName, resolveVars, SECRETS } from './gateway/vars.ts'
+import { printShown } from './log_lines.ts'
 import { requireFreePort } from './network.ts'
 import { seed } from './seed.ts'
 import { developerSecrets, developerVars, type Secrets, secretsFiles } from './signing_keys.ts'
@@ -89,9 +90,6 @@ async function healthy(url: string, worker: WorkerProcess): Promise<void> {
   throw new UsageError(`The gateway did not start within ${START_TIMEOUT_MS / 1000} s:\n${worker.output()}`)
 }
 
-/** Whether the Worker has printed this, and not wrangler. */
-export const isLogLine = (line: string): boolean => line.startsWith('{') && line.endsWith('}')
-
 const HELP = `
 Examples:
   Any OpenID provider:
@@ -102,7 +100,9 @@ Examples:
 
 UPSTREAM_ISSUER is UPSTREAM_ORIGIN and ISSUER is http://localhost:PORT unless you give them. Secrets, and vars that you
 do not want to repeat, go to .dev.vars as NAME=value lines. Without SIGNING_KEYS there or in the environment, a key is
-made once and kept in .wrangler/state. "npm run entitle -- --help" changes what organizations are entitled to.`
+made once and kept in .wrangler/state.
+
+Each request leaves one line of JSON; where the status is 500 or above, "reason" says why. "npm run entitle -- --help" changes what organizations are entitled to.`
 
 export function parsePort(text: string): number {
   const port = Number(text)
@@ -141,7 +141,7 @@ async function run({ port, var: pairs = [], state, seed: wanted, verbose }: RunO
       await startGateway({
         ...{ port, vars, persistTo },
         ...(await developerSecrets()),
-        onLine: (line) => (verbose || isLogLine(line)) && console.log(line),
+        onLine: verbose ? console.log : printShown,
       }),
     )
     console.log(`\n${banner(gateway.url, config)}`)

@@ -10,17 +10,15 @@
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import { exportJWK, generateKeyPair } from 'jose'
-import {
-  type ClientMetadata,
-  type Configuration,
-  errors,
-  type KoaContextWithOIDC,
-  Provider,
-} from 'oidc-provider'
+import { type Configuration, errors, type KoaContextWithOIDC, Provider } from 'oidc-provider'
 import { accounts, findAccount, operators } from './idp/accounts.ts'
 import { memoryAdapter } from './idp/adapter.ts'
+import { type ClientOptions, clientsOf, DEFAULT_REDIRECT_URI, isRegistered, mayCall } from './idp/clients.ts'
 import { errorPage, homePage, loggedOutPage, loginPage, logoutPage, PAGE_HEADERS } from './idp/pages.ts'
+import { trustedIssuers, userinfo } from './idp/userinfo.ts'
 import { listen } from './network.ts'
+
+export { DEMO_APP, DEMO_SERVICE } from './idp/clients.ts'
 
 /** The API that access tokens are for: their `aud`, unless the options say otherwise. */
 export const API_AUDIENCE = 'http://localhost:8789/api'
@@ -28,28 +26,19 @@ export const API_AUDIENCE = 'http://localhost:8789/api'
 /** The control plane's API, as in `wrangler.control.toml`: what operators name as `resource`. */
 export const CONTROL_AUDIENCE = 'http://localhost:8788/api'
 
-/** The public client of the demo app: authorization code and PKCE, no secret. */
-export const DEMO_APP = 'demo-app'
-
-/** The confidential client of scripts and tests. Its secret opens nothing but this IdP on this machine. */
-export const DEMO_SERVICE = { id: 'demo-service', secret: 'demo-service-secret-for-local-use-only' } as const
-
-const DEFAULT_REDIRECT_URI = 'http://localhost:8789/callback'
 const REFRESH_TOKEN_SECONDS = 14 * 24 * 3600
 const SESSION_SECONDS = 14 * 24 * 3600
 const MAX_FORM_BYTES = 4096
 
-export interface IdpOptions {
+export interface IdpOptions extends ClientOptions {
   /** 0 takes any free port. */
   port: number
   /** Default: `http://localhost:{port}`. The gateway's origin makes the IdP sit behind it under one issuer. */
   issuer?: string
   audience?: string
   accessTokenSeconds?: number
-  /** Where the demo clients may return to, besides the defaults; their origins may call the token endpoint. */
-  redirectUris?: readonly string[]
-  postLogoutRedirectUris?: readonly string[]
-  clients?: readonly ClientMetadata[]
+  /** The gateway in front of it, whose access tokens the userinfo endpoint takes too. */
+  gateway?: string
 }
 
 export interface Idp {
@@ -69,6 +58,8 @@ export async function startIdp(options: IdpOptions): Promise<Idp> {
   const issuer = options.issuer ?? url
   const provider = new Provider(issuer, await configuration(options))
   provider.proxy = true
+  acceptAnyLoopbackPort(provider)
+  provider.use(userinfo(trustedIssuers({ issuer, url }, options.gateway)))
   provider.use(interactions(provider))
   provider.use(home(options))
   handler = provider.callback()
@@ -88,15 +79,14 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
   const audience = options.audience ?? API_AUDIENCE
   return {
     adapter: memoryAdapter(),
-    clients: clients(options),
+    clients: clientsOf(options),
     jwks: { keys: await Promise.all(['RS256', 'ES256'].map(signingKey)) },
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     responseTypes: ['code'],
     scopes: ['openid', 'profile', 'email', 'offline_access'],
     claims: { openid: ['sub', 'org_id', 'org_name'], profile: ['name'], email: ['email'] },
     conformIdTokenClaims: false,
-    clientBasedCORS: (_ctx, origin, client) =>
-      (client.redirectUris ?? []).some((uri) => new URL(uri).origin === origin),
+    clientBasedCORS: (_ctx, origin, client) => mayCall(origin, client.redirectUris),
     findAccount: (_ctx, id) => {
       const account = findAccount(id)
       if (!account) return undefined
@@ -135,8 +125,7 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
     },
     features: {
       devInteractions: { enabled: false },
-      // An access token for the API is not one for the userinfo endpoint; the ID token holds the profile instead.
-      userinfo: { enabled: false },
+      userinfo: { enabled: true },
       clientCredentials: { enabled: true },
       dPoP: { enabled: true },
       introspection: { enabled: true, allowedPolicy: (_ctx, client) => client.clientAuthMethod !== 'none' },
@@ -163,30 +152,19 @@ async function configuration(options: IdpOptions): Promise<Configuration> {
   }
 }
 
-function clients(options: IdpOptions): ClientMetadata[] {
-  const common: Omit<ClientMetadata, 'client_id'> = {
-    grant_types: ['authorization_code', 'refresh_token'],
-    redirect_uris: unique(DEFAULT_REDIRECT_URI, options.redirectUris),
-    post_logout_redirect_uris: unique('http://localhost:8789/', options.postLogoutRedirectUris),
-  }
-  return [
-    { ...common, client_id: DEMO_APP, client_name: 'the Remint demo', token_endpoint_auth_method: 'none' },
-    {
-      ...common,
-      client_id: DEMO_SERVICE.id,
-      client_name: 'Demo service',
-      client_secret: DEMO_SERVICE.secret,
-      grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
-    },
-    ...(options.clients ?? []),
-  ]
-}
-
-const unique = (first: string, more: readonly string[] = []): string[] => [...new Set([first, ...more])]
-
 async function signingKey(alg: string) {
   const { privateKey } = await generateKeyPair(alg, { extractable: true })
   return { ...(await exportJWK(privateKey)), alg, use: 'sig' }
+}
+
+/** In the way that oidc-provider documents for redirect URIs of another kind; for native apps it asks for consent as well. */
+function acceptAnyLoopbackPort({ Client }: Provider): void {
+  Client.prototype.redirectUriAllowed = function (uri) {
+    return isRegistered(uri, this.redirectUris)
+  }
+  Client.prototype.postLogoutRedirectUriAllowed = function (uri) {
+    return isRegistered(uri, this.postLogoutRedirectUris)
+  }
 }
 
 /** Everything that a client asks for is granted, so that there is no consent page. */

@@ -6,8 +6,8 @@
  */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { apiKeyText, makeApiKey } from '../src/control/access/secrets.ts'
-import { sha256Hex } from '../src/control/changes/chain.ts'
+import { apiKeyText, makeApiKey } from '../src/control/auth/secrets.ts'
+import { sha256Hex } from '../src/control/canonical.ts'
 import { openBindings } from './local_bindings.ts'
 import { PROJECT, STATE } from './wrangler.ts'
 

@@ -5,14 +5,16 @@
  * All ports are checked before anything starts, and whatever ends it, what it started is stopped again.
  */
 import { resolve } from 'node:path'
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { startApp } from './app/server.ts'
 import { main, paint, Running, signalled, UsageError } from './cli.ts'
 import { entitleCommand, parseCommandLine, story } from './commands.ts'
 import { CONTROL_PORT, type LocalControl, startControl } from './control.ts'
 import { ControlClient } from './control_client.ts'
-import { GATEWAY_PORT, type Gateway, isLogLine, parsePort, startGateway } from './gateway.ts'
+import { GATEWAY_PORT, type Gateway, parsePort, startGateway } from './gateway.ts'
+import { OWN_APP, OWN_SERVER, ownClients } from './idp/clients.ts'
 import { API_AUDIENCE, startIdp } from './idp.ts'
+import { printShown } from './log_lines.ts'
 import { requireFreePort } from './network.ts'
 import { seedControl } from './seed_control.ts'
 import { developerSecrets } from './signing_keys.ts'
@@ -25,6 +27,7 @@ interface StartOptions {
   appPort: number
   state: string
   logs?: boolean
+  redirectUri: string[]
 }
 
 async function start(options: StartOptions): Promise<void> {
@@ -62,9 +65,11 @@ async function startAll(
       port: options.idpPort,
       redirectUris: [`${app}/callback`],
       postLogoutRedirectUris: [`${app}/`],
+      clients: options.redirectUri.length > 0 ? ownClients(options.redirectUri) : [],
+      gateway: `http://localhost:${options.gatewayPort}`,
     }),
   )
-  const log = options.logs && { onLine: (line: string) => isLogLine(line) && console.log(line) }
+  const log = options.logs && { onLine: printShown }
   const control = running.add(
     await startControl({
       port: options.controlPort,
@@ -90,7 +95,8 @@ async function startAll(
   return { gateway, control }
 }
 
-function printAddresses({ appPort, gatewayPort, controlPort, idpPort, state }: StartOptions): void {
+function printAddresses(options: StartOptions): void {
+  const { appPort, gatewayPort, controlPort, idpPort, state, redirectUri } = options
   const rows = [
     ['Demo app', appPort, 'log in here'],
     ['Gateway', gatewayPort, 'what the app trusts'],
@@ -102,6 +108,7 @@ function printAddresses({ appPort, gatewayPort, controlPort, idpPort, state }: S
     const url = `http://localhost:${port}`
     console.log(`  ${paint('bold', name.padEnd(18))} ${paint('cyan', url.padEnd(23))} ${paint('dim', note)}`)
   }
+  if (redirectUri.length > 0) printOwnClients(`http://localhost:${gatewayPort}`, redirectUri)
   const { grant, kill, revive } = story(entitleCommand({ state }))
   console.log(`
   Log in to the demo app as Grace of Globex. In a second terminal, give Globex the reports:
@@ -117,8 +124,37 @@ function printAddresses({ appPort, gatewayPort, controlPort, idpPort, state }: S
 `)
 }
 
+function printOwnClients(issuer: string, redirectUris: readonly string[]): void {
+  const rows = [
+    ['issuer', issuer],
+    ['redirect URI', redirectUris.join(', ')],
+    ['client id', `${OWN_APP} (in a browser or on a device: PKCE, no secret)`],
+    ['client id', `${OWN_SERVER.id} (on a server)`],
+    ['client secret', OWN_SERVER.secret],
+  ] as const
+  console.log(`\n  ${paint('bold', 'Your app')}`)
+  for (const [name, value] of rows) console.log(`    ${name.padEnd(16)} ${paint('cyan', value)}`)
+}
+
+/** An address that a browser can be sent to; the provider compares it as it is, but for the port of a loopback address. */
+function addRedirectUri(text: string, others: string[]): string[] {
+  const url = URL.parse(text)
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    throw new InvalidArgumentError('It is a URL that begins with http:// or https://.')
+  }
+  if (text.includes('#')) throw new InvalidArgumentError('It must not have a fragment (#).')
+  return [...others, text]
+}
+
 const HELP = `
-Nothing leaves this machine. Delete .wrangler/state to begin anew.
+Nothing leaves this machine. Delete .wrangler/state to start over.
+
+An app of your own logs in here with --redirect-uri:
+  npm start -- --redirect-uri http://localhost:3000/callback
+Its pages may call the token endpoint, and after a log-out it may return to its root. The port of localhost, 127.0.0.1 and
+[::1] does not matter. The provider's userinfo endpoint takes the gateway's tokens too, which few real ones do: docs/clients.md.
+
+With --logs, "reason" says why an answer is 500 or above. "npm run token -- grace" prints a customer's token.
 "npm run gateway -- --help" starts the gateway alone, in front of your own IdP.`
 
 if (import.meta.main) {
@@ -131,6 +167,12 @@ if (import.meta.main) {
     .option('--control-port <port>', 'the control plane', parsePort, CONTROL_PORT)
     .option('--app-port <port>', 'the demo app', parsePort, 8789)
     .addOption(new Option('--state <folder>', 'documents and signing key').default(STATE, '.wrangler/state'))
+    .option(
+      '--redirect-uri <url>',
+      'register an app of your own that returns here; repeatable',
+      addRedirectUri,
+      [],
+    )
     .option('--logs', 'print what the gateway and the control plane log, one JSON line a request')
     .addHelpText('after', HELP)
     .action((options: StartOptions) => main(() => start(options)))

@@ -3,4 +3,4 @@
  */
 export { createGateway } from './gateway/app.ts'
 export type { EntitlementsKV, GatewayBindings, MintLogMessage, MintLogQueue } from './gateway/config.ts'
-export type { GatewayOptions } from './gateway/exchange.ts'
+export type { GatewayOptions } from './gateway/handlers/request_context.ts'

@@ -6,9 +6,10 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { experimental_readRawConfig, getPlatformProxy } from 'wrangler'
 import { PROJECT, wranglerSettings } from '../../dev/wrangler.ts'
-import { apiKeyText, makeApiKey } from '../../src/control/access/secrets.ts'
-import { GENESIS, hashEntry, sha256Hex, toRow } from '../../src/control/changes/chain.ts'
-import { NO_EFFECT } from '../../src/control/changes/summary.ts'
+import { apiKeyText, makeApiKey } from '../../src/control/auth/secrets.ts'
+import { sha256Hex } from '../../src/control/canonical.ts'
+import { NO_EFFECT } from '../../src/control/effects/summary.ts'
+import { GENESIS, hashEntry, toRow } from '../../src/control/ledger/audit_chain.ts'
 
 export interface Size {
   readonly flags: number

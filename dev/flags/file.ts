@@ -7,8 +7,8 @@
  */
 import { Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
 import { z } from 'zod'
+import { environmentName } from '../../src/control/entities/fields.ts'
 import { FLAG_STATES, flagCreation, ruleChange } from '../../src/control/flags/schemas.ts'
-import { environmentName } from '../../src/control/model/fields.ts'
 import { planCreation } from '../../src/control/plans/schemas.ts'
 import { UsageError } from '../cli.ts'
 

@@ -3,7 +3,7 @@
  * told that it fronts nothing, or the wrong thing, before the first log-in fails.
  */
 import type { Config } from '../../src/gateway/config.ts'
-import { discoveryPaths } from '../../src/gateway/paths.ts'
+import { discoveryPaths } from '../../src/gateway/http/paths.ts'
 
 const TIMEOUT_MS = 5000
 

@@ -8,15 +8,12 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
-import { authenticate } from './access/authenticate.ts'
-import { TokenVerifier } from './access/tokens.ts'
-import type { Api, ControlContext, ControlEnv } from './api/context.ts'
-import { type Document, referencePage } from './api/docs.ts'
-import { internalError, NO_STORE, refuse } from './api/problem.ts'
-import { policyBook, policyRoutes } from './approvals/policies.ts'
-import { changeRoutes } from './approvals/routes.ts'
+import { keyRoutes } from './api_keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
-import type { CommandBook } from './changes/command.ts'
+import { authenticate } from './auth/authenticate.ts'
+import { TokenVerifier } from './auth/tokens.ts'
+import { policyBook, policyRoutes } from './change_requests/policy_routes.ts'
+import { changeRoutes } from './change_requests/routes.ts'
 import {
   type Config,
   type ControlBindings,
@@ -25,6 +22,11 @@ import {
   parseConfig,
   SCHEDULER_NAME,
 } from './config.ts'
+import { mappingBook, mappingRoutes } from './contract_sync/mappings.ts'
+import { receive } from './contract_sync/receive.ts'
+import { inboxRoutes } from './contract_sync/routes.ts'
+import { sourcesOf } from './contract_sync/sources/index.ts'
+import type { InboxStub, Source } from './contract_sync/sources/source.ts'
 import { contractBook } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
 import { connect } from './db/client.ts'
@@ -34,19 +36,17 @@ import { flagBook } from './flags/commands.ts'
 import { flagRoutes } from './flags/routes.ts'
 import { grantBook } from './grants/commands.ts'
 import { grantRoutes } from './grants/routes.ts'
-import { keyRoutes } from './keys/routes.ts'
+import type { Api, ControlContext, ControlEnv } from './http/context.ts'
+import { type Document, referencePage } from './http/docs.ts'
+import { internalError, NO_STORE, refuse } from './http/problem.ts'
+import type { CommandBook } from './ledger/command.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
-import type { InboxStub, Source } from './model/source.ts'
+import { tokenRoutes } from './mint_log/routes.ts'
 import { planBook } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { promotionBook, promotionRoutes } from './promotions/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
-import { tokenRoutes } from './tokens/routes.ts'
-import { receive } from './webhooks/deliveries.ts'
-import { mappingBook, mappingRoutes } from './webhooks/mappings.ts'
-import { inboxRoutes } from './webhooks/routes.ts'
-import { sourcesOf } from './webhooks/sources.ts'
 
 /** Every command that can be part of a change request. */
 export const COMMANDS: CommandBook = new Map([
@@ -106,6 +106,7 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
       'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, its assertion.',
   })
   app.post('/webhooks/:source', receive)
+  app.post('/webhooks/:source/:name', receive)
   app.route('/api/v1', api())
   return app
 }

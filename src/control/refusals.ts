@@ -139,7 +139,11 @@ const WIRE = {
   webhook_unsigned: { status: 401, detail: 'The signature is missing, or not one of ours.' },
   source_not_reconcilable: {
     status: 422,
-    detail: 'Only Stripe can be asked for its current state; have other systems send their snapshots again.',
+    detail: 'This source cannot be asked for its current state: send `list` with what it has.',
+  },
+  list_unordered: {
+    status: 422,
+    detail: 'Send the entries of a list in the order of their contract numbers, each once.',
   },
   source_without_key: {
     status: 422,
@@ -148,7 +152,7 @@ const WIRE = {
   inbox_failed: { status: 503, detail: 'The event could not be kept. Send it again.' },
   refetch_failed: {
     status: 503,
-    detail: 'The source’s API does not answer right now. Send the event again.',
+    detail: 'The source’s API does not answer right now. Try again.',
   },
   event_settled: { status: 409, detail: 'The event is settled already.' },
   finding_resolved: { status: 409, detail: 'It is no longer found, so that there is nothing to accept.' },

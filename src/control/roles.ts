@@ -1,7 +1,7 @@
 /**
  * The roles of operators, and the sets of them that routes name. Pure.
  *
- * A route without a set cannot be made (`api/define.ts`), so that what is forgotten is closed, not open.
+ * A route without a set cannot be made (`http/route.ts`), so that what is forgotten is closed, not open.
  */
 export const ROLES = ['viewer', 'editor', 'approver', 'admin', 'break-glass'] as const
 

@@ -31,6 +31,12 @@ export function featureFlags(claims: Claims): readonly string[] {
   return Array.isArray(value) && value.every((flag) => typeof flag === 'string') ? value : []
 }
 
+/** The environment that a token was minted in, by `feature_flags_meta`; nothing where the claim is not as we write it. */
+export function environmentOf(claims: Claims): string | undefined {
+  const meta = claims.feature_flags_meta
+  return typeof meta === 'object' && meta !== null ? stringClaim(meta as Claims, 'env') : undefined
+}
+
 /**
  * The audiences of a token. Some identity providers join several with spaces into one string, which RFC 7519 section
  * 4.1.3 does not know; an audience is a URI or a name and holds no space.

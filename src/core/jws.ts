@@ -6,6 +6,7 @@
  */
 import { decodeProtectedHeader } from 'jose'
 import { err, ok, type Result } from './result.ts'
+import { mediaType } from './token_purpose.ts'
 
 /** No JWT that is meant for an HTTP header is longer than this. */
 export const MAX_JWT_BYTES = 16 * 1024
@@ -52,7 +53,7 @@ export function readJwsHeader(token: string): Result<JwsHeader, JwsFormReason> {
   if (typeof alg !== 'string') return err('token_malformed')
   if (kid !== undefined && typeof kid !== 'string') return err('token_malformed')
   if (typ !== undefined && typeof typ !== 'string') return err('token_malformed')
-  return ok({ alg, kid, typ: typ?.toLowerCase().replace(/^application\//, '') })
+  return ok({ alg, kid, typ: mediaType(typ) })
 }
 
 /**

@@ -11,10 +11,16 @@ import {
   answerOfrep,
   answerVerify,
   describeAuthzen,
-} from './dialects.ts'
-import { type Exchange, frame, type GatewayOptions, type Open, opener } from './exchange.ts'
-import { NO_STORE } from './http.ts'
-import { route, servePublishedKeys } from './routes.ts'
+} from './handlers/decision_routes.ts'
+import {
+  type GatewayOptions,
+  type Open,
+  openOnce,
+  type RequestContext,
+  withGateway,
+} from './handlers/request_context.ts'
+import { route, servePublishedKeys } from './handlers/upstream_routes.ts'
+import { NO_STORE } from './http/answers.ts'
 
 /** Web pages evaluate flags with the user's token, from whatever origin they are. No cookie takes part. */
 const OFREP_CORS = {
@@ -32,12 +38,12 @@ const OFREP_CORS = {
  * environment of the first request; while something is wrong with it, every path but `/healthz` answers 503.
  */
 export function createGateway(options: GatewayOptions = {}): Hono {
-  return createApp(options, opener(options))
+  return createApp(options, openOnce(options))
 }
 
 /** The same over a gateway that others open too: what an isolate holds, it holds once. */
 export function createApp(options: GatewayOptions, open: Open): Hono {
-  const serve = frame(options, open)
+  const serve = withGateway(options, open)
   return new Hono()
     .get('/healthz', serve(answerHealth))
     .get('/.well-known/jwks.json', serve(servePublishedKeys))
@@ -55,7 +61,7 @@ export function createApp(options: GatewayOptions, open: Open): Hono {
     .all('*', serve(route))
 }
 
-function answerHealth({ log }: Exchange): Response {
+function answerHealth({ log }: RequestContext): Response {
   log.route = 'healthz'
   return Response.json({ status: 'ok' }, { headers: NO_STORE })
 }

@@ -7,7 +7,7 @@
 import * as z from 'zod'
 import type { MintEvent } from '../core/mint_event.ts'
 import { ENVIRONMENT_NAME } from '../core/names.ts'
-import type { RefreshSessions } from './session_call.ts'
+import type { RefreshSessions } from './sessions/call.ts'
 
 /** The asymmetric JWS algorithms that upstream may use. HMAC and `none` cannot be configured. */
 const UPSTREAM_ALGORITHMS = [

@@ -3,18 +3,18 @@
  * environment object, all problems of it reported at once.
  */
 import { type Config, type GatewayBindings, parseConfig } from './config.ts'
-import { type Keyring, loadKeyring } from './keys/keyring.ts'
-import { type UpstreamKeys, upstreamKeys } from './keys/upstream_keys.ts'
+import { EntitlementsNow, notBeforeOf } from './documents/current.ts'
+import { Denylist } from './documents/denylist.ts'
+import { DocumentStore } from './documents/store.ts'
 import { MintLog } from './mint_log/mint_log.ts'
-import { EntitlementsNow } from './pipeline/current.ts'
-import { DocumentStore } from './pipeline/lookup.ts'
-import { type Ask, direct } from './pipeline/upstream.ts'
+import { direct, type SendTokenRequest } from './pipeline/upstream.ts'
 import { oidcProfile } from './profiles/oidc.ts'
 import type { Profile } from './profiles/profile.ts'
 import { workosProfile } from './profiles/workos.ts'
-import { Denylist } from './revocation/denylist.ts'
 import { coalesced } from './sessions/coalesce.ts'
 import { importPepper } from './sessions/name.ts'
+import { type Keyring, loadKeyring } from './signing_keys/keyring.ts'
+import { type UpstreamKeys, upstreamKeys } from './signing_keys/upstream_keys.ts'
 import { Identities } from './verification/identity.ts'
 import type { ReadCurrent } from './verification/verdict.ts'
 
@@ -27,7 +27,7 @@ export interface Gateway {
   readonly identities: Identities
   readonly current: ReadCurrent
   readonly denylist: Denylist
-  readonly ask: Ask
+  readonly send: SendTokenRequest
   /** Where there is a queue for it. */
   readonly mintLog: MintLog | undefined
   readonly fetcher: typeof fetch
@@ -77,8 +77,8 @@ export async function openGateway(
       documents,
       identities: new Identities(config, keyring),
       current: readCurrent(documents, config, clock),
-      denylist: new Denylist(bindings.ENTITLEMENTS, documents, config, clock),
-      ask: await askOf(bindings, config, profile, fetcher, clock),
+      denylist: new Denylist(bindings.ENTITLEMENTS, documents.revocations, config, clock),
+      send: await senderOf(bindings, config, profile, fetcher, clock),
       mintLog: bindings.MINT_LOG && new MintLog(bindings.MINT_LOG, config.environment, clock),
       fetcher,
       clock,
@@ -91,19 +91,21 @@ function readCurrent(documents: DocumentStore, { environment }: Config, clock: (
   const now = new EntitlementsNow(environment)
   return async (ids, session, warn) => {
     const found = await documents.lookup(ids, (fault, key) => warn(`${fault} ${key}`), session)
-    const revoked = session ? found.revoked : false
-    const entitlements = now.of(found, ids, clock())
-    return entitlements && revoked !== undefined ? { ...entitlements, revoked } : undefined
+    return {
+      entitlements: now.of(found, ids, clock()),
+      notBefore: notBeforeOf(found),
+      revoked: session ? found.revoked : false,
+    }
   }
 }
 
-async function askOf(
+async function senderOf(
   { REFRESH_SESSIONS: sessions, SESSION_PEPPER }: GatewayBindings,
   config: Config,
   profile: Profile,
   fetcher: typeof fetch,
   clock: () => number,
-): Promise<Ask> {
+): Promise<SendTokenRequest> {
   const directly = direct(config.upstream.timeoutMs, fetcher, clock)
   if (!sessions || !SESSION_PEPPER) return directly
   const pepper = await importPepper(SESSION_PEPPER)

@@ -5,7 +5,7 @@
  * or a query; a path is named by its route, because paths of password resets and magic links are secrets.
  */
 import type { EntitlementSource } from '../core/claims.ts'
-import type { SessionPath } from './session_call.ts'
+import type { SessionPath } from './sessions/call.ts'
 
 export type Route =
   | ('config' | 'healthz' | 'jwks' | 'discovery' | 'token' | 'revoke' | 'logout' | 'proxy')

@@ -4,7 +4,7 @@
  * As `app.ts` for the Worker, this is where the clock and the network come in; `sessions/` does the work.
  */
 import { DurableObject } from 'cloudflare:workers'
-import type { SessionCall, SessionOutcome } from './session_call.ts'
+import type { SessionCall, SessionOutcome } from './sessions/call.ts'
 import { Session, type SessionStore } from './sessions/session.ts'
 
 export interface RefreshSessionOptions {

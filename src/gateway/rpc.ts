@@ -9,8 +9,8 @@ import { documentId, type SubjectIds } from '../core/claims.ts'
 import type { Decision } from '../core/evaluate.ts'
 import type { Freshness } from '../core/requirement.ts'
 import type { GatewayBindings } from './config.ts'
-import { opener } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
+import { openOnce } from './handlers/request_context.ts'
 import { type LogLine, writeLog } from './log.ts'
 import { parseRequirement } from './verification/json.ts'
 import { reachVerdict, type VerdictAnswer, type Verification, verdictAnswer } from './verification/verdict.ts'
@@ -38,7 +38,7 @@ export interface RpcEvaluation {
 }
 
 /** Also for HTTP in the same isolate. */
-export const open = opener({})
+export const open = openOnce({})
 
 export class Verifier extends WorkerEntrypoint<GatewayBindings> {
   /** Verifies an access token and decides, as `POST /verify` does. */
@@ -60,12 +60,12 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
   async evaluate(subject: RpcSubject): Promise<RpcEvaluation> {
     const ids = readSubject(subject)
     return this.#answer('evaluate', async ({ current: readCurrent, warn }, log) => {
-      const current = await readCurrent(ids, undefined, warn)
-      if (!current) {
+      const { entitlements } = await readCurrent(ids, undefined, warn)
+      if (!entitlements) {
         log.reason = 'state_unknown'
         throw new Error('state_unknown')
       }
-      const { flags, decisions, version } = current
+      const { flags, decisions, version } = entitlements
       return { flags, decisions, version }
     })
   }

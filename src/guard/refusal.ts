@@ -25,6 +25,7 @@ export function refusal(reason: RefusalReason, missing: readonly string[] = []):
     case 'token_malformed':
     case 'token_header_refused':
     case 'type_refused':
+    case 'not_an_access_token':
     case 'algorithm_refused':
     case 'key_unknown':
     case 'signature_invalid':

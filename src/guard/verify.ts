@@ -8,6 +8,7 @@ import { type CryptoKey, errors, type JWTHeaderParameters, type JWTPayload, jwtV
 import { featureFlags } from '../core/claims.ts'
 import { isHeaderRefused, type JwsFormReason, jwsFormFault } from '../core/jws.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { accessTokenFault, isAccessTokenType, mediaType, type PurposeFault } from '../core/token_purpose.ts'
 import type { GatewayKeys } from './keys.ts'
 import type { GuardConfig } from './options.ts'
 
@@ -23,7 +24,7 @@ export interface VerifiedToken {
 
 export type TokenReason =
   | JwsFormReason
-  | 'type_refused'
+  | PurposeFault
   | 'algorithm_refused'
   | 'key_unknown'
   | 'signature_invalid'
@@ -52,13 +53,15 @@ export async function verifyToken(
   const fault = jwsFormFault(token)
   if (fault !== undefined) return err(fault)
   try {
-    const { payload } = await jwtVerify(token, (header) => keyFor(header, keys), {
+    const { payload, protectedHeader } = await jwtVerify(token, (header) => keyFor(header, keys), {
       issuer,
       audience,
       requiredClaims: REQUIRED_CLAIMS,
       clockTolerance: CLOCK_SKEW_SECONDS,
       currentDate: new Date(now),
     })
+    const otherwise = accessTokenFault(mediaType(protectedHeader.typ), payload, 'minted')
+    if (otherwise !== undefined) return err(otherwise)
     if (payload.cnf !== undefined) return err('token_bound')
     return ok({ claims: payload as VerifiedToken['claims'], features: featureFlags(payload) })
   } catch (cause) {
@@ -69,7 +72,7 @@ export async function verifyToken(
 /** One key serves one algorithm, whatever a token says; and a token names neither keys nor rules of its own. */
 async function keyFor(header: JWTHeaderParameters, keys: GatewayKeys): Promise<CryptoKey> {
   if (isHeaderRefused(header)) throw new KeyRefused('token_header_refused')
-  if (!/^(application\/)?at\+jwt$/i.test(header.typ ?? '')) throw new KeyRefused('type_refused')
+  if (!isAccessTokenType(mediaType(header.typ), 'minted')) throw new KeyRefused('type_refused')
   const found = await keys.find(header.kid)
   if (!found.ok) throw new KeyRefused(found.reason)
   if (found.value.alg !== header.alg) throw new KeyRefused('algorithm_refused')

@@ -1,7 +1,7 @@
 /** The webhooks' part of the configuration: what is configured is on, and no problem shows a secret. */
 import { expect, test } from 'vitest'
 import { parseConfig } from '../../src/control/config.ts'
-import { sourcesOf } from '../../src/control/webhooks/sources.ts'
+import { sourcesOf } from '../../src/control/contract_sync/sources/index.ts'
 
 const BASE = {
   DB: { prepare() {} },

@@ -154,6 +154,18 @@ describe.skipIf(!chromiumPath)(`the demo app in Chromium${skipped}`, () => {
     await expect.poll(flags, PATIENT).toEqual(['csv-export', 'new-editor'])
   })
 
+  test('a log-in link that is opened again says so', async () => {
+    // A browser keeps the address of the first time in its history.
+    for (const query of ['', '?code=spent&state=spent']) {
+      await page.goto(`${app}/callback${query}`)
+      const notice = page.locator('#notice', { hasText: 'This log-in link was used already. Log in again.' })
+      await notice.waitFor()
+      expect(page.url()).toBe(`${app}/`)
+    }
+    await page.reload()
+    await shows('Grace Hopper')
+  })
+
   test('logging out ends the session at the provider too', async () => {
     await button('Log out').click()
     await button('Log in').waitFor()

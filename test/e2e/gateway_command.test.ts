@@ -7,8 +7,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { upstreamProblem } from '../../dev/gateway/upstream.ts'
 import { parseVars, resolveVars } from '../../dev/gateway/vars.ts'
+import { isRegistered } from '../../dev/idp/clients.ts'
 import { startIdp } from '../../dev/idp.ts'
 import { openDocuments } from '../../dev/local_kv.ts'
+import { shownLine } from '../../dev/log_lines.ts'
+import { logIn } from '../../dev/login.ts'
 import { freePorts, listen } from '../../dev/network.ts'
 import { PROJECT } from '../../dev/wrangler.ts'
 import { printed, script, stop } from './support/scripts.ts'
@@ -109,7 +112,53 @@ test('an upstream that is not there, or is somebody else, is said', async () => 
   expect(await upstreamProblem(configOf(at))).toContain('ECONNREFUSED')
 })
 
-test('in front of a foreign identity provider it says which, logs requests only, and seeds no organization', async () => {
+const JSON_LINE = '{"level":"error","status":503,"reason":"audience_mismatch"}'
+const RED = '\u001b[31m'
+const PLAIN = '\u001b[0m'
+
+test.each([
+  ['a line of the log', JSON_LINE, JSON_LINE],
+  ['one that wrangler calls an error', `✘ [ERROR] ${JSON_LINE}`, JSON_LINE],
+  ['one in colours', `${RED}✘ ${RED}[${RED}ERROR${RED}]${PLAIN} \u001b[1m${JSON_LINE}${PLAIN}`, JSON_LINE],
+  ['one that wrangler calls a warning', `▲ [WARNING] ${JSON_LINE}`, JSON_LINE],
+  ['a symbol of a terminal without Unicode', `X [ERROR] ${JSON_LINE}`, JSON_LINE],
+  ['a carriage return at its end', `${JSON_LINE}\r`, JSON_LINE],
+  [
+    'an error of wrangler’s own',
+    `${RED}✘ [ERROR]${PLAIN} Uncaught Error: no`,
+    '✘ [ERROR] Uncaught Error: no',
+  ],
+  ['a warning of wrangler’s own', '▲ [WARNING] The latest compatibility date is', undefined],
+  ['a request line of wrangler’s', '[wrangler:info] POST /token 503 Service Unavailable (12ms)', undefined],
+  ['an object that is not JSON', '{ name: 1 }', undefined],
+  ['nothing', '', undefined],
+])('of what wrangler prints, %s', (_name, line, shown) => {
+  expect(shownLine(line)).toBe(shown)
+})
+
+const HERE = 'http://localhost:3000/callback'
+
+test.each([
+  [HERE, HERE, true],
+  ['http://localhost:4000/callback', HERE, true],
+  ['http://localhost/callback', HERE, true],
+  ['http://127.0.0.1:51004/cb', 'http://127.0.0.1/cb', true],
+  ['http://[::1]:51004/cb', 'http://[::1]:1/cb', true],
+  ['http://LOCALHOST:3000/callback', HERE, true],
+  ['http://127.0.0.1:3000/callback', HERE, false],
+  ['http://localhost:3000/other', HERE, false],
+  ['http://localhost:3000/callback/', HERE, false],
+  ['http://localhost:3000/callback?x=1', HERE, false],
+  ['https://localhost:4000/callback', 'https://localhost:3000/callback', false],
+  ['http://localhost.evil.example:3000/callback', HERE, false],
+  ['http://user@localhost:3000/callback', HERE, false],
+  ['http://app.test:4000/cb', 'http://app.test:3000/cb', false],
+  ['not an address', 'not an address', false],
+])('the local provider sends a browser to %s where %s is registered: %s', (uri, registered, allowed) => {
+  expect(isRegistered(uri, [registered])).toBe(allowed)
+})
+
+test('in front of a foreign identity provider it says which, logs requests only, with the reason of a 503, and seeds no organization', async () => {
   const upstream = await startIdp({ port: 0 })
   const [port = 0] = await freePorts(1)
   const folder = join(state, 'foreign')
@@ -124,6 +173,15 @@ test('in front of a foreign identity provider it says which, logs requests only,
     expect(output).not.toContain('Warning')
     for (const line of output.split('\n').filter(Boolean))
       expect(line).toMatch(/^(\{.*\}|Gateway .*|Entitlements: .*)$/)
+
+    // The provider's tokens are for the demo's API, and this gateway's are for another.
+    const reason = printed(child, '"reason":"audience_mismatch"')
+    const redirectUri = 'http://localhost:8789/callback'
+    await expect(
+      logIn({ issuer: `http://localhost:${port}`, account: 'user_ada', redirectUri }),
+    ).rejects.toThrow()
+    const line = (await reason).split('\n').find((text) => text.includes('audience_mismatch')) ?? ''
+    expect(JSON.parse(line)).toMatchObject({ level: 'error', route: 'token', status: 503 })
   } finally {
     await stop(child)
     await upstream.close()

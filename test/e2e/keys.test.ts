@@ -23,7 +23,7 @@ import {
   stateOf,
   type Transition,
 } from '../../dev/keys/rotation.ts'
-import { loadKeyring } from '../../src/gateway/keys/keyring.ts'
+import { loadKeyring } from '../../src/gateway/signing_keys/keyring.ts'
 
 const T0 = new Date('2026-11-22T09:00:00Z')
 const at = (seconds: number) => new Date(T0.getTime() + seconds * 1000)

@@ -21,27 +21,30 @@ const PARTS: Record<string, readonly string[]> = {
 /** The parts that are Workers, each with the modules in which its features (its folders) meet. */
 const WORKERS: Record<string, readonly string[]> = {
   gateway: [
-    ...['worker.ts', 'rpc.ts', 'refresh_session.ts', 'app.ts', 'routes.ts', 'dialects.ts'],
-    ...['exchange.ts', 'gateway.ts', 'errors.ts'],
+    ...['worker.ts', 'rpc.ts', 'refresh_session.ts', 'app.ts', 'gateway.ts'],
+    ...['handlers/request_context.ts', 'handlers/upstream_routes.ts', 'handlers/decision_routes.ts'],
   ],
   control: ['worker.ts', 'app.ts'],
 }
 
 /**
- * The folders of a Worker that its features stand on, each of which may use those before it: here, the tables, what a
- * row means, the one way of a mutation, who is asking, and how a route is made.
+ * The folders of a Worker that its features stand on, each of which may use those before it. The gateway's: HTTP, keys,
+ * documents. The control plane's: the tables, what a row means, who gains or loses what, who is asking, how a write is
+ * committed, what needs approval, and how a route is made. Their own routes stand above all of them.
  */
 const FOUNDATIONS: Record<string, readonly string[]> = {
-  control: ['db', 'model', 'changes', 'access', 'api'],
+  gateway: ['http', 'signing_keys', 'documents'],
+  control: ['db', 'entities', 'effects', 'auth', 'ledger', 'change_requests', 'http'],
 }
 
-/** The types, never values, that one feature may take from another: `feature: [from, …]`. */
+/** The types, never values, that one feature or shared module may take from another: `feature: [from, …]`. */
 const SHARED_TYPES: Record<string, readonly string[]> = {
-  'gateway/pipeline': ['keys', 'profiles'],
-  'gateway/proxy': ['keys', 'profiles'],
-  'gateway/revocation': ['keys'],
+  'gateway/pipeline': ['profiles', 'sessions'],
+  'gateway/proxy': ['profiles'],
   'gateway/sessions': ['pipeline', 'profiles'],
-  'gateway/verification': ['keys'],
+  'gateway/config.ts': ['sessions'],
+  'gateway/log.ts': ['sessions'],
+  'control/http': ['contract_sync'],
 }
 
 /** Packages that `core` may use; the others may use what package.json lists as `dependencies`. */
@@ -56,8 +59,10 @@ type Edge = 'clock' | 'fetch' | 'binding' | 'console'
 
 /** The only files that touch the outside world; everything else is handed a clock, a fetcher, a store. */
 const EDGES: Record<Edge, RegExp> = {
-  clock: /^src\/((gateway|control)\/(app|exchange|worker|refresh_session)|guard\/index)\.ts$/,
-  fetch: /^src\/((gateway|control)\/(app|exchange|worker|refresh_session)|guard\/index)\.ts$/,
+  clock:
+    /^src\/(gateway\/(app|handlers\/request_context|worker|refresh_session)|control\/(app|worker)|guard\/index)\.ts$/,
+  fetch:
+    /^src\/(gateway\/(app|handlers\/request_context|worker|refresh_session)|control\/(app|worker)|guard\/index)\.ts$/,
   binding: /^src\/((gateway|control)\/(config|app|worker|refresh_session)\.ts|control\/db\/.+\.ts)$/,
   console: /^src\/(gateway|control)\/log\.ts$/,
 }
@@ -145,16 +150,26 @@ function importProblem(
   if (meetingPlaces.includes(to.rest)) return `imports ${target}, where features meet`
   if (to.feature === undefined || to.feature === from.feature) return undefined
   const foundations = FOUNDATIONS[from.part] ?? []
-  const level = (feature: string) => (foundations.includes(feature) ? foundations.indexOf(feature) : Infinity)
-  if (from.feature !== undefined && level(to.feature) < level(from.feature)) return undefined
-  const shared = typeOnly && SHARED_TYPES[`${from.part}/${from.feature}`]?.includes(to.feature)
+  const level = ({ feature = '', rest }: Place) =>
+    foundations.includes(feature) && !ROUTES.test(rest) ? foundations.indexOf(feature) : Infinity
+  if (from.feature !== undefined && level(to) < level(from)) return undefined
+  const shared = typeOnly && SHARED_TYPES[`${from.part}/${from.feature ?? from.rest}`]?.includes(to.feature)
   return shared
     ? undefined
     : `${from.feature ?? 'a shared module'} imports the feature ${to.feature}: ${target}`
 }
 
-/** `src/gateway/keys/jwks.ts` is part `gateway`, feature `keys`. */
-function placeOf(file: string): { part: string; feature: string | undefined; rest: string } {
+/** The routes of a foundation: `routes.ts`, `policy_routes.ts`. */
+const ROUTES = /(\/|_)routes\.ts$/
+
+interface Place {
+  readonly part: string
+  readonly feature: string | undefined
+  readonly rest: string
+}
+
+/** `src/gateway/proxy/proxy.ts` is part `gateway`, feature `proxy`. */
+function placeOf(file: string): Place {
   const [, part = '', ...rest] = file.split('/')
   if (rest.length === 0) return { part: 'entry', feature: undefined, rest: part }
   return { part, feature: rest.length > 1 ? rest[0] : undefined, rest: rest.join('/') }

@@ -19,7 +19,7 @@ test('every block of TypeScript compiles', () => {
   mkdirSync(join(ROOT, '.wrangler'), { recursive: true })
   const folder = mkdtempSync(join(ROOT, '.wrangler', 'snippets-'))
   try {
-    const blocks = globSync('docs/*.md').flatMap((document) =>
+    const blocks = ['README.md', ...globSync('docs/*.md')].flatMap((document) =>
       [...readFileSync(document, 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = '']) => code),
     )
     expect(blocks.length).toBeGreaterThan(5)

@@ -187,6 +187,12 @@ async function logIn() {
   await manager.signinRedirect().catch((error) => close(`The log-in did not work: ${error.message}`))
 }
 
+/** A log-in can be finished once: after that the state that it began with is gone, and its code is spent. */
+function whyNoLogIn({ error, message }) {
+  const used = error === 'invalid_grant' || (error === undefined && /\bstate\b/.test(message))
+  return used ? 'This log-in link was used already. Log in again.' : `The log-in did not work: ${message}`
+}
+
 async function logOut() {
   if (await reachable()) {
     try {
@@ -220,7 +226,7 @@ if (location.pathname === '/callback') {
   try {
     await manager.signinCallback()
   } catch (error) {
-    close(`The log-in did not work: ${error.message}`)
+    close(whyNoLogIn(error))
   }
   history.replaceState(null, '', '/')
 } else {

@@ -79,6 +79,8 @@ export interface ContractEnd {
   readonly contract: string
   readonly revision: number
   readonly status: 'paused' | 'unpaid' | 'cancelled' | 'expired'
+  /** It is not among those that its source has: found by looking, at the revision that was known. */
+  readonly missing?: boolean
 }
 
 /**
@@ -206,6 +208,11 @@ export function externalsOf(event: CanonicalEvent): readonly External[] {
 }
 
 /** What is waited for where a name is none of ours: `org:acme-inc`, once for everything that it could be called. */
-export const needsOf = ({ kind, candidates, ours, invalid }: External): string[] => [
-  ...new Set([...candidates, ...(ours === undefined ? [] : [ours]), ...(invalid === undefined ? [] : [invalid])]),
-].map((name) => `${kind}:${name}`)
+export const needsOf = ({ kind, candidates, ours, invalid }: External): string[] =>
+  [
+    ...new Set([
+      ...candidates,
+      ...(ours === undefined ? [] : [ours]),
+      ...(invalid === undefined ? [] : [invalid]),
+    ]),
+  ].map((name) => `${kind}:${name}`)

@@ -3,12 +3,12 @@
  * have made in place of the old. Does I/O, and reads everything once.
  */
 import { and, eq, inArray, or } from 'drizzle-orm'
-import type { Step } from '../changes/command.ts'
-import type { State } from '../changes/state.ts'
-import { list } from '../db/list.ts'
+import type { Database } from '../db/client.ts'
 import type { AgreementRow, ContractRow, MappingRow } from '../db/rows.ts'
 import { agreements } from '../db/schema.ts'
-import type { Database } from '../db/client.ts'
+import { list } from '../db/sql.ts'
+import type { Step } from '../ledger/command.ts'
+import type { State } from '../ledger/state.ts'
 
 type Reading = Map<string, Promise<readonly AgreementRow[]>>
 

@@ -2,20 +2,21 @@
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, gt, or } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Api } from '../api/context.ts'
-import { read, write } from '../api/define.ts'
-import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
-import { because, commandBook, commandKind } from '../changes/command.ts'
 import type { MappingRow } from '../db/rows.ts'
 import { mappings } from '../db/schema.ts'
-import type { Edit } from '../model/edit.ts'
-import { externalId, storedInstant, why } from '../model/fields.ts'
+import type { Edit } from '../entities/edit.ts'
+import { externalId, storedInstant, why } from '../entities/fields.ts'
+import type { Api } from '../http/context.ts'
+import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
+import { read } from '../http/read.ts'
+import { write } from '../http/write.ts'
+import { because, commandBook, commandKind } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, READERS } from '../roles.ts'
+import { sourceName } from './fields.ts'
 
 export type MappingEdit = Extract<Edit, { table: 'mappings' }>
 
-export const sourceName = z.enum(['stripe', 'standard', 'workos'])
 const kind = z.enum(['plan', 'flag', 'org'])
 
 const mappingParams = z.object({ source: sourceName, kind, external_id: externalId })
@@ -85,7 +86,7 @@ export function mappingRoutes(api: Api): void {
         .from(mappings)
         .where(
           and(
-            query.source && eq(mappings.source, query.source),
+            query.source === undefined ? undefined : eq(mappings.source, query.source),
             query.kind && eq(mappings.kind, query.kind),
             after.value === undefined
               ? undefined

@@ -1,20 +1,25 @@
 /**
- * `POST /webhooks/{source}`: a delivery, verified over its raw body, parsed, and handed to the inbox. Does I/O through what
- * it is handed.
+ * `POST /webhooks/{source}`: a delivery, verified over its bytes, kept, and handed to the inbox. Does I/O through what it is
+ * handed.
  *
- * The answer says what became of the event. Everything that was kept is 2xx, so that the sender need not send it again;
- * what could not be kept, or could not be understood only for now, is 503, which every sender tries again.
+ * What is signed just now is kept before anything is made of it, so that nothing in it can get it lost, and the answer to
+ * it is 2xx: the sender need not send it again. Only what could not be kept is 503, which every sender tries again.
  */
-
 import { err } from '../../core/result.ts'
-import type { ControlContext } from '../api/context.ts'
-import { NO_STORE, refuse } from '../api/problem.ts'
-import { MAX_BODY_BYTES, type Settled, type VerifyReason } from '../model/source.ts'
+import type { ControlContext } from '../http/context.ts'
+import { NO_STORE, refuse } from '../http/problem.ts'
 import type { Refusal } from '../refusals.ts'
+import { keep } from './inbox/store.ts'
+import {
+  type Envelope,
+  MAX_BODY_BYTES,
+  type ReceivedEvent,
+  type Settled,
+  type VerifyReason,
+} from './sources/source.ts'
 
-/** A sender waits 5 to 15 s; most of that is left to the inbox. */
-const PARSE_MS = 2_000
-const DELIVER_MS = 2_500
+/** A sender waits 5 to 15 s. What is not settled by then is told as received, and known when it is sent again. */
+const DELIVER_MS = 4_500
 
 const REFUSED: Record<VerifyReason, Refusal> = {
   body_too_large: 'body_too_large',
@@ -23,18 +28,16 @@ const REFUSED: Record<VerifyReason, Refusal> = {
   signature_invalid: 'webhook_unsigned',
   timestamp_stale: 'webhook_refused',
   timestamp_future: 'webhook_refused',
-  body_not_json: 'webhook_refused',
-  event_invalid: 'webhook_refused',
 }
 
 export async function receive(c: ControlContext): Promise<Response> {
-  const { sources, inbox, clock } = c.var.control
+  const { sources, inbox, clock, db } = c.var.control
   c.var.log.route = '/webhooks/{source}'
-  const source = sources.get(c.req.param('source') ?? '')
+  const [name, endpoint] = [c.req.param('source'), c.req.param('name')]
+  const source = sources.get(endpoint === undefined ? (name ?? '') : `${name}/${endpoint}`)
   if (!source) return refuse(c, 'source_unknown')
-  const body = await readRaw(c.req.raw)
+  const body = await readBytes(c.req.raw)
   if (body === undefined) return refuse(c, 'body_too_large')
-  if (body === null) return refuse(c, 'webhook_refused')
   const now = clock()
   const verified = await source.verify({ headers: c.req.raw.headers, body, now })
   if (!verified.ok) {
@@ -42,29 +45,48 @@ export async function receive(c: ControlContext): Promise<Response> {
     c.var.log.reason = verified.reason
     return refused
   }
-  const event = verified.value
-  const parsed = await inTime(source.parse(event, now), PARSE_MS, err('refetch_failed'))
-  // What comes too late for this answer is kept all the same, and recognized when it is sent again.
+  const event = await received(source.name, verified.value, body)
+  const kept = await keep(
+    db,
+    event,
+    new TextDecoder().decode(body),
+    source,
+    new Date(now).toISOString(),
+  ).catch(() => undefined)
+  if (!kept) return refuse(c, 'inbox_failed')
+  if (kept.settled) return answer(c, kept.settled)
   const delivered = await inTime(
-    inbox.deliver({ source: source.name, event, parsed }),
+    inbox.deliver(kept.event).catch(() => err('busy')),
     DELIVER_MS,
-    err('busy'),
   )
-  if (!delivered.ok) return refuse(c, delivered.reason)
-  return answer(c, delivered.value)
+  return answer(c, delivered?.ok ? delivered.value : onItsWay(kept.event))
 }
+
+/** What has no id of its own is known by the digest of its bytes. */
+async function received(
+  source: string,
+  { id, type = 'unreadable', ...envelope }: Envelope,
+  body: Uint8Array,
+): Promise<ReceivedEvent> {
+  const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', body))
+  const digest = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  return { ...envelope, source, type, digest, id: id ?? `sha256:${digest}` }
+}
+
+/** Kept, and settled later without anybody: by the inbox or the cron. */
+const onItsWay = ({ id }: ReceivedEvent): Settled => ({
+  ...{ event_id: id, state: 'received', problem: null, detail: null, version: null, duplicate: false },
+})
 
 function answer(c: ControlContext, settled: Settled): Response {
   if (settled.problem !== null) c.var.log.reason = settled.problem
-  if (settled.problem === 'refetch_failed') return refuse(c, 'refetch_failed')
-  if (settled.problem === 'apply_failed') return refuse(c, 'inbox_failed')
   if (settled.version !== null) c.var.log.seq = settled.version
-  const open = settled.state === 'waiting' || settled.state === 'quarantined'
+  const open = ['received', 'waiting', 'quarantined'].includes(settled.state)
   return c.json(settled, open ? 202 : 200, NO_STORE)
 }
 
-/** @returns `undefined` when it is too long, `null` when it is no text */
-async function readRaw(request: Request): Promise<string | undefined | null> {
+/** @returns `undefined` when it is too long */
+async function readBytes(request: Request): Promise<Uint8Array | undefined> {
   const announced = Number(request.headers.get('content-length') ?? 0)
   if (announced > MAX_BODY_BYTES) return undefined
   const chunks: Uint8Array[] = []
@@ -74,18 +96,19 @@ async function readRaw(request: Request): Promise<string | undefined | null> {
     if (size > MAX_BODY_BYTES) return undefined
     chunks.push(chunk)
   }
-  try {
-    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-    return chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join('') + decoder.decode()
-  } catch {
-    return null
+  const body = new Uint8Array(size)
+  let position = 0
+  for (const chunk of chunks) {
+    body.set(chunk, position)
+    position += chunk.byteLength
   }
+  return body
 }
 
-/** What takes too long cannot be told right now. */
-async function inTime<T>(work: Promise<T>, limitMs: number, otherwise: T): Promise<T> {
-  const { promise: late, resolve } = Promise.withResolvers<T>()
-  const timer = setTimeout(() => resolve(otherwise), limitMs)
+/** @returns `undefined` when it takes too long */
+async function inTime<T>(work: Promise<T>, limitMs: number): Promise<T | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>()
+  const timer = setTimeout(() => resolve(undefined), limitMs)
   try {
     return await Promise.race([work, late])
   } finally {

@@ -1,32 +1,54 @@
 /**
  * Reconciliation: what a source says now, beside what its events have made here. Does I/O through what it is handed.
  *
- * Whatever was lost on the way shows as a difference. It is repaired as if an event had told it, through the inbox, and only
- * where that is asked for.
+ * A source that can be asked is asked; of every other one, somebody brings a list of what it has. Whatever was lost on the
+ * way shows as a difference. It is repaired as if an event had told it, through the inbox, and only where that is asked for.
  */
 import { z } from '@hono/zod-openapi'
+import { and, eq, gt, lte, sql } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Control } from '../api/context.ts'
-import type { Actor } from '../changes/command.ts'
-import { State } from '../changes/state.ts'
-import type { ContractRow } from '../db/rows.ts'
-import type { CanonicalEvent } from '../model/events.ts'
-import type { Arrival } from '../model/source.ts'
+import type { Actor } from '../auth/actor.ts'
+import { sha256Hex } from '../canonical.ts'
+import type { AgreementRow, ContractRow } from '../db/rows.ts'
+import { agreements } from '../db/schema.ts'
+import type { Control } from '../http/context.ts'
+import { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
-import { applyEvent } from './effects.ts'
-import { sourceName } from './mappings.ts'
-import { candidates } from './names.ts'
-import { fetchEntitlements, fetchSubscription, listSubscriptions, stripeApi } from './sources/stripe_api.ts'
-import { fetchedRevision } from './sources/stripe_order.ts'
-import { type Subscription, snapshotOf } from './sources/stripe_subscription.ts'
+import { applyEvent } from './apply/apply.ts'
+import { type ContractEvent, isContractEvent } from './events.ts'
+import { sourceName } from './fields.ts'
+import { RECONCILED } from './inbox/parse.ts'
+import { keep } from './inbox/store.ts'
+import { Known } from './known.ts'
+import { sourceNamed } from './sources/index.ts'
+import type { Parsed, ReceivedEvent } from './sources/source.ts'
 
-/** Subscriptions looked at by one call: each may ask Stripe for its customer's entitlements. */
-const PAGE = 20
+/** Contracts that are in no list, looked at by one call. */
+const MAX_MISSING = 100
+const MAX_LISTED = 100
 
 export const reconciliationBody = z.object({
   source: sourceName,
-  apply: z.boolean().default(false).openapi({ description: 'Repair what differs; otherwise only tell.' }),
+  apply: z
+    .boolean()
+    .default(false)
+    .openapi({ description: 'Repair what differs; otherwise only report it.' }),
   cursor: z.string().max(200).optional(),
+  list: z
+    .object({
+      entries: z.array(z.unknown()).max(MAX_LISTED).openapi({
+        description: 'Snapshots as the source would send them, in the order of their numbers.',
+      }),
+      after: z.string().max(200).optional().openapi({
+        description: 'The number that the page before ended with; without it, this is the first page.',
+      }),
+      last: z.boolean().default(false).openapi({ description: 'Whether no page follows.' }),
+    })
+    .optional()
+    .openapi({
+      description:
+        'What the source has, a page at a time. A contract that should be on the page and is not has ended.',
+    }),
 })
 
 const contractSchema = z.object({
@@ -42,7 +64,7 @@ const contractSchema = z.object({
 export const reconciliationSchema = z
   .object({
     source: z.string(),
-    checked: z.int().openapi({ description: 'Subscriptions looked at.' }),
+    checked: z.int().openapi({ description: 'Contracts of the source that were looked at.' }),
     differences: z.array(
       z.object({
         contract: z.string(),
@@ -62,98 +84,135 @@ export const reconciliationSchema = z
 
 type Answer = z.input<typeof reconciliationSchema>
 type Difference = Answer['differences'][number]
+type Body = z.output<typeof reconciliationBody>
+
+interface Page {
+  readonly checked: number
+  readonly entries: readonly { readonly about: string; readonly parsed: Parsed }[]
+  readonly next: string | undefined
+}
 
 export async function reconcile(
-  { source, apply, cursor }: z.output<typeof reconciliationBody>,
+  body: Body,
   control: Control,
   actor: Actor,
 ): Promise<Result<Answer, Refusal>> {
   if (actor.environments !== null) return err('environment_forbidden')
-  const { stripe } = control.config.webhooks
-  if (source !== 'stripe') return err('source_not_reconcilable')
-  if (!stripe?.apiKey) return err('source_without_key')
   const now = control.clock()
-  const api = await stripeApi(stripe.apiKey, stripe.apiBase, control.fetcher)
-  const page = await listSubscriptions(api, cursor, PAGE)
-  if (!page.ok) return err('refetch_failed')
+  const page = await pageOf(body, control, now)
+  if (!page.ok) return page
   const differences: Difference[] = []
-  const events: CanonicalEvent[] = []
-  for (const listed of page.value.data) {
-    // A list has ten items of a subscription at most: the eleventh must not be taken for one that is no more.
-    const whole = listed.items.has_more ? await fetchSubscription(api, listed.id) : ok(listed)
-    if (!whole.ok) return err('refetch_failed')
-    const snapshot = snapshotOf(whole.value, fetchedRevision(whole.value.status, now))
-    if (snapshot) events.push(snapshot)
-    else differences.push({ ...NOTHING_TOLD, contract: listed.id, problem: 'payload_invalid' })
-  }
-  const customers = new Map(page.value.data.map(({ customer }) => [customerOf(customer), customer]))
-  for (const [id, customer] of customers) {
-    const all = await fetchEntitlements(api, id)
-    if (!all.ok) return err('refetch_failed')
-    const flags = all.value.map(({ feature, lookup_key }) => ({
-      ...{ kind: 'flag' as const, candidates: candidates(lookup_key, feature), ours: lookup_key },
-    }))
-    const contract = `stripe-entitlements:${id}`
-    // Whoever has none, here or there, need not be known.
-    if (flags.length === 0 && (await isUnknown(control, contract))) continue
-    const [ours] = typeof customer === 'string' ? [] : candidates(customer.metadata?.org_id)
-    const org = { kind: 'org' as const, candidates: candidates(id), ...(ours !== undefined && { ours }) }
-    events.push({
-      ...{ type: 'entitlements.snapshot', source, contract, revision: now, org, flags },
-      from: new Date(now).toISOString(),
-    })
-  }
-  for (const event of events) {
-    const difference = await compare(event, control, now)
+  for (const { about, parsed } of page.value.entries) {
+    const difference = await compare(parsed, about, body.source, control, now)
     if (!difference) continue
-    const repaired = apply && difference.problem === null && (await repair(event, control, actor, now))
+    const repaired =
+      body.apply &&
+      difference.problem === null &&
+      parsed.ok &&
+      (await repair(parsed, about, body.source, control, actor, now))
     differences.push({ ...difference, repaired })
   }
   return ok({
-    ...{ source, checked: page.value.data.length, differences },
+    ...{ source: body.source, checked: page.value.checked, differences },
     next_cursor: page.value.next ?? null,
   })
 }
 
-const NOTHING_TOLD = { here: [], there: [], detail: null, repaired: false } satisfies Partial<Difference>
+async function pageOf(
+  { source: name, cursor, list }: Body,
+  control: Control,
+  now: number,
+): Promise<Result<Page, Refusal>> {
+  const source = sourceNamed(control.sources, name)
+  if (!source) return err('source_unknown')
+  if (!list) return source.list ? source.list(cursor, now) : err('source_not_reconcilable')
+  if (!source.fromList) return err('source_not_reconcilable')
+  const entries = list.entries.map((entry) => {
+    const parsed = source.fromList?.(entry, now) ?? err('unknown_type')
+    return { about: numberOf(parsed) ?? 'unreadable', parsed }
+  })
+  const numbers = entries.map(({ about }) => about)
+  if (numbers.some((number, index) => index > 0 && number <= (numbers[index - 1] ?? ''))) {
+    return err('list_unordered')
+  }
+  const missing = await missingFrom(name, { after: list.after, last: list.last, numbers }, control, now)
+  return ok({ checked: entries.length + missing.length, entries: [...entries, ...missing], next: undefined })
+}
 
-const isUnknown = async ({ db }: Control, contract: string): Promise<boolean> =>
-  (await new State(db).contract(contract)) === undefined
+const numberOf = (parsed: Parsed): string | undefined =>
+  parsed.ok ? parsed.value.find(isContractEvent)?.contract : parsed.ends?.contract
 
-const customerOf = (customer: Subscription['customer']): string =>
-  typeof customer === 'string' ? customer : customer.id
+/** Contracts known here that the source does not have: their last event was lost, and they have ended. */
+async function missingFrom(
+  source: string,
+  { after, last, numbers }: { after: string | undefined; last: boolean; numbers: readonly string[] },
+  { db }: Control,
+  now: number,
+) {
+  const until = numbers.at(-1)
+  if (until === undefined && !last) return []
+  const rows = await db
+    .select()
+    .from(agreements)
+    .where(
+      and(
+        eq(agreements.source, source),
+        after === undefined ? undefined : gt(agreements.external_id, after),
+        last || until === undefined ? undefined : lte(agreements.external_id, until),
+        sql`${agreements.external_id} NOT IN (SELECT value FROM json_each(${JSON.stringify(numbers)}))`,
+        sql`EXISTS (SELECT 1 FROM contracts c WHERE (c.id = ${agreements.contract} OR c.id LIKE ${agreements.contract} || '~%')
+              AND c.status IN ('trialing', 'active', 'past_due') AND (c."to" IS NULL OR c."to" > ${new Date(now).toISOString()}))`,
+      ),
+    )
+    .limit(MAX_MISSING)
+  return rows.map((row) => ({ about: row.external_id, parsed: ok([endOf(row)]) }))
+}
+
+/** What the source says next of it still counts. */
+const endOf = ({ source, system, external_id, revision }: AgreementRow): ContractEvent => ({
+  ...{ type: 'contract.end', source, system, contract: external_id, revision },
+  ...{ status: 'expired', missing: true },
+})
+
+const NOTHING = { here: [], there: [], detail: null, repaired: false } satisfies Partial<Difference>
 
 /** What the event would change, beyond the revision. */
 async function compare(
-  event: CanonicalEvent,
+  parsed: Parsed,
+  contract: string,
+  source: string,
   control: Control,
   now: number,
 ): Promise<Difference | undefined> {
-  const { db, config, commands: book } = control
-  const contract = 'contract' in event ? event.contract : ''
-  const facts = {
-    ...{ state: new State(db), head: 0, now, environments: config.environments },
-    actor: { id: 'system:stripe', roles: [], apiKey: null, environments: null, teams: [], people: [] },
-  }
-  const applied = await applyEvent([event], {
-    ...{ source: 'stripe', event: synthetic(contract, now, facts.actor.id), facts, book },
-    meaning: null,
-    applied: async () => undefined,
-  })
-  if (applied.state === 'superseded') return undefined
-  const told = { ...NOTHING_TOLD, contract }
-  if (applied.problem !== null) return { ...told, problem: applied.problem, detail: applied.detail }
-  const changed = applied.steps.flatMap(({ edit }) =>
+  const { db, config, commands: registry } = control
+  if (!parsed.ok) return { ...NOTHING, contract, problem: parsed.reason, detail: parsed.detail ?? null }
+  const actor = { id: 'system:inbox', roles: [], apiKey: null, environments: null, teams: [], people: [] }
+  const state = new State(db)
+  const facts = { state, head: 0, now, environments: config.environments, actor }
+  const event = await synthetic(parsed, contract, source, 'system:inbox', now)
+  const verdict = await applyEvent(
+    parsed,
+    { event, known: new Known(state), now, passed: async () => undefined },
+    { facts, registry },
+  )
+  if (verdict.state === 'superseded') return undefined
+  const changed = verdict.steps.flatMap(({ edit }) =>
     edit.table === 'contracts' && !same(edit.before, edit.after) ? [edit] : [],
   )
   // Nobody is entitled to anything, here or there.
+  const nothing = parsed.value.every(
+    (part) => part.type === 'entitlements.snapshot' && part.flags.length === 0,
+  )
+  if (nothing && changed.every(({ before }) => before === null)) return undefined
+  if (verdict.problem !== null)
+    return { ...NOTHING, contract, problem: verdict.problem, detail: verdict.detail }
   if (
     changed.every(({ before, after }) => before === null && after.plan === null && after.add.length === 0)
   ) {
     return undefined
   }
   return {
-    ...{ ...told, problem: null },
+    ...{ ...NOTHING, contract, problem: null },
     here: changed.flatMap(({ before }) => (before ? [shown(before)] : [])),
     there: changed.map(({ after }) => shown(after)),
   }
@@ -173,20 +232,33 @@ const same = (one: ContractRow | null, other: ContractRow): boolean =>
   one !== null && JSON.stringify(shown(one)) === JSON.stringify(shown(other))
 
 async function repair(
-  event: CanonicalEvent,
+  parsed: Parsed,
+  contract: string,
+  source: string,
   control: Control,
   { id: askedBy }: Actor,
   now: number,
 ): Promise<boolean> {
-  const contract = 'contract' in event ? event.contract : ''
-  const arrival: Arrival = { source: 'stripe', event: synthetic(contract, now, askedBy), parsed: ok([event]) }
-  const delivered = await control.inbox.deliver(arrival)
+  const event = await synthetic(parsed, contract, source, askedBy, now)
+  const body = JSON.stringify(event.payload)
+  const kept = await keep(control.db, event, body, { idIsEnough: false }, new Date(now).toISOString())
+  const delivered = await control.inbox.deliver(kept.event)
   return delivered.ok && delivered.value.state === 'applied' && !delivered.value.duplicate
 }
 
-/** As if Stripe had told of it. */
-const synthetic = (contract: string, now: number, askedBy: string) => ({
-  ...{ id: `reconcile:${now}:${crypto.randomUUID()}:${contract}`.slice(0, 128), type: 'remint.reconciled' },
-  ...{ occurredAt: new Date(now).toISOString(), payload: { contract, at: now } },
-  askedBy,
-})
+/** As if the source had told of it. */
+async function synthetic(
+  parsed: Parsed,
+  contract: string,
+  source: string,
+  askedBy: string,
+  now: number,
+): Promise<ReceivedEvent> {
+  const payload = { contract, at: now, events: parsed.ok ? parsed.value : [] }
+  const name = contract.replace(/[^\w.:@|+~-]/g, '-')
+  return {
+    ...{ source, id: `reconcile:${now}:${crypto.randomUUID()}:${name}`.slice(0, 128), type: RECONCILED },
+    ...{ occurredAt: new Date(now).toISOString(), payload, askedBy },
+    digest: await sha256Hex(JSON.stringify(payload)),
+  }
+}

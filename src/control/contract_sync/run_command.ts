@@ -3,9 +3,9 @@
  * and the commit of a group. Does I/O.
  */
 import type { z } from '@hono/zod-openapi'
-import { type Actor, type CommandBook, type Facts, type Step, systemActor, type Why } from '../changes/command.ts'
-import { isUnchanged } from '../changes/content.ts'
-import type { Edit } from '../model/edit.ts'
+import { type Actor, systemActor } from '../auth/actor.ts'
+import { type Edit, isUnchanged } from '../entities/edit.ts'
+import type { CommandBook, Facts, Step, Why } from '../ledger/command.ts'
 import type { Known } from './known.ts'
 import { displayName } from './sources/names.ts'
 import type { ReceivedEvent } from './sources/source.ts'
@@ -17,7 +17,9 @@ export interface Commands {
   readonly registry: CommandBook
 }
 
-export type Steps = { readonly ok: true; readonly steps: readonly Step[] } | { readonly ok: false; readonly verdict: Verdict }
+export type Steps =
+  | { readonly ok: true; readonly steps: readonly Step[] }
+  | { readonly ok: false; readonly verdict: Verdict }
 
 /** The steps of one command, on what is known; none where nothing would change. */
 export async function runCommand(
@@ -38,7 +40,10 @@ export async function runCommand(
   if (!decided.ok) return { ok: false, verdict: quarantined(decided.reason) }
   const value = decided.value
   const own = { action, actor, ...why }
-  const steps = 'table' in value ? [{ edit: value, ...own }] : [...value.first, { ...own, ...value.own, edit: value.edit }]
+  const steps =
+    'table' in value
+      ? [{ edit: value, ...own }]
+      : [...value.first, { ...own, ...value.own, edit: value.edit }]
   return { ok: true, steps: steps.filter(({ edit }) => !isUnchanged(edit)) }
 }
 
@@ -46,7 +51,10 @@ export async function runCommand(
 function refusedIn(input: Record<string, unknown>, error: z.ZodError | undefined): string | null {
   const path = error?.issues[0]?.path
   if (!path) return null
-  const value = path.reduce<unknown>((part, member) => (part as Record<PropertyKey, unknown>)?.[member], input)
+  const value = path.reduce<unknown>(
+    (part, member) => (part as Record<PropertyKey, unknown>)?.[member],
+    input,
+  )
   return displayName(typeof value === 'string' ? value : path.join('.'), 'the event')
 }
 
@@ -66,4 +74,7 @@ export const contractStep = (edit: Edit, id: string, why: Why): Step => ({
   ...{ edit, action: 'contract.put', actor: systemActor(`system:contract:${id}`), ...why },
 })
 
-export const sourceActor = (source: string): Actor => ({ ...systemActor(`system:${source}`), roles: ['editor'] })
+export const sourceActor = (source: string): Actor => ({
+  ...systemActor(`system:${source}`),
+  roles: ['editor'],
+})

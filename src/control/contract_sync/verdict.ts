@@ -1,6 +1,7 @@
 /** What is decided of an event, or of a part of one. Types and constants only. */
-import type { Step } from '../changes/command.ts'
+
 import type { AgreementRow, InboxRow } from '../db/rows.ts'
+import type { Step } from '../ledger/command.ts'
 import { type External, nameOf, needsOf } from './events.ts'
 
 export interface Verdict {
@@ -24,7 +25,12 @@ export interface Verdict {
 const NOTHING = { problem: null, detail: null, needs: [], steps: [], said: [] }
 const NOWHERE = { entity: null, org: null, revision: null }
 
-export const applied = (steps: readonly Step[] = []): Verdict => ({ state: 'applied', ...NOTHING, ...NOWHERE, steps })
+export const applied = (steps: readonly Step[] = []): Verdict => ({
+  state: 'applied',
+  ...NOTHING,
+  ...NOWHERE,
+  steps,
+})
 
 export const stopped = (state: Verdict['state'], problem: string, detail: string | null = null): Verdict => ({
   ...{ ...NOTHING, ...NOWHERE, state, problem, detail },

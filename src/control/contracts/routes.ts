@@ -2,13 +2,14 @@
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
-import type { Api } from '../api/context.ts'
-import { read, write } from '../api/define.ts'
-import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
-import { because } from '../changes/command.ts'
 import type { Database } from '../db/client.ts'
 import type { ContractRow, OrganizationRow } from '../db/rows.ts'
 import { contracts, organizations } from '../db/schema.ts'
+import type { Api } from '../http/context.ts'
+import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
+import { read } from '../http/read.ts'
+import { write } from '../http/write.ts'
+import { because } from '../ledger/command.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import {
   type ContractEdit,

@@ -1,6 +1,6 @@
 /** Organizations and contracts as requests and answers know them. */
 import { z } from '@hono/zod-openapi'
-import { externalId, flagKey, instant, shortText, storedInstant, why } from '../model/fields.ts'
+import { externalId, flagKey, instant, shortText, storedInstant, why } from '../entities/fields.ts'
 
 export const orgParams = z.object({ org: externalId })
 export const contractParams = z.object({ org: externalId, contract: externalId })

@@ -1,7 +1,7 @@
 /** The tables of approvals: policies and change requests. */
 import { sql } from 'drizzle-orm'
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
-import { bool, flagKeys } from './columns.ts'
+import { bool, flagKeys } from './sql.ts'
 
 /** How changes are agreed to in an environment. Without a row: `changes/policy.ts`. */
 export const policies = sqliteTable('policies', {

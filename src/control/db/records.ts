@@ -1,7 +1,7 @@
 /** The tables of what came in and what was found: the mint log, the inbox with its mappings, and drift. */
 import { sql } from 'drizzle-orm'
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
-import { bool, flagKeys } from './columns.ts'
+import { bool, flagKeys } from './sql.ts'
 
 /** What was in the tokens: one row a mint, kept 90 days. */
 export const mints = sqliteTable(

@@ -7,7 +7,7 @@
  */
 import { sql } from 'drizzle-orm'
 import { index, integer, primaryKey, real, sqliteTable, text } from 'drizzle-orm/sqlite-core'
-import { bool, flagKeys } from './columns.ts'
+import { bool, flagKeys } from './sql.ts'
 
 export * from './agreements.ts'
 export * from './records.ts'

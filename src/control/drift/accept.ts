@@ -1,10 +1,9 @@
 /** The command that accepts a finding: somebody has looked at it, says why it may stay, and until when. */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
-import { commandKind } from '../changes/command.ts'
-import type { Edit } from '../model/edit.ts'
-import { instant } from '../model/fields.ts'
-import { DAY_MS } from '../model/time.ts'
+import type { Edit } from '../entities/edit.ts'
+import { DAY_MS, instant } from '../entities/fields.ts'
+import { commandKind } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 

@@ -1,6 +1,6 @@
 /** Drift among flags, rules and plans, which no single organization is needed to see. Pure. */
 import type { FlagRow, PlanRow, RuleRow } from '../db/rows.ts'
-import { isPublished } from '../model/projection.ts'
+import { isPublished } from '../entities/projection.ts'
 import { call, type Finding, finding } from './kinds.ts'
 
 /** A rule that a promotion set last. */

@@ -1,6 +1,6 @@
 /** Drift that a single grant shows, of an organization or of a user. Pure. */
 import type { FlagRow, GrantRow } from '../db/rows.ts'
-import { isPublished } from '../model/projection.ts'
+import { isPublished } from '../entities/projection.ts'
 import { type Finding, finding, revokeCall } from './kinds.ts'
 import { grantWithoutContract, isOpen } from './organizations.ts'
 

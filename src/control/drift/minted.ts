@@ -2,17 +2,17 @@
  * Drift between tokens and the documents that they name: what was minted, against evaluation at that time. Reads D1, a
  * page of mints at a time.
  *
- * The rows of the past are had as `changes/history.ts` has them, but for all subjects of a page together, so that a page
+ * The rows of the past are had as `ledger/history.ts` has them, but for all subjects of a page together, so that a page
  * costs as many statements as one token. Tokens of one cause are one finding.
  */
 import { and, eq, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
-import { rewind } from '../changes/history.ts'
 import type { Database } from '../db/client.ts'
-import { list } from '../db/list.ts'
 import type { MintRow } from '../db/rows.ts'
 import { audit, contracts, flags, grants, mints, organizations, plans, rules } from '../db/schema.ts'
-import type { SubjectRows } from '../model/explain.ts'
-import { compareMint, mintSubject, VERSIONS, versionsOf } from '../model/minted.ts'
+import { list } from '../db/sql.ts'
+import type { SubjectRows } from '../effects/explain.ts'
+import { compareMint, mintSubject, VERSIONS, versionsOf } from '../effects/minted.ts'
+import { rewind } from '../ledger/history.ts'
 import { call, type Finding, finding, rebuildCommand } from './kinds.ts'
 
 export type Mint = Pick<

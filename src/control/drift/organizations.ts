@@ -7,9 +7,9 @@
 import type { Catalog, Contract } from '../../core/documents.ts'
 import { evaluate } from '../../core/evaluate.ts'
 import type { ContractRow, FlagRow, GrantRow, PlanRow, RuleRow } from '../db/rows.ts'
-import { isInForce, planHolds } from '../model/candidates.ts'
-import { isPublished, projectCatalog, projectContract, projectGrant } from '../model/projection.ts'
-import { DAY_MS } from '../model/time.ts'
+import { isInForce, planHolds } from '../effects/candidates.ts'
+import { DAY_MS } from '../entities/fields.ts'
+import { isPublished, projectCatalog, projectContract, projectGrant } from '../entities/projection.ts'
 import { type About, call, contractCall, type Finding, finding, revokeCall } from './kinds.ts'
 
 /** How long a contract may say that it holds after its end before somebody should ask its source. */

@@ -16,7 +16,7 @@ import {
 } from '../../core/documents.ts'
 import { evaluate } from '../../core/evaluate.ts'
 import type { FlagRow, GrantRow } from '../db/rows.ts'
-import { isInForce } from '../model/candidates.ts'
+import { isInForce } from '../effects/candidates.ts'
 import { type Finding, finding, rebuildCommand, type Severity } from './kinds.ts'
 import { holdsAny, isOpen } from './organizations.ts'
 

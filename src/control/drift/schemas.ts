@@ -1,8 +1,8 @@
 /** Findings and passes as answers know them. */
 import { z } from '@hono/zod-openapi'
-import { pageOf, pageQuery } from '../api/page.ts'
 import type { FindingRow } from '../db/rows.ts'
-import { environmentName, externalId, flagKey, storedInstant } from '../model/fields.ts'
+import { environmentName, externalId, flagKey, storedInstant } from '../entities/fields.ts'
+import { pageOf, pageQuery } from '../http/page.ts'
 import { KIND_NAMES, KINDS, type Kind, SEVERITIES } from './kinds.ts'
 
 export const FINDING_STATES = ['open', 'accepted', 'resolved'] as const

@@ -6,7 +6,7 @@
  */
 import { sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
-import { DAY_MS } from '../model/time.ts'
+import { DAY_MS } from '../entities/fields.ts'
 import type { Finding } from './kinds.ts'
 
 /** Findings of one statement. */

@@ -2,12 +2,12 @@
 import { z } from '@hono/zod-openapi'
 import { evaluate } from '../../core/evaluate.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import { candidateSchema } from '../api/candidate.ts'
-import type { Api } from '../api/context.ts'
-import { read } from '../api/define.ts'
-import { readSubject } from '../changes/history.ts'
-import { caseOf, explainDecision, fundingOf, type SubjectRows } from '../model/explain.ts'
-import { environmentName, externalId, instant } from '../model/fields.ts'
+import { caseOf, explainDecision, fundingOf, type SubjectRows } from '../effects/explain.ts'
+import { candidateSchema } from '../effects/view.ts'
+import { environmentName, externalId, instant } from '../entities/fields.ts'
+import type { Api } from '../http/context.ts'
+import { read } from '../http/read.ts'
+import { readSubject } from '../ledger/history.ts'
 import { READERS } from '../roles.ts'
 
 const explanationSchema = z

@@ -3,11 +3,11 @@
  */
 import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import { type Clearance, commandBook, commandKind, type Facts } from '../changes/command.ts'
 import type { Database } from '../db/client.ts'
 import type { FlagRow, RuleRow } from '../db/rows.ts'
 import { flags } from '../db/schema.ts'
-import type { Edit } from '../model/edit.ts'
+import type { Edit } from '../entities/edit.ts'
+import { type Clearance, commandBook, commandKind, type Facts } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, RESPONDERS } from '../roles.ts'
 import { createFlag, extendFlag, moveFlag, reviewFlag, updateFlag } from './lifecycle.ts'

@@ -6,8 +6,8 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { FlagRow } from '../db/rows.ts'
-import { isFunded } from '../model/funding.ts'
-import { DAY_MS } from '../model/time.ts'
+import { DAY_MS } from '../entities/fields.ts'
+import { isFunded } from '../entities/flag.ts'
 import type { Refusal } from '../refusals.ts'
 
 const REVIEW_EVERY_DAYS = 90

@@ -1,11 +1,13 @@
 /** The routes of flags and rules. */
 import { z } from '@hono/zod-openapi'
 import { err } from '../../core/result.ts'
-import type { Api } from '../api/context.ts'
-import { read, write } from '../api/define.ts'
-import { pageOf, pageQuery } from '../api/page.ts'
-import { because, environmentsFor } from '../changes/command.ts'
-import { shortText } from '../model/fields.ts'
+import { environmentsFor } from '../auth/actor.ts'
+import { shortText } from '../entities/fields.ts'
+import type { Api } from '../http/context.ts'
+import { pageOf, pageQuery } from '../http/page.ts'
+import { read } from '../http/read.ts'
+import { write } from '../http/write.ts'
+import { because } from '../ledger/command.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import {
   type FlagEdit,

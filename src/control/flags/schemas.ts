@@ -8,7 +8,7 @@ import {
   shortText,
   storedInstant,
   why,
-} from '../model/fields.ts'
+} from '../entities/fields.ts'
 
 export const FLAG_STATES = ['draft', 'live', 'retiring', 'retired'] as const
 

@@ -1,11 +1,11 @@
 /** The commands about grants: what they read of D1, and the decision they hand it to. */
 import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import { commandBook, commandKind } from '../changes/command.ts'
 import type { Database } from '../db/client.ts'
 import type { GrantRow } from '../db/rows.ts'
 import { grants } from '../db/schema.ts'
-import type { Edit } from '../model/edit.ts'
+import type { Edit } from '../entities/edit.ts'
+import { commandBook, commandKind } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, hasRole, RESPONDERS } from '../roles.ts'
 import { createGrant, revokeGrant } from './grants.ts'

@@ -6,7 +6,7 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { GrantRow } from '../db/rows.ts'
-import { DAY_MS } from '../model/time.ts'
+import { DAY_MS } from '../entities/fields.ts'
 import type { Refusal } from '../refusals.ts'
 
 export const MAX_GRANT_DAYS = 365

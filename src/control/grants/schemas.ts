@@ -1,6 +1,6 @@
 /** Grants as requests and answers know them. */
 import { z } from '@hono/zod-openapi'
-import { environmentName, externalId, flagKey, instant, storedInstant, why } from '../model/fields.ts'
+import { environmentName, externalId, flagKey, instant, storedInstant, why } from '../entities/fields.ts'
 
 const subject = z.object({ kind: z.enum(['org', 'user']), id: externalId })
 export const source = z.enum(['override', 'beta', 'support', 'import'])

@@ -1,6 +1,6 @@
 /** Plans as requests and answers know them. */
 import { z } from '@hono/zod-openapi'
-import { flagKey, longText, shortText, storedInstant, why } from '../model/fields.ts'
+import { flagKey, longText, shortText, storedInstant, why } from '../entities/fields.ts'
 
 const GRACE_DAYS = 7
 const MAX_FLAGS = 1000

@@ -9,7 +9,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import type { Database } from '../db/client.ts'
 import type { RuleRow } from '../db/rows.ts'
 import { flags, rules } from '../db/schema.ts'
-import { isPublished } from '../model/projection.ts'
+import { isPublished } from '../entities/projection.ts'
 import type { Refusal } from '../refusals.ts'
 
 export type Side = Pick<RuleRow, 'access' | 'percentage' | 'killed' | 'revision'>

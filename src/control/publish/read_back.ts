@@ -7,8 +7,8 @@
 import { and, eq, inArray, lt, or, sql } from 'drizzle-orm'
 import type { DocumentsKV } from '../config.ts'
 import type { Database } from '../db/client.ts'
-import { list } from '../db/list.ts'
 import { documents } from '../db/schema.ts'
+import { list } from '../db/sql.ts'
 import { keysAfter, type Projected, projectKeys } from './store.ts'
 
 /** After this long every reader of KV sees a write. */

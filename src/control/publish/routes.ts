@@ -2,11 +2,12 @@
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
-import type { Api, Control } from '../api/context.ts'
-import { act, read } from '../api/define.ts'
-import { environmentsFor } from '../changes/command.ts'
+import { environmentsFor } from '../auth/actor.ts'
 import { documents } from '../db/schema.ts'
-import { environmentName, storedInstant } from '../model/fields.ts'
+import { environmentName, storedInstant } from '../entities/fields.ts'
+import { act } from '../http/action.ts'
+import type { Api, Control } from '../http/context.ts'
+import { read } from '../http/read.ts'
 import { ADMINS, READERS } from '../roles.ts'
 
 /** Documents out of step that are named. */

@@ -6,10 +6,10 @@
  */
 import { and, asc, eq, gt, inArray, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
-import { list } from '../db/list.ts'
 import type { DocumentRow } from '../db/rows.ts'
 import { contracts, documents, flags, grants, organizations, plans, rules } from '../db/schema.ts'
-import { projectCatalog, projectOrg, projectUser } from '../model/projection.ts'
+import { list } from '../db/sql.ts'
+import { projectCatalog, projectOrg, projectUser } from '../entities/projection.ts'
 
 export interface Projected {
   readonly key: string

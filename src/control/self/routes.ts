@@ -1,8 +1,8 @@
 /** The routes that tell a caller who it is, and which environments there are. */
 import { z } from '@hono/zod-openapi'
 import { ok } from '../../core/result.ts'
-import type { Api } from '../api/context.ts'
-import { read } from '../api/define.ts'
+import type { Api } from '../http/context.ts'
+import { read } from '../http/read.ts'
 import { READERS, ROLES } from '../roles.ts'
 
 const self = z

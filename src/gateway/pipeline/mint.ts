@@ -1,5 +1,5 @@
 /**
- * Stage 7: a verified token becomes one of ours, with the flags of now.
+ * A verified token becomes one of ours, with the flags of now.
  *
  * It never lives longer than upstream's, and never says more than upstream's about who it is for. `mint` takes only a
  * `VerifiedToken`: what was not verified cannot be signed.
@@ -7,8 +7,8 @@
 import { base64url, CompactSign } from 'jose'
 import type { Claims } from '../../core/claims.ts'
 import type { Config } from '../config.ts'
-import type { SigningKey } from '../keys/keyring.ts'
-import type { Entitlements } from './entitle.ts'
+import type { Entitlements } from '../documents/entitle.ts'
+import type { SigningKey } from '../signing_keys/keyring.ts'
 import type { VerifiedToken } from './verify.ts'
 
 export interface MintedToken {

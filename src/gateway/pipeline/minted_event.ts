@@ -6,7 +6,7 @@
 import { type Claims, documentId, type SubjectIds } from '../../core/claims.ts'
 import type { MintedEvent } from '../../core/mint_event.ts'
 import { MINT_EVENT_FORMAT } from '../../core/names.ts'
-import type { Entitlements } from './entitle.ts'
+import type { Entitlements } from '../documents/entitle.ts'
 import type { MintedToken } from './mint.ts'
 
 /**

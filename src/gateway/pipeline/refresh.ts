@@ -10,24 +10,24 @@ import { looksLikeJws } from '../../core/jws.ts'
 import type { MintedEvent } from '../../core/mint_event.ts'
 import { ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import { passThrough } from '../headers.ts'
-import type { Keyring } from '../keys/keyring.ts'
-import type { KeysFault, UpstreamKeys } from '../keys/upstream_keys.ts'
+import { entitle } from '../documents/entitle.ts'
+import { lookupAtLeast, newestVersion } from '../documents/min_version.ts'
+import type { DocumentStore } from '../documents/store.ts'
+import { passThrough } from '../http/headers.ts'
 import type { LogLine } from '../log.ts'
-import { entitle } from './entitle.ts'
-import type { DocumentStore } from './lookup.ts'
-import { lookupAtLeast, newestVersion } from './min_version.ts'
+import type { Keyring } from '../signing_keys/keyring.ts'
+import type { KeysFault, UpstreamKeys } from '../signing_keys/upstream_keys.ts'
 import { mint, mintIdToken } from './mint.ts'
 import { mintedEvent } from './minted_event.ts'
 import type { RefreshRequest } from './request.ts'
 import { type Replacements, respond } from './respond.ts'
 import {
-  type Ask,
-  type Asked,
+  endpointUrl,
   readAnswer,
+  type SendTokenRequest,
   type UpstreamReason,
+  type UpstreamReply,
   type UpstreamTokens,
-  upstreamUrl,
 } from './upstream.ts'
 import { type VerifyReason, verifyAccessToken, verifyIdToken } from './verify.ts'
 
@@ -36,7 +36,7 @@ export interface RefreshContext {
   readonly keyring: Keyring
   readonly keys: UpstreamKeys
   readonly documents: DocumentStore
-  readonly ask: Ask
+  readonly send: SendTokenRequest
   /** Tells the mint log, if there is one. @returns what the log line should say of it */
   readonly record: ((event: MintedEvent) => string | undefined) | undefined
   readonly clock: () => number
@@ -61,15 +61,15 @@ export async function refresh(
   headers: Headers,
   log: LogLine,
 ): Promise<Result<Response, RefreshReason>> {
-  const { config, keys, clock, ask } = context
+  const { config, keys, clock, send } = context
   const inHand = await keys.current()
   if (!inHand.ok) return inHand
 
   const askedAt = clock()
-  const asked = await ask({ url: upstreamUrl(endpoint, request), request, headers })
-  const answer = asked.ok ? await readAnswer(asked.value) : asked
+  const reply = await send({ url: endpointUrl(endpoint, request), request, headers })
+  const answer = reply.ok ? await readAnswer(reply.value) : reply
   log.upstream_ms = clock() - askedAt
-  if (asked.ok) noteSession(log, asked.value)
+  if (reply.ok) noteSession(log, reply.value)
   if (!answer.ok) return answer
   log.upstream_status = answer.value.response.status
   if (answer.value.kind === 'other') {
@@ -168,7 +168,7 @@ function remainingSeconds({ body, receivedAt }: UpstreamTokens, now: number): nu
   return typeof lifetime === 'number' && age > 0 ? Math.max(0, lifetime - age) : undefined
 }
 
-function noteSession(log: LogLine, { session, warnings = [] }: Asked): void {
+function noteSession(log: LogLine, { session, warnings = [] }: UpstreamReply): void {
   if (session !== undefined) log.session = session
   for (const warning of warnings) warn(log, warning)
 }

@@ -1,11 +1,11 @@
 /**
- * Stage 1: an HTTP request becomes a `RefreshRequest`, or is refused before upstream hears of it.
+ * An HTTP request becomes a `RefreshRequest`, or is refused before upstream hears of it.
  *
  * The body is only looked at, never rewritten: upstream gets the same text, so that parameters we do not know, and
  * client authentication of any method, pass through unchanged.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { MAX_BODY_BYTES, readBounded } from '../http.ts'
+import { MAX_BODY_BYTES, readBounded } from '../http/body.ts'
 import type { BodyFormat } from '../profiles/profile.ts'
 import { parseObjectText } from './json_text.ts'
 

@@ -1,11 +1,11 @@
 /**
- * Stage 8: upstream's answer with our tokens in it; everything else stays byte for byte upstream's. Pure.
+ * Upstream's answer with our tokens in it; everything else stays byte for byte upstream's. Pure.
  *
  * No field is added: some SDKs seal the whole answer into a cookie, which has no room for more.
  */
 import type { Config } from '../config.ts'
-import { responseHeaders } from '../headers.ts'
-import { NO_STORE } from '../http.ts'
+import { NO_STORE } from '../http/answers.ts'
+import { responseHeaders } from '../http/headers.ts'
 import { replaceMembers } from './json_text.ts'
 import type { AnswerHead, UpstreamTokens } from './upstream.ts'
 

@@ -1,12 +1,13 @@
 /**
- * Stage 3: the request goes to upstream as it came, and the answer comes back whole or not at all.
+ * The request goes to upstream as it came, and the answer comes back whole or not at all.
  *
  * From here on the refresh token may be spent. A refusal, and an answer that holds no access token, is upstream's own
  * affair and passes through as it is. A yes that cannot be read is withheld, because it may hold one.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { NO_STORE, readBounded } from '../http.ts'
-import type { NoAnswer, NoSessionAnswer, SessionPath } from '../session_call.ts'
+import { NO_STORE } from '../http/answers.ts'
+import { readBounded } from '../http/body.ts'
+import type { NoAnswer, NoSessionAnswer, SessionPath } from '../sessions/call.ts'
 import { type JsonObjectText, parseObjectText } from './json_text.ts'
 import type { RefreshRequest } from './request.ts'
 
@@ -38,7 +39,7 @@ export interface UpstreamCall {
 /** What an answer says before its body. */
 export type AnswerHead = Pick<Response, 'ok' | 'status' | 'statusText' | 'headers'>
 
-export type Asked = (
+export type UpstreamReply = (
   | { readonly response: Response; readonly text?: undefined }
   /** A yes whose body was read already. */
   | { readonly response: AnswerHead; readonly text: string }
@@ -51,11 +52,11 @@ export type Asked = (
 }
 
 /** How a request comes by upstream's answer: directly, or through the object that all requests for one refresh share. */
-export type Ask = (call: UpstreamCall) => Promise<Result<Asked, UpstreamReason>>
+export type SendTokenRequest = (call: UpstreamCall) => Promise<Result<UpstreamReply, UpstreamReason>>
 
 /** Asks upstream, once. */
 export const direct =
-  (timeoutMs: number, fetcher: typeof fetch, clock: () => number): Ask =>
+  (timeoutMs: number, fetcher: typeof fetch, clock: () => number): SendTokenRequest =>
   async ({ url, request, headers }) => {
     try {
       const response = await fetcher(url, {
@@ -72,12 +73,12 @@ export const direct =
   }
 
 /** Reads tokens out of an answer that holds some. */
-export async function readAnswer(asked: Asked): Promise<Result<UpstreamAnswer, UpstreamReason>> {
-  const { response, receivedAt } = asked
-  if (asked.text === undefined && !response.ok) return ok({ kind: 'other', response: asked.response })
+export async function readAnswer(reply: UpstreamReply): Promise<Result<UpstreamAnswer, UpstreamReason>> {
+  const { response, receivedAt } = reply
+  if (reply.text === undefined && !response.ok) return ok({ kind: 'other', response: reply.response })
   try {
     const body =
-      asked.text === undefined ? await readBounded(asked.response, MAX_ANSWER_BYTES) : ok(asked.text)
+      reply.text === undefined ? await readBounded(reply.response, MAX_ANSWER_BYTES) : ok(reply.text)
     if (!body.ok) return err('upstream_answer_too_large')
     const object = parseObjectText(body.value)
     if (!object && body.value !== '') return err('upstream_answer_unreadable')
@@ -99,7 +100,7 @@ const reasonOf = (cause: unknown): NoAnswer =>
  * Where a request goes. The endpoint's own query (a tenant, a policy) is in its published address too, and so comes back
  * with the request; a client cannot change it.
  */
-export function upstreamUrl(endpoint: string, { search }: RefreshRequest): string {
+export function endpointUrl(endpoint: string, { search }: RefreshRequest): string {
   if (search === '' || !endpoint.includes('?')) return endpoint + search
   const url = new URL(endpoint)
   const parameters = new URLSearchParams(search)

@@ -1,5 +1,5 @@
 /**
- * Stage 4: upstream's token is verified; only what comes out of here can be minted.
+ * Upstream's token is verified; only what comes out of here can be minted.
  *
  * "The token is bad" and "we cannot tell right now" (`keys_unreachable`) are different reasons. Reasons name what is
  * wrong and never what stands in the token.
@@ -8,9 +8,10 @@ import { compactVerify, errors } from 'jose'
 import { audiences, type Claims } from '../../core/claims.ts'
 import { type JwsFormReason, readJwsHeader } from '../../core/jws.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { accessTokenFault, isAccessTokenType } from '../../core/token_purpose.ts'
 import type { Config } from '../config.ts'
-import type { Keyring } from '../keys/keyring.ts'
-import type { KeysFault, UpstreamKeys } from '../keys/upstream_keys.ts'
+import type { Keyring } from '../signing_keys/keyring.ts'
+import type { KeysFault, UpstreamKeys } from '../signing_keys/upstream_keys.ts'
 
 declare const verified: unique symbol
 
@@ -38,12 +39,10 @@ export type VerifyReason =
 /** Clocks of two hosts differ; a token that upstream made just now must not look like one of the future. */
 const CLOCK_SKEW_SECONDS = 5
 
-/** RFC 9068 says `at+jwt`; many identity providers still say `JWT`, or nothing. */
-const ACCESS_TOKEN_TYPES = [undefined, 'at+jwt', 'jwt']
-const ID_TOKEN_TYPES = [undefined, 'jwt']
+type IsType = (typ: string | undefined) => boolean
 
-/** Claims that stand in ID tokens (OpenID Connect Core sections 2 and 3.3.2.11) and logout tokens only. */
-const CLAIMS_OF_OTHERS = ['at_hash', 'c_hash', 's_hash', 'nonce', 'events']
+const isResponseType: IsType = (typ) => isAccessTokenType(typ, 'token_response')
+const isIdTokenType: IsType = (typ) => typ === undefined || typ === 'jwt'
 
 export interface VerifyContext {
   readonly config: Config
@@ -57,13 +56,13 @@ export async function verifyAccessToken(
   context: VerifyContext,
   now: number,
 ): Promise<Result<VerifiedToken, VerifyReason>> {
-  const signed = await verifySigned(token, ACCESS_TOKEN_TYPES, context, now)
+  const signed = await verifySigned(token, isResponseType, context, now)
   if (!signed.ok) return signed
   const { claims, typ } = signed.value
   const { audience } = context.config.upstream
   if (audience !== undefined && !audiences(claims).includes(audience)) return err('audience_mismatch')
-  if (typ !== 'at+jwt' && saysAnotherPurpose(claims)) return err('not_an_access_token')
-  return ok({ claims } as VerifiedToken)
+  const fault = accessTokenFault(typ, claims, 'token_response')
+  return fault === undefined ? ok({ claims } as VerifiedToken) : err(fault)
 }
 
 /**
@@ -76,24 +75,14 @@ export async function verifyIdToken(
   context: VerifyContext,
   now: number,
 ): Promise<Result<VerifiedToken, VerifyReason>> {
-  const signed = await verifySigned(token, ID_TOKEN_TYPES, context, now)
+  const signed = await verifySigned(token, isIdTokenType, context, now)
   return signed.ok ? ok({ claims: signed.value.claims } as VerifiedToken) : signed
-}
-
-/**
- * A token whose header does not say that it is an access token must at least not say that it is something else. Keycloak
- * has `typ` among the claims, Cognito `token_use`.
- */
-function saysAnotherPurpose(claims: Claims): boolean {
-  const { typ, token_use: use } = claims
-  if (CLAIMS_OF_OTHERS.some((name) => Object.hasOwn(claims, name))) return true
-  return (typ !== undefined && typ !== 'Bearer' && typ !== 'DPoP') || (use !== undefined && use !== 'access')
 }
 
 /** Form, algorithm, type, key, signature, issuer and times, in that order: nothing is read that was not checked. */
 async function verifySigned(
   token: string,
-  types: readonly (string | undefined)[],
+  isType: IsType,
   { config, keyring, keys }: VerifyContext,
   now: number,
 ): Promise<Result<{ claims: VerifiedToken['claims']; typ: string | undefined }, VerifyReason>> {
@@ -102,7 +91,7 @@ async function verifySigned(
   const { kid, typ } = header.value
   const alg = header.value.alg === 'Ed25519' ? 'EdDSA' : header.value.alg
   if (!config.upstream.algorithms.includes(alg)) return err('algorithm_refused')
-  if (!types.includes(typ)) return err('type_refused')
+  if (!isType(typ)) return err('type_refused')
   if (keyring.has(kid)) return err('token_is_ours')
   const key = await findKey(keys, kid, alg)
   if (!key.ok) return key

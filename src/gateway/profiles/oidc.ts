@@ -6,8 +6,8 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { type Config, isSecureUrl } from '../config.ts'
-import { discoveryPaths } from '../paths.ts'
-import { fetchJson, RemoteDocument } from '../remote_document.ts'
+import { discoveryPaths } from '../http/paths.ts'
+import { fetchJson, RemoteDocument } from '../http/remote_document.ts'
 import type { Endpoint, Endpoints, MetadataFault, Profile } from './profile.ts'
 
 interface Discovered {

@@ -5,7 +5,7 @@
  */
 import { err, ok } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import { fetchJson, RemoteDocument } from '../remote_document.ts'
+import { fetchJson, RemoteDocument } from '../http/remote_document.ts'
 import type { Endpoint, Endpoints, MetadataFault, Profile } from './profile.ts'
 
 export function workosProfile(config: Config, fetcher: typeof fetch, clock: () => number): Profile {

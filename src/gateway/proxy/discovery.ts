@@ -6,8 +6,8 @@
  */
 import type { Claims } from '../../core/claims.ts'
 import { type Config, preservesIssuer } from '../config.ts'
-import type { Keyring } from '../keys/keyring.ts'
 import type { Endpoints } from '../profiles/profile.ts'
+import type { Keyring } from '../signing_keys/keyring.ts'
 
 /** Signed by upstream over its own addresses, or reached by a client certificate, which ends at the edge. */
 const NEVER_TRUE = ['signed_metadata', 'mtls_endpoint_aliases']

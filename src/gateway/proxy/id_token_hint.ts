@@ -7,9 +7,9 @@
 import { audiences, documentId, stringClaim } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import { MAX_BODY_BYTES, readBounded } from '../http.ts'
-import type { Keyring } from '../keys/keyring.ts'
-import { verifyOwnToken } from '../own_token.ts'
+import { MAX_BODY_BYTES, readBounded } from '../http/body.ts'
+import type { Keyring } from '../signing_keys/keyring.ts'
+import { verifyOwnToken } from '../signing_keys/own_token.ts'
 
 export interface HintlessRequest {
   readonly target: URL

@@ -3,7 +3,7 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import { passThrough, requestHeaders } from '../headers.ts'
+import { passThrough, requestHeaders } from '../http/headers.ts'
 
 /** The same path and query at upstream's origin. */
 export function upstreamUrl(request: Request, config: Config): URL {

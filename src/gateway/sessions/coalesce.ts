@@ -5,16 +5,17 @@
  * request go to upstream directly: without the object, but not without the session.
  */
 import { err, ok, type Result } from '../../core/result.ts'
+import { within } from '../../core/within.ts'
 import type { Config } from '../config.ts'
-import type { Ask, Asked, UpstreamCall } from '../pipeline/upstream.ts'
+import type { SendTokenRequest, UpstreamCall, UpstreamReply } from '../pipeline/upstream.ts'
 import type { Profile } from '../profiles/profile.ts'
-import type { RawAnswer, RefreshSessions, SessionCall, SessionOutcome } from '../session_call.ts'
+import type { RawAnswer, RefreshSessions, SessionCall, SessionOutcome } from './call.ts'
 import { verifyProof } from './dpop.ts'
 import { nameOf } from './name.ts'
 
 const ATTEMPTS = 2
 /** How much longer than for upstream the object is waited for: for its store, twice, and for the way there. */
-const OBJECT_PATIENCE_MS = 4000
+const OBJECT_WAIT_MS = 4000
 
 const decoder = new TextDecoder()
 
@@ -27,13 +28,13 @@ export interface CoalesceOptions {
   readonly config: Config
   readonly profile: Profile
   /** The path without an object. */
-  readonly direct: Ask
+  readonly direct: SendTokenRequest
   readonly clock: () => number
 }
 
-export function coalesced(options: CoalesceOptions): Ask {
+export function coalesced(options: CoalesceOptions): SendTokenRequest {
   const { sessions, direct } = options
-  return async function ask(call) {
+  return async function sendShared(call) {
     if (call.request.grantType !== 'refresh_token') return direct(call)
     const session = await sessionCall(call, options)
     // Whose request this is cannot be told, so that it shares nothing; upstream will say what is wrong with it.
@@ -51,7 +52,7 @@ export function coalesced(options: CoalesceOptions): Ask {
   }
 }
 
-async function bypass(direct: Ask, call: UpstreamCall, session: 'bypassed' | 'unreachable') {
+async function bypass(direct: SendTokenRequest, call: UpstreamCall, session: 'bypassed' | 'unreachable') {
   const exchanged = await direct(call)
   return exchanged.ok ? ok({ ...exchanged.value, session, warnings: [`session_${session}`] }) : exchanged
 }
@@ -98,19 +99,16 @@ async function callObject(
   sessions: RefreshSessions,
   call: SessionCall,
 ): Promise<SessionOutcome | Result<never, 'session_timeout'> | 'unreachable'> {
-  const { promise: timeout, resolve } = Promise.withResolvers<Result<never, 'session_timeout'>>()
-  const timer = setTimeout(() => resolve(err('session_timeout')), call.patienceMs + OBJECT_PATIENCE_MS)
   try {
-    return await Promise.race([sessions.getByName(call.name).exchange(call), timeout])
+    const outcome = sessions.getByName(call.name).exchange(call)
+    return (await within(call.patienceMs + OBJECT_WAIT_MS, outcome)) ?? err('session_timeout')
   } catch {
     return 'unreachable'
-  } finally {
-    clearTimeout(timer)
   }
 }
 
 /** The answer as the pipeline takes it. A yes goes as text: the pipeline reads it, and would only have to unpack it. */
-function read({ status, statusText, headers, body, receivedAt }: RawAnswer): Asked {
+function read({ status, statusText, headers, body, receivedAt }: RawAnswer): UpstreamReply {
   if (status >= 200 && status < 300) {
     return { response: { ok: true, status, statusText, headers }, text: decoder.decode(body), receivedAt }
   }

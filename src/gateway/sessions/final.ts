@@ -6,7 +6,7 @@
  * client that did not authenticate, a page or an error that calls itself 200.
  */
 import { decodeJwt } from 'jose'
-import type { RawAnswer } from '../session_call.ts'
+import type { RawAnswer } from './call.ts'
 
 const decoder = new TextDecoder()
 

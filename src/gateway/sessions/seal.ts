@@ -4,8 +4,8 @@
  * Whoever reads the store has neither the token nor, as it is the salt, the object's name made with the pepper. A sealed
  * answer that does not open is one that is not there.
  */
-import { concat } from '../http.ts'
-import type { RawAnswer } from '../session_call.ts'
+import { concat } from '../http/body.ts'
+import type { RawAnswer } from './call.ts'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()

@@ -6,10 +6,11 @@
  * store fails. Upstream's answer is never withheld for a fault of ours: what goes wrong here costs a later replay.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import type { NoAnswer, RawAnswer, SessionAnswer, SessionCall, SessionOutcome } from '../session_call.ts'
-import { ask } from './ask.ts'
+import { within } from '../../core/within.ts'
+import type { NoAnswer, RawAnswer, SessionAnswer, SessionCall, SessionOutcome } from './call.ts'
 import { goodUntil } from './final.ts'
 import { seal, sealingKey, unseal } from './seal.ts'
+import { send } from './send.ts'
 
 /** The part of a Durable Object's storage that is used here. */
 export interface SessionStore {
@@ -32,17 +33,17 @@ interface Kept {
 
 const ANSWER = 'answer'
 /** How long an answer, or the question for it, waits for the store. */
-const STORE_PATIENCE_MS = 1500
+const STORE_WAIT_MS = 1500
 /** When deleting is tried again. */
 const DELETE_AGAIN_MS = 60_000
 
-type Flight = Promise<Result<Omit<SessionAnswer, 'origin'> & { readonly replayed: boolean }, NoAnswer>>
+type Running = Promise<Result<Omit<SessionAnswer, 'origin'> & { readonly replayed: boolean }, NoAnswer>>
 
 export class Session {
   readonly #store: SessionStore
   readonly #fetcher: typeof fetch
   readonly #clock: () => number
-  #flight: Flight | undefined
+  #running: Running | undefined
   #kept: Kept | undefined
 
   constructor(store: SessionStore, fetcher: typeof fetch, clock: () => number) {
@@ -52,25 +53,16 @@ export class Session {
   }
 
   async exchange(call: SessionCall): Promise<SessionOutcome> {
-    const joined = this.#flight !== undefined
-    this.#flight ??= this.#fly(call).finally(() => {
-      this.#flight = undefined
+    const joined = this.#running !== undefined
+    this.#running ??= this.#run(call).finally(() => {
+      this.#running = undefined
     })
-    const landed = await this.#patiently(this.#flight, call.patienceMs)
-    if (!landed.ok) return landed
-    const { answer, replayed, unstored } = landed.value
+    // A client that has waited long enough comes back; what it waited for goes on without it.
+    const result = await within(call.patienceMs, this.#running)
+    if (result === undefined) return err('upstream_timeout')
+    if (!result.ok) return result
+    const { answer, replayed, unstored } = result.value
     return ok({ answer, unstored, origin: replayed ? 'replayed' : joined ? 'joined' : 'asked' })
-  }
-
-  /** A client that has waited long enough comes back; what it waited for goes on without it. */
-  async #patiently(flight: Flight, patienceMs: number): Flight {
-    const { promise: timeout, resolve } = Promise.withResolvers<Awaited<Flight>>()
-    const timer = setTimeout(() => resolve(err('upstream_timeout')), patienceMs)
-    try {
-      return await Promise.race([flight, timeout])
-    } finally {
-      clearTimeout(timer)
-    }
   }
 
   /** The alarm: when the interval is over, nothing is left. One that comes too early is set again. */
@@ -85,7 +77,7 @@ export class Session {
     }
   }
 
-  async #fly(call: SessionCall): Flight {
+  async #run(call: SessionCall): Running {
     const reuses = call.reuseSeconds > 0
     const key = reuses ? await sealingKey(call.refreshToken, call.name).catch(() => undefined) : undefined
     const kept = reuses ? await this.#recall(key) : undefined
@@ -95,9 +87,9 @@ export class Session {
       const until = reuses ? goodUntil(answer, call.reuseSeconds) : undefined
       this.#kept = until === undefined ? undefined : { answer, until }
     }
-    const asked = await ask(call, received, this.#fetcher, this.#clock)
-    if (!asked.ok) return asked
-    const answer = asked.value
+    const sent = await send(call, received, this.#fetcher, this.#clock)
+    if (!sent.ok) return sent
+    const answer = sent.value
     const fresh = this.#kept as Kept | undefined
     if (!fresh) return ok({ answer, replayed: false, unstored: false })
     const stored = key !== undefined && (await this.#keep(answer, fresh.until, key))
@@ -113,7 +105,7 @@ export class Session {
 
   async #stored(): Promise<StoredAnswer | undefined> {
     try {
-      return (await inTime(this.#store.get(ANSWER))) as StoredAnswer | undefined
+      return (await within(STORE_WAIT_MS, this.#store.get(ANSWER))) as StoredAnswer | undefined
     } catch {
       return undefined
     }
@@ -127,21 +119,10 @@ export class Session {
       const alarm = this.#store.setAlarm(until)
       // However late it fails: what no alarm will delete must not stay.
       alarm.catch(() => Promise.allSettled([put]).then(() => this.#store.deleteAll())).catch(() => {})
-      await inTime(Promise.all([put, alarm]))
-      return true
+      // A store that hangs is one that fails.
+      return (await within(STORE_WAIT_MS, Promise.all([put, alarm]))) !== undefined
     } catch {
       return false
     }
-  }
-}
-
-/** A store that hangs is one that fails. */
-async function inTime<T>(work: T | Promise<T>): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error('the store does not answer')), STORE_PATIENCE_MS)
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
   }
 }

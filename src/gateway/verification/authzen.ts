@@ -11,8 +11,8 @@ import * as z from 'zod'
 import { documentId, type SubjectIds, subjectOf } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
-import { type BodyReason, readJson } from '../http.ts'
-import { type Asker, type Entitled, entitledNow } from './asker.ts'
+import { type BodyReason, readJson } from '../http/body.ts'
+import { type Caller, type Entitled, entitledNow } from './caller.ts'
 import type { Verification } from './verdict.ts'
 
 /** Each may read documents of another subject. */
@@ -52,18 +52,18 @@ export type AuthzenReason = BodyReason | 'subject_not_yours' | 'state_unknown'
 /** `POST /access/v1/evaluation`. */
 export async function evaluateOne(
   request: Request,
-  asker: Asker,
+  caller: Caller,
   verification: Verification,
 ): Promise<Result<object, AuthzenReason>> {
   const json = await readJson(request, 'required')
   if (!json.ok) return json
-  return one(json.value, asker, verification)
+  return one(json.value, caller, verification)
 }
 
 /** `POST /access/v1/evaluations`; without a list it is the same as the single question. */
 export async function evaluateMany(
   request: Request,
-  asker: Asker,
+  caller: Caller,
   verification: Verification,
 ): Promise<Result<object, AuthzenReason>> {
   const json = await readJson(request, 'required')
@@ -71,10 +71,10 @@ export async function evaluateMany(
   const parsed = evaluationsSchema.safeParse(json.value)
   if (!parsed.success) return err('body_malformed')
   const { evaluations = [], options, ...defaults } = parsed.data
-  if (evaluations.length === 0) return one(json.value, asker, verification)
+  if (evaluations.length === 0) return one(json.value, caller, verification)
 
   const semantic = options?.evaluations_semantic ?? 'execute_all'
-  const entitled = remembering((subject) => entitledNow(asker, subject, verification))
+  const entitled = remembering((subject) => entitledNow(caller, subject, verification))
   const decisions: Decision[] = []
   for (const item of evaluations) {
     const question = evaluationSchema.safeParse({ ...defaults, ...withoutUndefined(item) })
@@ -93,12 +93,12 @@ type Ask = (subject: SubjectIds) => ReturnType<typeof entitledNow>
 
 async function one(
   json: unknown,
-  asker: Asker,
+  caller: Caller,
   verification: Verification,
 ): Promise<Result<Decision, AuthzenReason>> {
   const question = evaluationSchema.safeParse(json)
   if (!question.success) return err('body_malformed')
-  return decideEvaluation(question.data, (subject) => entitledNow(asker, subject, verification))
+  return decideEvaluation(question.data, (subject) => entitledNow(caller, subject, verification))
 }
 
 /** What is wrong with one item of several is told in its place. */

@@ -6,8 +6,8 @@
  * copies it over the client's leaves nothing of the client's.
  */
 import { bearerToken } from '../../core/bearer.ts'
-import { problem } from '../http.ts'
-import { type RefusalReason, refusalOf } from './challenge.ts'
+import { problem } from '../http/answers.ts'
+import { type RefusalReason, refusalOf } from '../http/refusals.ts'
 import { parseGuardUrl } from './guard_url.ts'
 import { reachVerdict, type Verdict, type Verification } from './verdict.ts'
 
@@ -35,11 +35,11 @@ export async function guard(
 }
 
 export function refuseGuarded(reason: RefusalReason, requestId: string): GuardAnswer {
-  const { status, challenge } = refusalOf(reason)
-  const headers: Record<string, string> = guardHeaders(reason)
-  if (challenge !== undefined) headers['www-authenticate'] = challenge
-  const detail = status === 401 ? 'A valid bearer token is required.' : 'The token does not allow this.'
-  return { response: problem(status, reason, detail, requestId, headers), reason }
+  const { status, text, headers } = refusalOf(reason, 'guard')
+  return {
+    response: problem(status, reason, text, requestId, { ...guardHeaders(reason), ...headers }),
+    reason,
+  }
 }
 
 function guardHeaders(reason: string, verdict?: Verdict): Record<string, string> {

@@ -9,6 +9,7 @@ import {
   audiences,
   type Claims,
   documentId,
+  environmentOf,
   type FeatureFlagsMeta,
   featureFlags,
   type SubjectIds,
@@ -18,8 +19,9 @@ import {
 import { type JwsFormReason, MAX_JWT_BYTES, readJwsHeader } from '../../core/jws.ts'
 import { LruMap } from '../../core/lru.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { accessTokenFault, isAccessTokenType, type PurposeFault } from '../../core/token_purpose.ts'
 import type { Config } from '../config.ts'
-import type { Keyring } from '../keys/keyring.ts'
+import type { Keyring } from '../signing_keys/keyring.ts'
 
 export interface Identity extends SubjectIds {
   readonly sub: string | undefined
@@ -40,11 +42,12 @@ export interface Identity extends SubjectIds {
 export type IdentityReason =
   | JwsFormReason
   | 'algorithm_refused'
-  | 'type_refused'
+  | PurposeFault
   | 'key_unknown'
   | 'signature_invalid'
   | 'issuer_mismatch'
   | 'audience_mismatch'
+  | 'environment_mismatch'
   | 'token_expired'
   | 'token_not_yet_valid'
 
@@ -78,11 +81,11 @@ export class Identities {
   }
 
   async #verifySigned(token: string, now: number): Promise<Result<Identity, IdentityReason>> {
-    const { tokenIssuer, upstream, orgClaim } = this.#config
+    const { tokenIssuer, upstream, orgClaim, environment } = this.#config
     const header = readJwsHeader(token)
     if (!header.ok) return header
     const { alg, kid, typ } = header.value
-    if (typ !== 'at+jwt') return err('type_refused')
+    if (!isAccessTokenType(typ, 'minted')) return err('type_refused')
     if (!this.#keyring.has(kid)) return err('key_unknown')
     const key = this.#keyring.find(kid, alg)
     if (!key) return err('algorithm_refused')
@@ -94,12 +97,17 @@ export class Identities {
         cause instanceof errors.JWSSignatureVerificationFailed ? 'signature_invalid' : 'token_malformed',
       )
     }
+    const fault = accessTokenFault(typ, claims, 'minted')
+    if (fault !== undefined) return err(fault)
     const { exp, iat, nbf, cnf } = claims
     if (typeof exp !== 'number') return err('token_malformed')
     if (claims.iss !== tokenIssuer) return err('issuer_mismatch')
     if (upstream.audience !== undefined && !audiences(claims).includes(upstream.audience)) {
       return err('audience_mismatch')
     }
+    // Environments may share keys, issuer and audience; only the claim tells their tokens apart.
+    if (claims.feature_flags_meta !== undefined && environmentOf(claims) !== environment)
+      return err('environment_mismatch')
     if (typeof nbf === 'number' && nbf > Math.floor(now / 1000) + CLOCK_SKEW_SECONDS)
       return err('token_not_yet_valid')
     return ok({

@@ -8,11 +8,12 @@
 import { type Claims, stringClaim } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Verifier } from '../config.ts'
-import { type FormReason, NO_STORE, readForm } from '../http.ts'
-import { authenticate, basicCredentials, type CallerReason } from './callers.ts'
+import { NO_STORE } from '../http/answers.ts'
+import { type FormReason, readForm } from '../http/body.ts'
+import { authenticate, basicCredentials, type CredentialsReason } from './credentials.ts'
 import { LIVE_TOKEN, reachVerdict, type Verdict, type Verification } from './verdict.ts'
 
-export type IntrospectionReason = FormReason | CallerReason | 'authorization_repeated' | 'state_unknown'
+export type IntrospectionReason = FormReason | CredentialsReason | 'authorization_repeated' | 'state_unknown'
 
 /** Claims of the token that RFC 7662 section 2.2 names, and ours. */
 const MEMBERS = [
@@ -52,7 +53,7 @@ async function callerOf(
   authorization: string | null,
   form: URLSearchParams,
   callers: readonly Verifier[],
-): Promise<Result<string, CallerReason | 'authorization_repeated'>> {
+): Promise<Result<string, CredentialsReason | 'authorization_repeated'>> {
   const name = form.get('client_id')
   const secret = form.get('client_secret')
   if (authorization?.includes(',')) return err('authorization_repeated')

@@ -8,7 +8,8 @@ import * as z from 'zod'
 import { type BearerReason, bearerToken } from '../../core/bearer.ts'
 import { FLAG_KEY } from '../../core/names.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import { type BodyReason, NO_STORE_HEADERS, readJson } from '../http.ts'
+import { NO_STORE_HEADERS } from '../http/answers.ts'
+import { type BodyReason, readJson } from '../http/body.ts'
 import { type Question, reachVerdict, type Verification, verdictAnswer } from './verdict.ts'
 
 /** More flags than this in one question is a mistake. */

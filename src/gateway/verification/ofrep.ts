@@ -11,8 +11,9 @@ import { base64url } from 'jose'
 import * as z from 'zod'
 import { documentId, type SubjectIds, subjectOf } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import { NO_STORE, readJson } from '../http.ts'
-import { type Asker, entitledNow, type FlagAnswer } from './asker.ts'
+import { NO_STORE } from '../http/answers.ts'
+import { readJson } from '../http/body.ts'
+import { type Caller, entitledNow, type FlagAnswer } from './caller.ts'
 import type { Verification } from './verdict.ts'
 
 export type OfrepReason =
@@ -31,12 +32,12 @@ const requestSchema = z.object({ context: z.looseObject({}) })
 export async function evaluateFlag(
   request: Request,
   key: string,
-  asker: Asker,
+  caller: Caller,
   verification: Verification,
 ): Promise<Result<Response, OfrepReason>> {
-  const subject = await readSubject(request, asker)
+  const subject = await readSubject(request, caller)
   if (!subject.ok) return subject
-  const entitled = await entitledNow(asker, subject.value, verification)
+  const entitled = await entitledNow(caller, subject.value, verification)
   if (!entitled.ok) return entitled
   const answer = entitled.value.answers.find(({ flag }) => flag === key)
   return answer ? ok(Response.json(flagValue(answer), { headers: NO_STORE })) : err('flag_not_found')
@@ -45,12 +46,12 @@ export async function evaluateFlag(
 /** `POST /ofrep/v1/evaluate/flags`. */
 export async function evaluateFlags(
   request: Request,
-  asker: Asker,
+  caller: Caller,
   verification: Verification,
 ): Promise<Result<Response, OfrepReason>> {
-  const subject = await readSubject(request, asker)
+  const subject = await readSubject(request, caller)
   if (!subject.ok) return subject
-  const entitled = await entitledNow(asker, subject.value, verification)
+  const entitled = await entitledNow(caller, subject.value, verification)
   if (!entitled.ok) return entitled
   const { answers, version } = entitled.value
   const body = JSON.stringify({ flags: answers.map(flagValue), metadata: { version } })
@@ -61,7 +62,7 @@ export async function evaluateFlags(
     : ok(new Response(body, { headers }))
 }
 
-async function readSubject(request: Request, asker: Asker): Promise<Result<SubjectIds, OfrepReason>> {
+async function readSubject(request: Request, caller: Caller): Promise<Result<SubjectIds, OfrepReason>> {
   const json = await readJson(request, 'required')
   if (!json.ok) return json
   const parsed = requestSchema.safeParse(json.value)
@@ -69,8 +70,8 @@ async function readSubject(request: Request, asker: Asker): Promise<Result<Subje
   const { targetingKey, kind = 'organization', org_id } = parsed.data.context
   const id = documentId(targetingKey)
   if (id === undefined) return err('targeting_key_missing')
-  if (asker.kind === 'user') {
-    const { orgId, userId } = asker.verdict.identity ?? {}
+  if (caller.kind === 'user') {
+    const { orgId, userId } = caller.verdict.identity ?? {}
     return id === orgId || id === userId ? ok({ orgId, userId }) : err('subject_not_yours')
   }
   if (kind === 'organization') return ok({ orgId: id, userId: undefined })

@@ -1,7 +1,7 @@
 /** The audit log: one unbroken chain, whoever writes, and a batch that is all or nothing. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { GENESIS, hashEntry, toEntry, verifyChain } from '../../../src/control/changes/chain.ts'
 import type { AuditRow } from '../../../src/control/db/rows.ts'
+import { GENESIS, hashEntry, toEntry, verifyChain } from '../../../src/control/ledger/audit_chain.ts'
 import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
 
 let control: ControlUnderTest

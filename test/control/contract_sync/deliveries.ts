@@ -2,10 +2,10 @@
 import { WorkOS } from '@workos-inc/node'
 import { Webhook } from 'standardwebhooks'
 import { Stripe } from 'stripe'
-import type { Delivery, ReceivedEvent, Source } from '../../../src/control/model/source.ts'
-import { standardSource } from '../../../src/control/webhooks/sources/standard.ts'
-import { stripeSource } from '../../../src/control/webhooks/sources/stripe.ts'
-import { workosSource } from '../../../src/control/webhooks/sources/workos.ts'
+import type { Delivery, ReceivedEvent, Source } from '../../../src/control/contract_sync/sources/source.ts'
+import { standardSource } from '../../../src/control/contract_sync/sources/standard/source.ts'
+import { stripeSource } from '../../../src/control/contract_sync/sources/stripe/source.ts'
+import { workosSource } from '../../../src/control/contract_sync/sources/workos/source.ts'
 import deltaEvent from './fixtures/standard/contract.delta.v1.json' with { type: 'json' }
 import subscriptionEvent from './fixtures/stripe/customer.subscription.created.json' with { type: 'json' }
 import organizationEvent from './fixtures/workos/organization.created.json' with { type: 'json' }
@@ -39,7 +39,10 @@ export const SENDERS: readonly Sender[] = [
     name: 'stripe',
     header: 'stripe-signature',
     source: (secrets) =>
-      stripeSource({ secrets, apiKey: undefined, apiBase: 'https://api.stripe.com' }, noFetch),
+      stripeSource(
+        { secrets, apiKey: undefined, apiBase: 'https://api.stripe.com', testMode: true },
+        noFetch,
+      ),
     async sign(payload, at, secret) {
       const cryptoProvider = Stripe.createSubtleCryptoProvider()
       const options = { payload, secret, timestamp: Math.floor(at / 1000), cryptoProvider }
@@ -79,7 +82,7 @@ export const SENDERS: readonly Sender[] = [
   {
     name: 'workos',
     header: 'workos-signature',
-    source: (secrets) => workosSource({ secrets, environment: 'production' }),
+    source: (secrets) => workosSource({ secrets, environment: 'production', asksPolicy: true }),
     async sign(body, at, secret) {
       const signature = await workos.webhooks.computeSignature(at, body, secret)
       return new Headers({ 'workos-signature': `t=${at}, v1=${signature}` })
@@ -101,20 +104,29 @@ export const senderOf = (name: Source['name']): Sender => {
   return sender
 }
 
+const bytes = (text: string) => new TextEncoder().encode(text)
+
 export async function deliver(
   sender: Sender,
-  event: object,
+  event: object | string,
   { at = NOW, now = NOW, secret = SECRET } = {},
 ): Promise<Delivery> {
-  const body = JSON.stringify(event)
-  return { headers: await sender.sign(body, at, secret), body, now }
+  const body = typeof event === 'string' ? event : JSON.stringify(event)
+  return { headers: await sender.sign(body, at, secret), body: bytes(body), now }
 }
+
+/** The same delivery with another body. */
+export const altered = (delivery: Delivery, change: (body: string) => string): Delivery => ({
+  ...delivery,
+  body: bytes(change(new TextDecoder().decode(delivery.body))),
+})
 
 /** An event, signed, delivered and verified by the source. */
 export async function receive(source: Source, event: object): Promise<ReceivedEvent> {
   const verified = await source.verify(await deliver(senderOf(source.name), event))
   if (!verified.ok) throw new Error(verified.reason)
-  return verified.value
+  const { id = '', type = '', ...envelope } = verified.value
+  return { ...envelope, source: source.name, id, type, digest: '' }
 }
 
 export const parsed = async (source: Source, event: object, now = NOW) =>

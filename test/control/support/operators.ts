@@ -57,13 +57,13 @@ export async function makeOperators() {
   const sign = (options: TokenOptions, alg: string, kid: string, key: CryptoKey, now: number) =>
     new SignJWT({
       sub: options.sub ?? 'olivia',
+      iat: Math.floor(now / 1000),
       ...(options.roles !== undefined && { remint_roles: options.roles }),
       ...options.claims,
     })
       .setProtectedHeader({ alg, kid, typ: 'at+jwt', ...options.header })
       .setIssuer(options.issuer ?? ISSUER)
       .setAudience(options.audience ?? AUDIENCE)
-      .setIssuedAt(Math.floor(now / 1000))
       .setExpirationTime(options.exp ?? Math.floor(now / 1000) + 600)
       .sign(key)
 
@@ -74,7 +74,12 @@ export async function makeOperators() {
     forged: (options: TokenOptions, now: number) => sign(options, 'ES256', 'es', stranger.privateKey, now),
     assertion: (email: string, now: number, claims: Record<string, unknown> = {}) =>
       sign(
-        { claims: { email, ...claims }, issuer: TEAM, audience: TEAM_AUDIENCE, header: { typ: 'JWT' } },
+        {
+          claims: { type: 'app', email, ...claims },
+          issuer: TEAM,
+          audience: TEAM_AUDIENCE,
+          header: { typ: 'JWT' },
+        },
         'RS256',
         'rs',
         rsa.privateKey,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { MAX_BODY_BYTES } from '../../../src/gateway/http.ts'
+import { MAX_BODY_BYTES } from '../../../src/gateway/http/body.ts'
 import { parseTokenRequest } from '../../../src/gateway/pipeline/request.ts'
 
 const FORM = 'application/x-www-form-urlencoded'

@@ -115,6 +115,7 @@ describe('a token of another form or kind is withheld', () => {
     await expectWithheld(await make(), reason)
   })
 
+  // The rows of test/core/token_purpose.test.ts, as far as they end differently here.
   test.each([
     ['an ID token of Keycloak', { typ: 'ID' }],
     ['a refresh token of Keycloak', { typ: 'Refresh' }],
@@ -123,13 +124,24 @@ describe('a token of another form or kind is withheld', () => {
   ])('%s, which says so among its claims', async (_, says) => {
     const claims = { ...setup.upstream.claims(), ...says }
     await expectWithheld(await setup.upstream.sign(claims, { typ: 'JWT' }), 'not_an_access_token')
+    await expectWithheld(await setup.upstream.sign(claims), 'not_an_access_token')
   })
+})
 
-  test('an ID token in place of an access token', async () => {
-    const claims = { ...setup.upstream.claims(), nonce: 'n1', at_hash: 'x' }
-    for (const typ of ['JWT', undefined]) {
-      await expectWithheld(await setup.upstream.sign(claims, { typ }), 'not_an_access_token')
-    }
+// Only the authorization server can have put it into `access_token`; these were withheld once.
+describe('an access token with claims of ID tokens is minted', () => {
+  test.each([
+    ['Keycloak before 25', 'JWT', { typ: 'Bearer', azp: 'c1', nonce: 'n1' }],
+    ['Dex', undefined, { at_hash: 'x' }],
+    ['authentik', 'JWT', { azp: 'c1', uid: 'x', nonce: 'n1' }],
+    ['authentik, hybrid', 'JWT', { nonce: 'n1', at_hash: 'x', c_hash: 'y' }],
+    ['Cognito', undefined, { token_use: 'access', nonce: 'n1' }],
+  ])('%s', async (_, typ, says) => {
+    const claims = { ...setup.upstream.claims(), ...says }
+    const upstream = await setup.upstream.sign(claims, { typ })
+    setup.upstream.onToken = () => setup.upstream.answer(upstream)
+    const { access_token: minted } = await setup.refreshed()
+    expect(await setup.verified(minted)).toMatchObject({ iss: GATEWAY, feature_flags: ['reports'], ...says })
   })
 })
 

@@ -1,6 +1,6 @@
 /** The object's logic on its own, with a store that fails, and the seal. */
 import { describe, expect, test } from 'vitest'
-import type { RawAnswer, SessionCall } from '../../../src/gateway/session_call.ts'
+import type { RawAnswer, SessionCall } from '../../../src/gateway/sessions/call.ts'
 import { seal, sealingKey, unseal } from '../../../src/gateway/sessions/seal.ts'
 import { Session, type SessionStore } from '../../../src/gateway/sessions/session.ts'
 

@@ -1,7 +1,7 @@
 /** One refresh, many requests for it: through the gateway, with real objects, and upstream in the test's hands. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { describe, expect, test } from 'vitest'
-import type { SessionCall, SessionOutcome } from '../../../src/gateway/session_call.ts'
+import type { SessionCall, SessionOutcome } from '../../../src/gateway/sessions/call.ts'
 import { grant, orgDocument, REFRESH_BODY, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
 import { answerOf, type SessionSetup, setUpSessions } from '../support/sessions.ts'

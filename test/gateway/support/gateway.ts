@@ -18,7 +18,7 @@ import {
   type GatewayBindings,
   parseConfig,
 } from '../../../src/gateway/config.ts'
-import { type Keyring, loadKeyring } from '../../../src/gateway/keys/keyring.ts'
+import { type Keyring, loadKeyring } from '../../../src/gateway/signing_keys/keyring.ts'
 import { AUDIENCE, makeSigner, type Signer, UPSTREAM, Upstream } from './upstream.ts'
 
 export const GATEWAY = 'https://auth.test'

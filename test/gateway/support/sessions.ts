@@ -1,6 +1,6 @@
 /** A gateway under test with real Durable Objects behind it. */
 import { env } from 'cloudflare:workers'
-import type { RefreshSessions } from '../../../src/gateway/session_call.ts'
+import type { RefreshSessions } from '../../../src/gateway/sessions/call.ts'
 import { FORM, REFRESH_BODY, type Setup, setUp, type TokenAnswer } from './gateway.ts'
 import { edges, type RefreshSession } from './worker.ts'
 

@@ -5,7 +5,7 @@
  * Order is the source's own, of that contract alone: neither people's edits nor re-derivation use up its revisions, and the
  * same revision that says the same derives the rows again.
  */
-import { canonical, sha256Hex } from '../../changes/chain.ts'
+import { canonical, sha256Hex } from '../../canonical.ts'
 import type { AgreementRow, ContractRow } from '../../db/rows.ts'
 import { applyDelta, snapshotOfRows } from '../contracts/delta.ts'
 import { derive, isEntitlements } from '../contracts/derive.ts'
@@ -47,17 +47,22 @@ async function decide(part: ContractEvent, place: Place, context: ContractContex
   const rows = await context.known.contractRows(id)
   if (rows.some(({ source }) => source !== part.source)) return quarantined('contract_of_another_source')
   if (isReserved(part.source, id)) return quarantined('contract_id_reserved')
-  const last = agreement?.revision ?? Math.max(Number.NEGATIVE_INFINITY, ...rows.map(({ revision }) => revision))
+  const last =
+    agreement?.revision ?? Math.max(Number.NEGATIVE_INFINITY, ...rows.map(({ revision }) => revision))
   if (part.revision < last) return superseded
   const before = agreement ? (agreement.said as ContractSnapshot) : snapshotOfRows(id, rows)
   if (part.type === 'contract.delta') return change(part, before, place, rows, context)
   const said = saidBy(part, before, agreement !== undefined, rows)
-  const meaning = await meaningOf(said)
-  if (agreement?.revision === part.revision && meaning !== (await meaningOf(agreement.said))) {
+  const missing = part.type === 'contract.end' && part.missing === true
+  const meaning = missing ? MISSING : await meaningOf(said)
+  const repeats = agreement?.revision === part.revision && agreement.meaning !== MISSING && !missing
+  if (repeats && meaning !== (await meaningOf(agreement.said)))
     return quarantined('contract_revision_conflict')
-  }
   return put(said, meaning, place, rows, { ...context, repeats: last === part.revision && !agreement })
 }
+
+/** The meaning of what no source has said: the same revision may still be said. */
+const MISSING = 'missing'
 
 /** Which of the systems it is from is not what it says. */
 const meaningOf = (said: unknown): Promise<string> =>
@@ -152,12 +157,13 @@ async function put(
     ...{ event_source: event.source, event_id: event.id, derived_at: new Date(now).toISOString() },
   }
   const follows = await followUp(row, known.after(derived.steps, [row]), now, event)
-  const verdict = first
-    ? unresolved([first, ...others])
-    : held === undefined
-      ? applied()
-      : quarantined(held)
-  return { ...verdict, steps: [...derived.steps, ...follows], said: [row], org: derived.org ?? rows[0]?.org ?? null }
+  const verdict = first ? unresolved([first, ...others]) : held === undefined ? applied() : quarantined(held)
+  return {
+    ...verdict,
+    steps: [...derived.steps, ...follows],
+    said: [row],
+    org: derived.org ?? rows[0]?.org ?? null,
+  }
 }
 
 /** Since the first event that said so, until one says that it is paid. */
@@ -186,13 +192,9 @@ async function followUp(
   const said = agreement ? (agreement.said as ContractSnapshot) : snapshotOfRows(id, [row])
   if (!said) return []
   const why = whyOf(event)
-  const { steps } = await derive(
-    { ...said, source, customer },
-    id,
-    {
-      ...{ known, now, dueSince: agreement?.due_since ?? null, revision: row.revision },
-      step: (before, after) => contractStep({ table: 'contracts', before, after }, id, why),
-    },
-  )
+  const { steps } = await derive({ ...said, source, customer }, id, {
+    ...{ known, now, dueSince: agreement?.due_since ?? null, revision: row.revision },
+    step: (before, after) => contractStep({ table: 'contracts', before, after }, id, why),
+  })
   return steps
 }

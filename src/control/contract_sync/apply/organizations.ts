@@ -7,7 +7,11 @@ import type { Ordered } from './apply.ts'
 import { resolver } from './resolve.ts'
 
 /** A name that belongs to an organization, for the first time. */
-export async function linkOrganization(part: OrgLinked, context: Ordered, commands: Commands): Promise<Verdict> {
+export async function linkOrganization(
+  part: OrgLinked,
+  context: Ordered,
+  commands: Commands,
+): Promise<Verdict> {
   const { source, external_id, org: target, confirmed } = part
   const { event, known } = context
   const mapped = await known.mapping(source, 'org', external_id)
@@ -23,7 +27,11 @@ export async function linkOrganization(part: OrgLinked, context: Ordered, comman
   return set.ok ? applied(set.steps) : set.verdict
 }
 
-export async function upsertOrganization(part: OrgUpserted, context: Ordered, commands: Commands): Promise<Verdict> {
+export async function upsertOrganization(
+  part: OrgUpserted,
+  context: Ordered,
+  commands: Commands,
+): Promise<Verdict> {
   const id = await ourId(part, context)
   const about = { entity: `organization:${id}`, revision: part.revision, org: id }
   const passed = await context.passed(about.entity, part.revision)
@@ -38,7 +46,11 @@ export async function upsertOrganization(part: OrgUpserted, context: Ordered, co
 }
 
 /** Whoever is logged in must refresh, which the identity provider refuses. Its contracts are its own matter. */
-export async function endOrganization(part: OrgDeleted, context: Ordered, commands: Commands): Promise<Verdict> {
+export async function endOrganization(
+  part: OrgDeleted,
+  context: Ordered,
+  commands: Commands,
+): Promise<Verdict> {
   const id = await ourId(part, context)
   const about = { entity: `organization:${id}`, revision: part.revision, org: id }
   const passed = await context.passed(about.entity, part.revision)

@@ -1,7 +1,7 @@
 /** Changes of a contract, as changes of what its source has said of it. Pure. */
 import { err, ok, type Result } from '../../../core/result.ts'
 import type { ContractRow } from '../../db/rows.ts'
-import { isRowOf } from '../../model/phases.ts'
+import { isRowOf } from '../../entities/contract.ts'
 import { type ContractDelta, type ContractSnapshot, type External, nameOf, type Phase } from '../events.ts'
 import type { Resolve } from './projection.ts'
 

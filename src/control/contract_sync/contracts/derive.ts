@@ -5,10 +5,11 @@
  * Whose it is follows from what is said, then from the contract as it is: a name that is given and none of ours is an
  * error, and no name leaves it where it is. Where a part is not known, the rows change by what is taken away only.
  */
-import type { Step } from '../../changes/command.ts'
-import { sameContent } from '../../changes/content.ts'
+
 import type { ContractRow } from '../../db/rows.ts'
-import { DAY_MS } from '../../model/time.ts'
+import { sameContent } from '../../entities/edit.ts'
+import { DAY_MS } from '../../entities/fields.ts'
+import type { Step } from '../../ledger/command.ts'
 import { resolver } from '../apply/resolve.ts'
 import { type ContractSnapshot, type External, externalsOf } from '../events.ts'
 import type { Known } from '../known.ts'
@@ -48,7 +49,8 @@ export async function derive(
   const { known } = options
   const rows = await known.contractRows(id)
   const resolve = await resolver(said.source, externalsOf(said), known)
-  const target = resolve(said.org, 'org') ?? (isNamed(said.org) ? undefined : await standingOrg(said, id, known))
+  const target =
+    resolve(said.org, 'org') ?? (isNamed(said.org) ? undefined : await standingOrg(said, id, known))
   const org = target ?? rows[0]?.org
   const nobody = target === undefined ? [said.org] : []
   if (org === undefined) {
@@ -110,7 +112,8 @@ async function rowOf(
   const row: ContractRow = {
     ...put,
     add: [...put.add].toSorted(),
-    grace_until: put.grace_until === undefined ? await graceUntil(put, before, dueSince, known, now) : put.grace_until,
+    grace_until:
+      put.grace_until === undefined ? await graceUntil(put, before, dueSince, known, now) : put.grace_until,
     updated_at: new Date(now).toISOString(),
     revision,
   }
@@ -168,9 +171,15 @@ async function subscriptionsOf(
 }
 
 /** Rows of the organization of which nobody knows yet what they were derived from. */
-async function unsaidOf(org: string | undefined, { source }: ContractSnapshot, known: Known): Promise<ContractRow[]> {
+async function unsaidOf(
+  org: string | undefined,
+  { source }: ContractSnapshot,
+  known: Known,
+): Promise<ContractRow[]> {
   if (org === undefined) return []
-  const rows = (await known.contractsOf(org)).filter((row) => row.source === source && !isEntitlements(row.id))
+  const rows = (await known.contractsOf(org)).filter(
+    (row) => row.source === source && !isEntitlements(row.id),
+  )
   const said = await Promise.all(rows.map(({ id }) => known.agreement(id.replace(/~\d+$/, ''))))
   return rows.filter((_, index) => said[index] === undefined)
 }

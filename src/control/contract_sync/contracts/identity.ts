@@ -2,7 +2,7 @@
  * Which contract of ours a number of another system is. The system and its number tell contracts apart: two systems may
  * use the same number, also behind one endpoint. Does I/O through `Known`.
  */
-import { sha256Hex } from '../../changes/chain.ts'
+import { sha256Hex } from '../../canonical.ts'
 import type { AgreementRow } from '../../db/rows.ts'
 import type { Known } from '../known.ts'
 import { PLAIN_NUMBER } from '../sources/names.ts'

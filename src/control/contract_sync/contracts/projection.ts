@@ -7,7 +7,7 @@
  * What resolves to nothing is reported; what gives no flags (support hours, seats) is mapped to a plan without any.
  */
 import type { ContractRow } from '../../db/rows.ts'
-import { isRowOf, rowId } from '../../model/phases.ts'
+import { isRowOf, rowId } from '../../entities/contract.ts'
 import type { ContractSnapshot, External } from '../events.ts'
 
 /** What a name is here: what a mapping says, or the name itself where it is ours. */
@@ -61,7 +61,11 @@ function resolveItems(items: readonly External[], resolve: Resolve) {
 }
 
 /** The rows that a contract has no more: cancelled, with an empty window. */
-export function rowsOver(id: string, rows: readonly ContractPut[], known: readonly ContractRow[]): ContractPut[] {
+export function rowsOver(
+  id: string,
+  rows: readonly ContractPut[],
+  known: readonly ContractRow[],
+): ContractPut[] {
   const ids = new Set(rows.map((row) => row.id))
   return known
     .filter((row) => isRowOf(id, row.id) && !ids.has(row.id))

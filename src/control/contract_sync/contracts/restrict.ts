@@ -6,7 +6,7 @@
  * of it is known. So no end waits for a name, and nothing is given by half of an agreement.
  */
 import type { ContractRow } from '../../db/rows.ts'
-import { rowId } from '../../model/phases.ts'
+import { rowId } from '../../entities/contract.ts'
 import type { ContractPut } from './projection.ts'
 
 const GRANTING = ['active', 'trialing', 'past_due']

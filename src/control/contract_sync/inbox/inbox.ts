@@ -1,53 +1,52 @@
 /**
- * The inbox: every event once, stored in the same D1 batch as its effect. The logic inside its Durable Object. Does I/O,
- * through what it is handed.
+ * The inbox: what was kept is understood, decided with whatever else has come in, and committed with its effect. The logic
+ * inside its Durable Object. Does I/O, through what it is handed.
  *
- * One object takes what comes in, so that contract sync never races with itself for the head of the audit chain, and
- * commits what has come in meanwhile together. An event that cannot be applied is kept with the reason; one that waits for
- * another is applied in the same batch as that.
+ * One object applies what comes in, so that contract sync never races with itself for the head of the audit chain. There
+ * is one way to fail: a group that cannot be committed is split until one event is left, which then takes away what it
+ * takes away, or is quarantined.
  */
-import { and, eq, inArray } from 'drizzle-orm'
-import { err, ok, type Result } from '../../core/result.ts'
-import { type Command, type CommandBook, systemActor } from '../changes/command.ts'
-import { submit } from '../changes/submit.ts'
-import type { Database } from '../db/client.ts'
-import { inbox } from '../db/schema.ts'
-import { documentsOf } from '../model/edit.ts'
-import type { Arrival, ReceivedEvent, Settled, SourceName } from '../model/source.ts'
-import type { Refusal } from '../refusals.ts'
-import { contractEntities, unapplied } from './attempt.ts'
-import { decideGroup, type Group, type Made, type Waiting } from './decide.ts'
+import { err, ok, type Result } from '../../../core/result.ts'
+import { sha256Hex } from '../../canonical.ts'
+import type { InboxRow } from '../../db/rows.ts'
+import type { Refusal } from '../../refusals.ts'
+import { idsOf } from '../contracts/identity.ts'
+import { isContractEvent } from '../events.ts'
+import type { Parsed, ReceivedEvent, Settled } from '../sources/source.ts'
+import { quarantined } from '../verdict.ts'
+import { commitGroup, type Ledger } from './commit.ts'
+import type { DecidedEvent, ParsedEvent } from './decide.ts'
 import {
   eventOf,
-  type Incoming,
-  incomingOf,
-  readyContracts,
-  recordsOf,
+  type Outcome,
+  retriable,
+  settle,
+  settledAmong,
   settledOf,
+  sorted,
   waitingFor,
-} from './inbox_rows.ts'
+} from './store.ts'
 
 /** Events committed together: a batch of some 300 statements. */
 const GROUP = 50
-/** Events that wait for their turn; whoever comes then is asked to try again. */
+/** Events that waited, and come along with one commit; the rest of them come with the next. */
+const MAX_FOLLOWERS = 100
+/** Events that wait for their turn; what comes then is left to the cron. */
 const MAX_QUEUED = 500
 /** Events tried again by one run of the cron. */
-const RETRIED = 20
+const RETRIED = 100
+/** What was received is on its way for so long. */
+const ON_ITS_WAY_MS = 15_000
+/** A sender waits 5 to 15 s; what a source is asked for takes most of that at most. */
+const PARSE_MS = 4_000
 
-export interface InboxOptions {
-  readonly db: Database
-  readonly clock: () => number
-  readonly environments: readonly string[]
-  readonly commands: CommandBook
+export interface InboxOptions extends Ledger {
   /** Denies a session to live verification. */
   readonly deny: (environment: string, sid: string) => Promise<void>
-  /** Tells the publishers that there is something to publish. */
-  readonly wake: (environments: readonly string[]) => void
-  /** The events of a source that wait, parsed again. */
-  readonly parse: (source: SourceName, event: ReceivedEvent) => Promise<Arrival['parsed']>
+  readonly parse: (event: ReceivedEvent) => Promise<Parsed>
 }
 
-interface Queued extends Incoming {
+interface Queued extends ParsedEvent {
   settle(result: Result<Settled, Refusal>): void
 }
 
@@ -55,186 +54,156 @@ export class Inbox {
   readonly #options: InboxOptions
   readonly #queue: Queued[] = []
   #running = false
-  /** Whether what an earlier life left behind was looked at. */
-  #resumed = false
-  /** Contracts that events wait for although they could be applied. */
-  readonly #unfinished: string[] = []
 
   constructor(options: InboxOptions) {
     this.#options = options
   }
 
-  /** Applies the event and keeps it, together with whatever else is waiting; or says that nobody can right now. */
-  async deliver(arrival: Arrival): Promise<Result<Settled, Refusal>> {
+  /** Applies a kept event, together with whatever else is waiting; or says that nobody can right now. */
+  async deliver(event: ReceivedEvent): Promise<Result<Settled, Refusal>> {
     if (this.#queue.length >= MAX_QUEUED) return err('busy')
-    const denied = await this.#denied(arrival)
-    const incoming = await incomingOf(denied ? arrival : { ...arrival, parsed: err('apply_failed') })
+    const parsed = await this.#parse(event)
     const { promise, resolve } = Promise.withResolvers<Result<Settled, Refusal>>()
-    this.#queue.push({ ...incoming, settle: resolve })
+    this.#queue.push({ ...parsed, settle: resolve })
     if (!this.#running) void this.#run()
     return promise
   }
 
-  /** Denies sessions that have ended before anything is noted; those of a repeated event again, which does no harm. */
-  async #denied({ parsed }: Arrival): Promise<boolean> {
+  /** Goes on with what was left behind, could not be understood for a moment, or waits for what is there by now. */
+  async retry(): Promise<void> {
+    const { db, clock } = this.#options
+    const before = new Date(clock() - ON_ITS_WAY_MS).toISOString()
+    for (const row of await retriable(db, before, RETRIED)) await this.deliver(eventOf(row))
+  }
+
+  async #parse(event: ReceivedEvent): Promise<ParsedEvent> {
+    const parsed = await this.#understood(event)
+    return { event, parsed, meaning: parsed.ok ? await sha256Hex(sorted(parsed.value)) : null }
+  }
+
+  /** Sessions that have ended are denied before anything is noted; those of a repeated event again, which does no harm. */
+  async #understood(event: ReceivedEvent): Promise<Parsed> {
+    const { parse, deny } = this.#options
     try {
-      for (const event of parsed.ok ? parsed.value : []) {
-        if (event.type === 'session.revoked') await this.#options.deny(event.environment, event.sid)
+      const parsed = await inTime(parse(event), PARSE_MS, err('refetch_failed'))
+      for (const part of parsed.ok ? parsed.value : []) {
+        if (part.type === 'session.revoked') await deny(part.environment, part.sid)
       }
-      return true
+      return parsed
     } catch {
-      return false
+      return err('apply_failed')
     }
   }
 
   async #run(): Promise<void> {
     this.#running = true
     try {
-      if (!this.#resumed) await this.#resume()
-      while (this.#queue.length > 0 || this.#unfinished.length > 0) {
-        await this.#group(this.#queue.splice(0, GROUP), this.#unfinished.splice(0))
+      while (this.#queue.length > 0) {
+        const group = this.#queue.splice(0, GROUP)
+        const followers = await this.#followers(group).catch(() => [])
+        await this.#commitOrSplit([...group, ...followers])
+        // More may wait than come along at once.
+        if (followers.length === MAX_FOLLOWERS)
+          this.#queue.unshift(...(await this.#followers(group).catch(() => [])))
       }
     } finally {
       this.#running = false
     }
   }
 
-  /** What was left to wait for something that is there, when an earlier life of this object ended. */
-  async #resume(): Promise<void> {
-    try {
-      this.#unfinished.push(...(await readyContracts(this.#options.db)))
-      this.#resumed = true
-    } catch {
-      // The next time, or the cron.
-    }
-  }
-
-  /** Tries again what could not be understood for the moment only, and what waits for something that is there. */
-  async retry(): Promise<void> {
-    const { db, parse } = this.#options
-    this.#resumed = false
-    if (!this.#running) await this.#run()
-    const rows = await db
-      .select()
-      .from(inbox)
-      .where(and(eq(inbox.state, 'quarantined'), inArray(inbox.problem, ['refetch_failed', 'apply_failed'])))
-      .orderBy(inbox.attempts, inbox.received_at)
-      .limit(RETRIED)
-    for (const row of rows) {
-      const source = row.source as SourceName
-      const event = eventOf(row)
-      await this.deliver({ source, event, parsed: await parse(source, event) })
-    }
-  }
-
-  async #group(group: readonly Queued[], contracts: readonly string[] = []): Promise<void> {
-    try {
-      const settled = await this.#commit({ incoming: group, contracts })
-      if (settled.ok) {
-        for (const queued of group) queued.settle(ok(settled.value.get(queued) as Settled))
-      } else if (settled.reason === 'flags_exclusive' && group.length + contracts.length > 1) {
-        // One of them stands in the way of the others.
-        for (const contract of contracts) await this.#group([], [contract])
-        for (const queued of group) await this.#group([queued])
-      } else if (settled.reason === 'flags_exclusive') {
-        await this.#alone(group[0], contracts, settled.reason)
-      } else for (const { settle } of group) settle(settled)
-    } catch {
-      await this.#failed(group, contracts)
-    }
-  }
-
-  /** One event that cannot be applied at all must not take the others along, nor be lost. */
-  async #failed(group: readonly Queued[], contracts: readonly string[]): Promise<void> {
-    if (group.length + contracts.length > 1) {
-      for (const contract of contracts) await this.#group([], [contract])
-      for (const queued of group) await this.#group([queued])
-      return
-    }
-    for (const queued of group) {
-      // The sender tries again, and so does the cron; what was committed is recognized then.
-      queued.settle(await this.#keep(queued, 'apply_failed'))
-    }
-  }
-
-  /** Commits a group, or says why it cannot be. @param follow - whether what waited for it comes along */
-  async #commit(group: Group, follow = true): Promise<Result<ReadonlyMap<Incoming, Settled>, Refusal>> {
-    const { db, clock, environments, commands, wake } = this.#options
-    let made: Pick<Made, 'value' | 'unfinished'> = { value: [], unfinished: [] }
-    const command: Command = {
-      ...{ action: 'inbox.apply', reason: 'As other systems say', ticket: null, input: {} },
-      clearance: 'contract',
-      decide: async (facts) => {
-        const waiting: Waiting = async (entities) => (follow ? this.#waiting(entities) : [])
-        const decided = await decideGroup(group, facts, commands, waiting)
-        if (!decided.ok) return decided
-        made = decided
-        const steps = decided.value.flatMap(({ applied }) => applied.steps)
-        const last = steps.at(-1)
-        if (!last) return err('change_empty')
-        return ok({ first: steps.slice(0, -1), edit: last.edit, own: last, evaluation: decided.evaluation })
-      },
-    }
-    const submitted = await submit({
-      ...{ db, clock, environments, command, actor: systemActor('system:inbox') },
-      requestId: crypto.randomUUID(),
-      alongside: (seq) => recordsOf(db, made.value, seq, this.#now()),
-    })
-    if (!submitted.ok && submitted.reason !== 'change_empty') return submitted
-    this.#unfinished.push(...made.unfinished)
-    if (!submitted.ok) {
-      const [first, ...others] = recordsOf(db, made.value, null, this.#now())
-      if (first) await db.batch([first, ...others])
-      return ok(settledOf(made.value, null))
-    }
-    const { outcome } = submitted.value as Extract<typeof submitted.value, { outcome: unknown }>
-    const touched = outcome.edits.flatMap((edit) => documentsOf(edit, environments))
-    wake([...new Set(touched.map(({ environment }) => environment))])
-    return ok(settledOf(made.value, outcome.seq))
-  }
-
-  async #waiting(entities: readonly string[]): Promise<readonly Incoming[]> {
-    if (entities.length === 0) return []
-    const { db, parse } = this.#options
-    const waiting = await waitingFor(db, entities)
+  /** What waits for one of the contracts that these events are about. */
+  async #followers(group: readonly ParsedEvent[]): Promise<Queued[]> {
+    const parts = group.flatMap(({ parsed }) => (parsed.ok ? parsed.value.filter(isContractEvent) : []))
+    if (parts.length === 0) return []
+    const ids = await Promise.all(parts.map((part) => idsOf({ system: null, ...part })))
+    const entities = [...new Set(ids.flat())].map((id) => `contract:${id}`)
+    const waiting = await waitingFor(this.#options.db, entities, MAX_FOLLOWERS)
+    const own = new Set(group.map(({ event }) => nameOf(event)))
     return Promise.all(
-      waiting.map(async (row) => {
-        const source = row.source as SourceName
-        const event = eventOf(row)
-        return incomingOf({ source, event, parsed: await parse(source, event) })
-      }),
+      waiting
+        .map(eventOf)
+        .filter((event) => !own.has(nameOf(event)))
+        .map(async (event) => ({ ...(await this.#parse(event)), settle: () => {} })),
     )
   }
 
-  /** What stands in the way is the event itself, or one that waited for it: then they are taken one by one. */
-  async #alone(event: Queued | undefined, contracts: readonly string[], problem: string): Promise<void> {
-    if (event) {
-      const settled = await this.#commit({ incoming: [event] }, false)
-      if (!settled.ok) return event.settle(await this.#keep(event, problem))
-      event.settle(ok(settled.value.get(event) as Settled))
-    }
-    const entities = event ? contractEntities(event) : contracts
-    for (const incoming of await this.#waiting(entities)) {
-      const settled = await this.#commit({ incoming: [incoming] }, false)
-      if (!settled.ok && settled.reason === 'flags_exclusive') await this.#keep(incoming, problem)
+  async #commitOrSplit(group: readonly Queued[]): Promise<void> {
+    const failure = await this.#commit(group)
+    if (failure === undefined) return
+    const [only, ...others] = group
+    if (failure === 'busy') {
+      // Nothing is wrong with them: the cron goes on.
+      for (const { settle } of group) settle(err('busy'))
+    } else if (others.length > 0) {
+      const middle = Math.ceil(group.length / 2)
+      await this.#commitOrSplit(group.slice(0, middle))
+      await this.#commitOrSplit(group.slice(middle))
+    } else if (only && only.held === undefined && failure === 'flags_exclusive') {
+      await this.#commitOrSplit([{ ...only, held: failure }])
+    } else if (only) {
+      only.settle(await this.#quarantine(only, failure))
     }
   }
 
-  /** Keeps an event for which nothing was done. */
-  async #keep(incoming: Incoming, problem: string): Promise<Result<Settled, Refusal>> {
-    const applied = unapplied(problem)
-    const decided = [{ incoming, id: incoming.arrival.event.id, duplicate: undefined, applied }]
+  /** @returns why it cannot be committed: a code */
+  async #commit(group: readonly Queued[]): Promise<string | undefined> {
     const { db } = this.#options
     try {
-      const [record] = recordsOf(db, decided, null, this.#now())
-      if (record) await db.batch([record])
-      return ok(settledOf(decided, null).get(incoming) as Settled)
+      const before = await settledAmong(
+        db,
+        group.map(({ event }) => event),
+      )
+      const firsts = new Map<string, Queued>()
+      for (const one of group)
+        if (!before.has(nameOf(one.event)) && !firsts.has(nameOf(one.event)))
+          firsts.set(nameOf(one.event), one)
+      const committed = await commitGroup([...firsts.values()], this.#options)
+      if (!committed.ok) return committed.reason
+      const outcomes = new Map(committed.value.map((outcome) => [nameOf(outcome.event), outcome]))
+      for (const one of group) one.settle(ok(this.#settled(one, firsts, outcomes, before)))
+      return undefined
+    } catch {
+      return 'apply_failed'
+    }
+  }
+
+  #settled(
+    one: Queued,
+    firsts: ReadonlyMap<string, Queued>,
+    outcomes: ReadonlyMap<string, Outcome>,
+    before: ReadonlyMap<string, InboxRow>,
+  ): Settled {
+    const name = nameOf(one.event)
+    const outcome = outcomes.get(name)
+    if (!outcome) return settledOf(before.get(name) as InboxRow, true)
+    const { verdict, event, seq } = outcome
+    return settledOf({ ...verdict, event_id: event.id, seq }, firsts.get(name) !== one)
+  }
+
+  /** Keeps an event for which nothing was done. */
+  async #quarantine(one: DecidedEvent | ParsedEvent, problem: string): Promise<Result<Settled, Refusal>> {
+    const { db, clock } = this.#options
+    const outcome = { event: one.event, meaning: one.meaning, verdict: quarantined(problem), seq: null }
+    try {
+      const [first, ...others] = settle(db, [outcome], new Date(clock()).toISOString())
+      if (first) await db.batch([first, ...others])
+      return ok(settledOf({ ...outcome.verdict, event_id: one.event.id, seq: null }, false))
     } catch {
       return err('inbox_failed')
     }
   }
+}
 
-  #now(): string {
-    return new Date(this.#options.clock()).toISOString()
+/** Under what an event is known. */
+const nameOf = ({ source, id }: ReceivedEvent): string => `${source} ${id}`
+
+/** What takes too long cannot be told right now. */
+async function inTime<T>(work: Promise<T>, limitMs: number, otherwise: T): Promise<T> {
+  const { promise: late, resolve } = Promise.withResolvers<T>()
+  const timer = setTimeout(() => resolve(otherwise), limitMs)
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -1,169 +1,276 @@
-/** The inbox's rows: how events are kept, told and forgotten. */
-import { and, eq, inArray, sql } from 'drizzle-orm'
-import { canonical, sha256Hex } from '../changes/chain.ts'
-import type { Statement } from '../changes/write.ts'
-import type { Database } from '../db/client.ts'
-import { list } from '../db/list.ts'
-import type { InboxRow } from '../db/rows.ts'
-import { inbox } from '../db/schema.ts'
-import type { Arrival, ReceivedEvent, Settled } from '../model/source.ts'
-import { DAY_MS } from '../model/time.ts'
-import type { Applied } from './effects.ts'
-import type { LastApplied } from './give.ts'
+/**
+ * The inbox's rows: how events are kept, settled, found again and forgotten. Does I/O.
+ *
+ * An event is kept before it is understood: by its source, its id and the digest of its bytes. Settling it is part of the
+ * commit of what it changes.
+ */
+import { and, eq, inArray, isNull, ne, or, sql } from 'drizzle-orm'
+import type { Database } from '../../db/client.ts'
+import type { AgreementRow, InboxRow } from '../../db/rows.ts'
+import { agreements, inbox } from '../../db/schema.ts'
+import { list } from '../../db/sql.ts'
+import { DAY_MS } from '../../entities/fields.ts'
+import type { Statement } from '../../ledger/batch.ts'
+import { readJson } from '../signature.ts'
+import type { ReceivedEvent, Settled, Source } from '../sources/source.ts'
+import type { Verdict } from '../verdict.ts'
 
-/** An event with the digest that tells whether it is the same one. */
-export interface Incoming {
-  readonly arrival: Arrival
-  readonly digest: string
-  /** The digest of what it means here. */
-  readonly meaning: string | null
+/** Events of which it is not decided yet what they change. */
+export const UNSETTLED = ['received', 'waiting', 'quarantined'] as const
+const isUnsettled = (state: InboxRow['state']): boolean => (UNSETTLED as readonly string[]).includes(state)
+
+export interface Kept {
+  readonly event: ReceivedEvent
+  /** What became of it, where that is settled. */
+  readonly settled: Settled | undefined
 }
 
-/** What the inbox tells of an event that it had already. */
-export type Told = Pick<InboxRow, 'state' | 'problem' | 'detail' | 'seq'>
-
-/** An event with what was decided of it, in one attempt to commit. */
-export interface Decided {
-  readonly incoming: Incoming
-  /** Under which it is kept. */
-  readonly id: string
-  readonly duplicate: Told | undefined
-  applied: Applied
-}
-
-/** The inbox rows of a group. @param seq - of the last audit row, with which the version of each event is found */
-export function recordsOf(
+/**
+ * Keeps an event, once. The same one again is known by its id where that is enough, otherwise by its bytes or what they
+ * say; another one under the same id is kept beside it, under its digest.
+ *
+ * @param body - as it came
+ * @param now - RFC 3339
+ */
+export async function keep(
   db: Database,
-  decided: readonly Decided[],
-  seq: number | null,
+  event: ReceivedEvent,
+  body: string,
+  { idIsEnough }: Pick<Source, 'idIsEnough'>,
   now: string,
-): Statement[] {
-  const versions = versionsOf(decided, seq)
-  return decided.flatMap(({ incoming, id, duplicate, applied }, index) => {
-    if (duplicate) return []
-    const { source, event } = incoming.arrival
-    const { state, problem, detail, entity, org, revision } = applied
-    const told = {
-      ...{ state, problem, detail, entity, org, revision, seq: versions[index] ?? null },
-      settled_at: state === 'waiting' || state === 'quarantined' ? null : now,
-    }
-    return db
-      .insert(inbox)
-      .values({
-        ...{ source, event_id: id, type: event.type, ...told, attempts: 1 },
-        ...{ body: JSON.stringify(event.payload), digest: incoming.digest, meaning: incoming.meaning },
-        ...{ occurred_at: event.occurredAt, received_at: now },
-      })
-      .onConflictDoUpdate({
-        target: [inbox.source, inbox.event_id],
-        set: { ...told, attempts: sql`${inbox.attempts} + 1` },
-        setWhere: sql`${inbox.state} IN ('waiting', 'quarantined')`,
-      })
-  })
+): Promise<Kept> {
+  const row = rowOf(event, body, now)
+  const [inserted] = await insert(db, row)
+  if (inserted) return { event, settled: undefined }
+  const before = await findEvent(db, event.source, event.id)
+  if (!before) throw new Error('an event that was kept is not there')
+  const same = idIsEnough || before.digest === event.digest || sameJson(before.body, body)
+  if (same) {
+    if (!isUnsettled(before.state)) return { event, settled: settledOf(before, true) }
+    // Of two forms of one event, the later one may be the one that can be read.
+    if (before.digest !== event.digest) await replaceBody(db, event, body)
+    return { event, settled: undefined }
+  }
+  const beside = { ...event, id: `${event.id}~${event.digest.slice(0, 12)}` }
+  // Two systems behind one source number their events for themselves.
+  if (before.system !== (event.system ?? null) && event.system !== undefined && before.system !== null) {
+    const [added] = await insert(db, rowOf(beside, body, now))
+    const known = added ? undefined : await findEvent(db, beside.source, beside.id)
+    return { event: beside, settled: known && !isUnsettled(known.state) ? settledOf(known, true) : undefined }
+  }
+  const contradiction = {
+    ...rowOf(beside, body, now),
+    ...{ state: 'quarantined' as const, problem: 'event_id_reused', needs: [], attempts: 1 },
+  }
+  await db
+    .insert(inbox)
+    .values(contradiction)
+    .onConflictDoUpdate({
+      target: [inbox.source, inbox.event_id],
+      set: { attempts: sql`${inbox.attempts} + 1` },
+    })
+  const kept = await findEvent(db, beside.source, beside.id)
+  return { event: beside, settled: settledOf(kept ?? { ...NEW, ...contradiction }, false) }
 }
 
-/** The last audit row of each event. */
-function versionsOf(decided: readonly Decided[], seq: number | null): (number | null)[] {
-  if (seq === null) return decided.map(() => null)
-  let next = seq - decided.reduce((sum, { applied }) => sum + applied.steps.length, 0)
-  return decided.map(({ applied }) => {
-    next += applied.steps.length
-    return applied.steps.length === 0 ? null : next
-  })
+const NEW = {
+  ...{
+    problem: null,
+    detail: null,
+    entity: null,
+    org: null,
+    revision: null,
+    meaning: null,
+    settled_at: null,
+  },
+  ...{ seq: null, needs: null, dismissed_by: null, dismissed_reason: null },
 }
 
-export function settledOf(decided: readonly Decided[], seq: number | null): Map<Incoming, Settled> {
-  const versions = versionsOf(decided, seq)
-  return new Map(
-    decided.map(({ incoming, id, duplicate, applied }, index) => [
-      incoming,
-      {
-        event_id: id,
-        state: duplicate?.state ?? applied.state,
-        problem: duplicate ? duplicate.problem : applied.problem,
-        detail: duplicate ? duplicate.detail : applied.detail,
-        version: duplicate ? duplicate.seq : (versions[index] ?? null),
-        duplicate: duplicate !== undefined,
-      },
-    ]),
+const rowOf = (event: ReceivedEvent, body: string, now: string) => ({
+  ...{ source: event.source, event_id: event.id, type: event.type, state: 'received' as const },
+  ...{ body, digest: event.digest, occurred_at: event.occurredAt, received_at: now, attempts: 0 },
+  ...{ system: event.system ?? null, person: event.person ?? null, asked_by: event.askedBy ?? null },
+})
+
+const insert = (db: Database, row: ReturnType<typeof rowOf>) =>
+  db.insert(inbox).values(row).onConflictDoNothing().returning({ id: inbox.event_id })
+
+const replaceBody = (db: Database, { source, id, digest, type }: ReceivedEvent, body: string) =>
+  db
+    .update(inbox)
+    .set({ body, digest, type })
+    .where(and(eq(inbox.source, source), eq(inbox.event_id, id), inArray(inbox.state, [...UNSETTLED])))
+
+/** Whether two bodies say the same, however they are written. */
+function sameJson(one: string, other: string): boolean {
+  const [a, b] = [readJson(one), readJson(other)]
+  return a !== undefined && b !== undefined && sorted(a) === sorted(b)
+}
+
+/** Members in order, as RFC 8785 has them; half characters, which that refuses, are taken too. */
+export const sorted = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
   )
+
+export async function findEvent(db: Database, source: string, id: string): Promise<InboxRow | undefined> {
+  const [row] = await db
+    .select()
+    .from(inbox)
+    .where(and(eq(inbox.source, source), eq(inbox.event_id, id)))
+  return row
 }
 
-/** What is there already of what has come in, by source and id. */
-export async function knownRows(db: Database, group: readonly Incoming[]): Promise<Map<string, InboxRow>> {
-  const ids = [...new Set(group.map(({ arrival }) => arrival.event.id))]
+/** A kept event as it was received. */
+export const eventOf = (row: InboxRow): ReceivedEvent => ({
+  ...{ source: row.source, id: row.event_id, type: row.type, digest: row.digest },
+  ...{ occurredAt: row.occurred_at ?? row.received_at, payload: readJson(row.body) },
+  ...(row.system !== null && { system: row.system }),
+  ...(row.person !== null && { person: row.person }),
+  ...(row.asked_by !== null && { askedBy: row.asked_by }),
+})
+
+export const settledOf = (
+  row: Pick<InboxRow, 'event_id' | 'state' | 'problem' | 'detail' | 'seq'>,
+  duplicate: boolean,
+): Settled => ({
+  ...{ event_id: row.event_id, state: row.state, problem: row.problem, detail: row.detail },
+  ...{ version: row.seq, duplicate },
+})
+
+/** What became of an event, with the last audit row of its effect. */
+export interface Outcome {
+  readonly event: ReceivedEvent
+  /** The digest of what it means, which is the same for two events that say the same; `null`: it means nothing here. */
+  readonly meaning: string | null
+  readonly verdict: Verdict
+  readonly seq: number | null
+}
+
+/** Settles events, and keeps what was said by them. @param now - RFC 3339 */
+export function settle(db: Database, outcomes: readonly Outcome[], now: string): Statement[] {
+  const said = outcomes.flatMap(({ verdict }) => verdict.said)
+  const last = new Map(said.map((row) => [row.contract, row]))
+  return [
+    ...outcomes.map((outcome) => settleOne(db, outcome, now)),
+    ...[...last.values()].map((row) => keepSaid(db, row)),
+  ]
+}
+
+function settleOne(db: Database, { event, meaning, verdict, seq }: Outcome, now: string): Statement {
+  const { source, id } = event
+  const { state, problem, detail, entity, org, revision, needs } = verdict
+  const open = state === 'waiting' || state === 'quarantined'
+  return db
+    .update(inbox)
+    .set({
+      ...{ state, problem, detail, entity, org, revision, meaning, needs: open ? [...needs] : null },
+      ...{ attempts: sql`${inbox.attempts} + 1`, settled_at: open ? null : now },
+      ...(seq !== null && { seq }),
+    })
+    .where(and(eq(inbox.source, source), eq(inbox.event_id, id), inArray(inbox.state, [...UNSETTLED])))
+}
+
+export const keepSaid = (db: Database, row: AgreementRow): Statement =>
+  db.insert(agreements).values(row).onConflictDoUpdate({ target: agreements.contract, set: row })
+
+/** Those of the events that are settled already, by `source id`. */
+export async function settledAmong(
+  db: Database,
+  events: readonly ReceivedEvent[],
+): Promise<Map<string, InboxRow>> {
+  const unique = (values: string[]) => list([...new Set(values)])
   const rows = await db
     .select()
     .from(inbox)
-    .where(inArray(inbox.event_id, list(ids)))
-  return new Map(rows.map((row) => [`${row.source} ${row.event_id}`, row]))
+    .where(
+      and(
+        inArray(inbox.source, unique(events.map(({ source }) => source))),
+        inArray(inbox.event_id, unique(events.map(({ id }) => id))),
+      ),
+    )
+  return new Map(
+    rows.filter(({ state }) => !isUnsettled(state)).map((row) => [`${row.source} ${row.event_id}`, row]),
+  )
 }
 
-/** The latest event about something that was applied, of these types if they are named. */
-export function lastApplied(
+/** The latest event about something that had an effect, of these types if they are named. */
+export async function lastApplied(
   db: Database,
   entity: string,
-  types: readonly string[] | undefined,
-): Promise<LastApplied | undefined> {
+  types?: readonly string[],
+): Promise<{ revision: number; meaning: string | null } | undefined> {
   const ofType = types ? sql` AND type IN ${list(types)}` : sql``
-  return db
-    .all<LastApplied>(
-      sql`SELECT revision, meaning FROM inbox
-          WHERE entity = ${entity} AND state = 'applied' AND revision IS NOT NULL${ofType}
-          ORDER BY revision DESC LIMIT 1`,
-    )
-    .then(([row]) => row)
+  const [row] = await db.all<{ revision: number; meaning: string | null }>(
+    sql`SELECT revision, meaning FROM inbox
+        WHERE entity = ${entity} AND (state = 'applied' OR seq IS NOT NULL) AND revision IS NOT NULL${ofType}
+        ORDER BY revision DESC LIMIT 1`,
+  )
+  return row
 }
 
-/** Events looked at in the course of one commit. */
-const MAX_WAITING = 500
-
-/** What waits for one of these. */
-export const waitingFor = (db: Database, entities: readonly string[]): Promise<InboxRow[]> =>
+/** Events of these contracts that wait for another one, the first revision first. */
+export const waitingFor = (db: Database, entities: readonly string[], limit: number): Promise<InboxRow[]> =>
   db
     .select()
     .from(inbox)
     .where(and(eq(inbox.state, 'waiting'), inArray(inbox.entity, list(entities))))
     .orderBy(inbox.revision)
-    .limit(MAX_WAITING)
+    .limit(limit)
 
-/** Contracts that have come as far as an event that waits for them. */
-export async function readyContracts(db: Database): Promise<string[]> {
-  const rows = await db.all<{ entity: string }>(
-    sql`SELECT DISTINCT entity FROM inbox WHERE state = 'waiting' AND EXISTS (
-          SELECT 1 FROM contracts c WHERE c.id = substr(entity, length('contract:') + 1)
-            AND c.revision >= json_extract(body, '$.data.base_revision'))
-        LIMIT ${MAX_WAITING}`,
-  )
-  return rows.map(({ entity }) => entity)
+/** What can be tried again by itself. @param before - RFC 3339: what was received later is on its way */
+export async function retriable(db: Database, before: string, limit: number): Promise<InboxRow[]> {
+  const rows = await db
+    .select()
+    .from(inbox)
+    .where(
+      or(
+        and(eq(inbox.state, 'received'), sql`${inbox.received_at} < ${before}`),
+        and(
+          eq(inbox.state, 'quarantined'),
+          or(
+            inArray(inbox.problem, ['refetch_failed', 'apply_failed']),
+            // Of before it was noted what they wait for: once.
+            and(isNull(inbox.needs), ne(inbox.problem, 'event_id_reused')),
+            HEALED,
+          ),
+        ),
+        and(eq(inbox.state, 'waiting'), READY),
+      ),
+    )
+    .orderBy(inbox.attempts, inbox.received_at)
+    .limit(limit)
+  return rows.toSorted((a, b) => (a.revision ?? 0) - (b.revision ?? 0))
 }
 
-export const eventOf = ({ event_id, type, occurred_at, received_at, body }: InboxRow): ReceivedEvent => ({
-  ...{ id: event_id, type, occurredAt: occurred_at ?? received_at, payload: JSON.parse(body) },
-})
+/** One of the names that it waits for is ours by now, or is mapped. */
+const HEALED = sql`EXISTS (
+  SELECT 1 FROM (
+    SELECT substr(value, 1, instr(value, ':') - 1) AS kind, substr(value, instr(value, ':') + 1) AS name
+    FROM json_each(inbox.needs)) AS need
+  WHERE EXISTS (
+      SELECT 1 FROM mappings m WHERE m.source = inbox.source AND m.external_id = need.name AND m.target IS NOT NULL
+        AND (m.kind = need.kind OR (need.kind = 'price' AND m.kind IN ('plan', 'flag'))))
+    OR (need.kind = 'org' AND EXISTS (SELECT 1 FROM organizations o WHERE o.id = need.name))
+    OR (need.kind = 'plan' AND EXISTS (SELECT 1 FROM plans p WHERE p.key = need.name))
+    OR (need.kind = 'flag' AND EXISTS (SELECT 1 FROM flags f WHERE f.key = need.name)))`
 
-export async function incomingOf(arrival: Arrival): Promise<Incoming> {
-  const { event, parsed } = arrival
-  return {
-    arrival,
-    digest: await digestOf(event.payload),
-    meaning: parsed.ok ? await sha256Hex(canonical(parsed.value)) : null,
-  }
-}
-
-/** Of the event as its sender means it: Stripe counts the deliveries that are still to come, in the event. */
-function digestOf(payload: unknown): Promise<string> {
-  if (typeof payload !== 'object' || payload === null) return sha256Hex(canonical(payload))
-  const { pending_webhooks: _, ...rest } = payload as Record<string, unknown>
-  return sha256Hex(canonical(rest))
-}
+/** What it is based on is there: a crash came in between. */
+const READY = sql`(EXISTS (
+    SELECT 1 FROM agreements a WHERE a.contract = substr(inbox.entity, length('contract:') + 1)
+      AND a.revision >= json_extract(inbox.body, '$.data.base_revision'))
+  OR EXISTS (
+    SELECT 1 FROM contracts c WHERE c.id = substr(inbox.entity, length('contract:') + 1)
+      AND c.revision >= json_extract(inbox.body, '$.data.base_revision')))`
 
 /** How long an event is kept that somebody need not look at any more. */
 export const INBOX_DAYS = 90
 const FORGOTTEN_A_RUN = 2_000
 
 /**
- * The latest event of its type about anything is kept: it says which ones come too late.
+ * What decided a contract is kept as long as that; the latest event of its type about anything says which ones come late.
  *
  * @param now - epoch milliseconds
  */
@@ -172,10 +279,11 @@ export async function forgetEvents(db: Database, now: number): Promise<void> {
   await db.run(
     sql`DELETE FROM inbox WHERE rowid IN (
           SELECT old.rowid FROM inbox AS old
-          WHERE old.received_at < ${before} AND old.state NOT IN ('waiting', 'quarantined')
+          WHERE old.received_at < ${before} AND old.state NOT IN ('received', 'waiting', 'quarantined')
             AND (old.state <> 'applied' OR old.entity IS NULL OR EXISTS (
               SELECT 1 FROM inbox AS later WHERE later.entity = old.entity AND later.type = old.type
                 AND later.state = 'applied' AND later.revision > old.revision))
+            AND NOT EXISTS (SELECT 1 FROM agreements a WHERE a.event_source = old.source AND a.event_id = old.event_id)
           LIMIT ${FORGOTTEN_A_RUN})`,
   )
 }

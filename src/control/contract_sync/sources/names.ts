@@ -5,7 +5,7 @@
  * rather than refused, so that an odd name keeps no organization out.
  */
 import * as z from 'zod'
-import { externalId } from '../../model/fields.ts'
+import { externalId } from '../../entities/fields.ts'
 import type { External } from '../events.ts'
 
 /** Names by which a mapping can be found; others cannot be mapped, and are left out. */
@@ -17,7 +17,11 @@ export const isGiven = (name: string | null | undefined): name is string =>
   name !== undefined && name !== null && name !== ''
 
 /** A name that the sender has from us, or that is mapped. @param others - what else it may be mapped by, first */
-export const named = (kind: External['kind'], name: string, ...others: (string | null | undefined)[]): External =>
+export const named = (
+  kind: External['kind'],
+  name: string,
+  ...others: (string | null | undefined)[]
+): External =>
   externalId.safeParse(name).success
     ? { kind, candidates: candidates(...others, name), ours: name }
     : { kind, candidates: candidates(...others), invalid: displayName(name, 'a name') }

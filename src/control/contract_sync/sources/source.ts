@@ -116,7 +116,10 @@ export interface Source {
    */
   parse(event: ReceivedEvent, now: number): Promise<Parsed>
   /** How things are at the source, a page at a time; absent where it cannot be asked. */
-  list?(cursor: string | undefined, now: number): Promise<Result<Listed, 'refetch_failed' | 'source_without_key'>>
+  list?(
+    cursor: string | undefined,
+    now: number,
+  ): Promise<Result<Listed, 'refetch_failed' | 'source_without_key'>>
   /** What one entry of an exported list means: as an event would tell it. */
   fromList?(entry: unknown, now: number): Parsed
 }

@@ -2,12 +2,12 @@
 import { describe, expect, test } from 'vitest'
 import deltaSchema from '../../../../docs/schemas/contract.delta.v1.json' with { type: 'json' }
 import snapshotSchema from '../../../../docs/schemas/contract.snapshot.v1.json' with { type: 'json' }
-import { standardSource } from '../../../../src/control/webhooks/sources/standard.ts'
 import {
   contractDelta,
   contractSnapshot,
   jsonSchema,
-} from '../../../../src/control/webhooks/sources/standard_schema.ts'
+} from '../../../../src/control/contract_sync/sources/standard/schema.ts'
+import { standardSource } from '../../../../src/control/contract_sync/sources/standard/source.ts'
 import { parsed, receive, SECRET } from '../deliveries.ts'
 import delta from '../fixtures/standard/contract.delta.v1.json' with { type: 'json' }
 import snapshot from '../fixtures/standard/contract.snapshot.v1.json' with { type: 'json' }

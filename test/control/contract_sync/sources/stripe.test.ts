@@ -1,9 +1,9 @@
 /** What Stripe's events mean, each of them: from the event alone, and with the API. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { FINAL } from '../../../../src/control/model/events.ts'
-import { stripeSource } from '../../../../src/control/webhooks/sources/stripe.ts'
-import { subscriptionRevision } from '../../../../src/control/webhooks/sources/stripe_order.ts'
+import { FINAL } from '../../../../src/control/contract_sync/events.ts'
+import { subscriptionRevision } from '../../../../src/control/contract_sync/sources/stripe/order.ts'
+import { stripeSource } from '../../../../src/control/contract_sync/sources/stripe/source.ts'
 import { NOW, parsed, SECRET } from '../deliveries.ts'
 import apiEntitlements from '../fixtures/stripe/api.active_entitlements.json' with { type: 'json' }
 import apiSubscription from '../fixtures/stripe/api.subscription.json' with { type: 'json' }
@@ -30,7 +30,7 @@ const API = 'https://api.stripe.com'
 const SUBSCRIPTION = '/v1/subscriptions/sub_1SVbAcme000000000000001'
 const ENTITLEMENTS = '/v1/entitlements/active_entitlements'
 
-const alone = stripeSource({ secrets: [SECRET], apiKey: undefined, apiBase: API }, () => {
+const alone = stripeSource({ secrets: [SECRET], apiKey: undefined, apiBase: API, testMode: true }, () => {
   throw new Error('nothing is to be fetched')
 })
 
@@ -407,9 +407,12 @@ describe('with an API key', () => {
   })
 
   test('an API that cannot be reached is an outage', async () => {
-    const source = stripeSource({ secrets: [SECRET], apiKey: API_KEY, apiBase: API }, async () => {
-      throw new TypeError('network')
-    })
+    const source = stripeSource(
+      { secrets: [SECRET], apiKey: API_KEY, apiBase: API, testMode: true },
+      async () => {
+        throw new TypeError('network')
+      },
+    )
     expect(await parsed(source, resumed)).toEqual({ ok: false, reason: 'refetch_failed' })
   })
 
@@ -418,10 +421,13 @@ describe('with an API key', () => {
     ['https://api.stripe.com', 'https://api.stripe.com'],
   ])('it asks at %s', async (apiBase, origin) => {
     const origins: string[] = []
-    const source = stripeSource({ secrets: [SECRET], apiKey: API_KEY, apiBase }, async (input, init) => {
-      origins.push(new URL(new Request(input, init).url).origin)
-      return Response.json(apiSubscription)
-    })
+    const source = stripeSource(
+      { secrets: [SECRET], apiKey: API_KEY, apiBase, testMode: true },
+      async (input, init) => {
+        origins.push(new URL(new Request(input, init).url).origin)
+        return Response.json(apiSubscription)
+      },
+    )
     expect(await parsed(source, resumed)).toMatchObject({ ok: true })
     expect(origins).toEqual([origin])
   })

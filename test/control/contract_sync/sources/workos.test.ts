@@ -1,7 +1,7 @@
 /** What WorkOS's events mean, each of them. */
 import { describe, expect, test } from 'vitest'
-import { FINAL } from '../../../../src/control/model/events.ts'
-import { workosSource } from '../../../../src/control/webhooks/sources/workos.ts'
+import { FINAL } from '../../../../src/control/contract_sync/events.ts'
+import { workosSource } from '../../../../src/control/contract_sync/sources/workos/source.ts'
 import { parsed, SECRET } from '../deliveries.ts'
 import flagCreated from '../fixtures/workos/flag.created.json' with { type: 'json' }
 import flagDeleted from '../fixtures/workos/flag.deleted.json' with { type: 'json' }
@@ -12,7 +12,7 @@ import organizationDeleted from '../fixtures/workos/organization.deleted.json' w
 import organizationUpdated from '../fixtures/workos/organization.updated.json' with { type: 'json' }
 import sessionRevoked from '../fixtures/workos/session.revoked.json' with { type: 'json' }
 
-const source = workosSource({ secrets: [SECRET], environment: 'production' })
+const source = workosSource({ secrets: [SECRET], environment: 'production', asksPolicy: true })
 const AT = Date.parse('2026-11-22T09:00:00.000Z')
 const flag = {
   kind: 'flag',

@@ -6,7 +6,7 @@
  * names, not the rest.
  */
 import * as z from 'zod'
-import { instant } from '../../../model/fields.ts'
+import { instant } from '../../../entities/fields.ts'
 import { FINAL } from '../../events.ts'
 import { contractNumber } from '../names.ts'
 

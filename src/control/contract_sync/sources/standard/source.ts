@@ -9,7 +9,7 @@
  */
 import * as z from 'zod'
 import { err, ok, type Result } from '../../../../core/result.ts'
-import { instant } from '../../../model/fields.ts'
+import { instant } from '../../../entities/fields.ts'
 import type { ContractEnd, External } from '../../events.ts'
 import { base64Bytes, isSigned, readJson, signatureHeader, tooLarge, untimely } from '../../signature.ts'
 import { eventType, instantOf, named } from '../names.ts'
@@ -94,7 +94,8 @@ function systemOf(entry: unknown): { system?: string } {
 
 const flags = (ids: readonly string[]): External[] => ids.map((id) => named('flag', id))
 
-function parse(source: string, { type, payload, occurredAt, system = null }: ReceivedEvent): Parsed {
+function parse(source: string, { type, payload, occurredAt, ...event }: ReceivedEvent): Parsed {
+  const system = event.system ?? null
   switch (type) {
     case 'contract.snapshot.v1': {
       const event = contractSnapshot.safeParse(payload)

@@ -3,7 +3,13 @@ import { err, ok, type Result } from '../../../../core/result.ts'
 import type { EntitlementsSnapshot } from '../../events.ts'
 import { candidates, named } from '../names.ts'
 import type { Listed, Parsed } from '../source.ts'
-import { type Entitlement, fetchEntitlements, fetchSubscription, listSubscriptions, type StripeApi } from './api.ts'
+import {
+  type Entitlement,
+  fetchEntitlements,
+  fetchSubscription,
+  listSubscriptions,
+  type StripeApi,
+} from './api.ts'
 import { fetchedRevision } from './order.ts'
 import { type Customer, customerOf, orgOfCustomer, snapshotOf } from './subscription.ts'
 

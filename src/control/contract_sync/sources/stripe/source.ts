@@ -10,9 +10,17 @@
  */
 import * as z from 'zod'
 import { err, ok, type Result } from '../../../../core/result.ts'
-import { externalId } from '../../../model/fields.ts'
+import { externalId } from '../../../entities/fields.ts'
 import { type CanonicalEvent, type ContractEnd, FINAL } from '../../events.ts'
-import { hexBytes, isSigned, readJson, signatureHeader, textBytes, tooLarge, untimely } from '../../signature.ts'
+import {
+  hexBytes,
+  isSigned,
+  readJson,
+  signatureHeader,
+  textBytes,
+  tooLarge,
+  untimely,
+} from '../../signature.ts'
 import { candidates, epochSeconds, eventType, instantOf, isGiven } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
 import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
@@ -52,7 +60,10 @@ const bodySchema = z.object({
   livemode: z.boolean().optional(),
   data: z.object({
     object: z.unknown(),
-    previous_attributes: z.object({ status: z.string().optional().catch(undefined) }).nullish().catch(undefined),
+    previous_attributes: z
+      .object({ status: z.string().optional().catch(undefined) })
+      .nullish()
+      .catch(undefined),
   }),
 })
 
@@ -92,6 +103,7 @@ export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Sou
       const body = bodySchema.safeParse(event.payload)
       if (!body.success) return payloadInvalid({ '': body.error })
       const { created, livemode, data } = body.data
+      if (isForeign(event.type)) return ok([{ type: 'ignored', why: 'foreign_type' }])
       // A webhook secret does not say which mode it is of.
       if (livemode === false && !testMode) return err('test_mode')
       const context = { type: event.type, created, now, previous: data.previous_attributes?.status }
@@ -143,7 +155,7 @@ async function parse(context: Context, object: unknown): Promise<Parsed> {
   if (SCHEDULE_TYPES.includes(type)) return schedule(context, object)
   if (type === 'entitlements.active_entitlement_summary.updated') return entitlements(context, object)
   if (type === 'checkout.session.completed') return checkout(context, object)
-  return isForeign(type) ? ok([{ type: 'ignored', why: 'foreign_type' }]) : err('unknown_type')
+  return err('unknown_type')
 }
 
 async function subscription(context: Context, object: unknown): Promise<Parsed> {

@@ -7,7 +7,7 @@
  */
 import * as z from 'zod'
 import type { ContractRow } from '../../../db/rows.ts'
-import { externalId } from '../../../model/fields.ts'
+import { externalId } from '../../../entities/fields.ts'
 import type { ContractSnapshot, External, Phase } from '../../events.ts'
 import { candidates, epochSeconds, instantOf, isGiven, named } from '../names.ts'
 
@@ -102,10 +102,15 @@ export function snapshotOf(
 }
 
 /** Just enough to know that it is over, of a subscription that cannot be read otherwise. */
-export const overSchema = z.object({ id: externalId, status: z.enum(['canceled', 'incomplete_expired', 'paused', 'unpaid']) })
+export const overSchema = z.object({
+  id: externalId,
+  status: z.enum(['canceled', 'incomplete_expired', 'paused', 'unpaid']),
+})
 
 export const endedStatus = (status: z.infer<typeof overSchema>['status']) =>
-  (({ canceled: 'cancelled', incomplete_expired: 'expired', paused: 'paused', unpaid: 'unpaid' }) as const)[status]
+  (({ canceled: 'cancelled', incomplete_expired: 'expired', paused: 'paused', unpaid: 'unpaid' }) as const)[
+    status
+  ]
 
 export const customerOf = ({ customer }: Pick<Subscription, 'customer'>): string =>
   typeof customer === 'string' ? customer : customer.id

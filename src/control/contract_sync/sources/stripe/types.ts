@@ -35,8 +35,9 @@ const FOREIGN = new Set(
    terminal test_helpers topup transfer treasury`.split(/\s+/),
 )
 
-/** A subscription or entitlement of a type that is new to us may take something away: somebody must look. */
-const OURS = /^(customer\.subscription|subscription_schedule|entitlements\.active_entitlement_summary)\./
+/** Of these, a type that is new to us may take something away: somebody must look. */
+const OURS =
+  /^(customer\.subscription|subscription_schedule|entitlements\.active_entitlement_summary|checkout\.session\.completed$)/
 
 /** Known, and nothing to do with what anybody has. */
 export const isForeign = (type: string): boolean =>

@@ -10,9 +10,17 @@
 import * as z from 'zod'
 import { FLAG_KEY } from '../../../../core/names.ts'
 import { err, ok, type Result } from '../../../../core/result.ts'
-import { externalId, instant } from '../../../model/fields.ts'
+import { externalId, instant } from '../../../entities/fields.ts'
 import type { External, FlagTargets } from '../../events.ts'
-import { hexBytes, isSigned, readJson, signatureHeader, textBytes, tooLarge, untimely } from '../../signature.ts'
+import {
+  hexBytes,
+  isSigned,
+  readJson,
+  signatureHeader,
+  textBytes,
+  tooLarge,
+  untimely,
+} from '../../signature.ts'
 import { candidates, displayName, eventType } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
 import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
@@ -33,7 +41,10 @@ const eventSchema = z.object({
   id: externalId.optional().catch(undefined),
   event: eventType.optional().catch(undefined),
   created_at: instant.optional().catch(undefined),
-  context: z.object({ actor: actorSchema.optional().catch(undefined) }).optional().catch(undefined),
+  context: z
+    .object({ actor: actorSchema.optional().catch(undefined) })
+    .optional()
+    .catch(undefined),
 })
 const bodySchema = z.object({ created_at: instant, data: z.unknown(), context: z.unknown().optional() })
 
@@ -208,7 +219,14 @@ function organization(
   return typeof stripe_customer_id === 'string'
     ? ok([
         upserted,
-        { type: 'org.linked', source: 'stripe', external_id: stripe_customer_id, org: id, confirmed: true, click: true },
+        {
+          type: 'org.linked',
+          source: 'stripe',
+          external_id: stripe_customer_id,
+          org: id,
+          confirmed: true,
+          click: true,
+        },
       ])
     : ok([upserted])
 }

@@ -1,0 +1,62 @@
+/**
+ * Waits a moment for documents that are at least as new as the client knows that there are: who has just paid sees it with
+ * the next click. Upstream has already said yes by then, so that waiting ends with a token in any case.
+ *
+ * A version is the number of the last change that touched a document, out of one sequence for all of them. KV decides how
+ * soon a change is seen, and may take longer than anybody waits; reads are few whatever is asked for.
+ */
+import type { SubjectIds } from '../../core/claims.ts'
+import type { DocumentStore, Documents, OnFault } from './store.ts'
+
+/** What a person waits for after a click, and a client beside the time that upstream may take. */
+const WAIT_MS = 3_000
+/** Between one read and the next; the last one has the rest of the time. */
+const PAUSES_MS = [100, 200, 400, 800, 1_200]
+
+export interface Timing {
+  readonly clock: () => number
+  readonly pause?: (milliseconds: number) => Promise<unknown>
+}
+
+/**
+ * Looks documents up until one of them has the version, with growing pauses, for three seconds at most.
+ *
+ * @param onFault - as for `lookup`; a fault is told once, however often it is met
+ */
+export async function lookupAtLeast(
+  minVersion: number,
+  store: DocumentStore,
+  ids: SubjectIds,
+  onFault: OnFault,
+  { clock, pause = sleep }: Timing,
+): Promise<Documents> {
+  const startedAt = clock()
+  const left = () => startedAt + WAIT_MS - clock()
+  const once = reportOnce(onFault)
+  let found = await store.lookup(ids, once)
+  const wasInHand = readings(found).some(({ readAt }) => readAt < startedAt)
+  for (const pauseMs of wasInHand ? [0, ...PAUSES_MS] : PAUSES_MS) {
+    if (newestVersion(found) >= minVersion || left() <= pauseMs) break
+    if (pauseMs > 0) await pause(pauseMs)
+    found = await store.lookAgain(ids, once, left())
+  }
+  return found
+}
+
+/** The highest version of what was read; 0 where there is nothing. */
+export const newestVersion = (found: Documents): number =>
+  Math.max(0, ...readings(found).map(({ document }) => document?.version ?? 0))
+
+const readings = ({ catalog, org, user }: Documents) =>
+  [catalog, org, user].filter((reading) => reading !== undefined)
+
+function reportOnce(onFault: OnFault): OnFault {
+  const reported = new Set<string>()
+  return (fault, key) => {
+    const what = `${fault} ${key}`
+    if (!reported.has(what)) onFault(fault, key)
+    reported.add(what)
+  }
+}
+
+const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))

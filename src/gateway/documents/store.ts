@@ -1,0 +1,96 @@
+/**
+ * What a subject is entitled to now and whether its session is revoked, in at most one read of KV over two caches.
+ *
+ * A document that does not parse counts as one that could not be read and never replaces a good one.
+ */
+import type { SubjectIds } from '../../core/claims.ts'
+import type { Result } from '../../core/result.ts'
+import type { EntitlementsKV } from '../config.ts'
+import {
+  type CacheOptions,
+  DocumentCache,
+  type DocumentFault,
+  type SubjectDocuments,
+} from './document_cache.ts'
+import { type KvFault, KvReader, type KvTexts } from './kv_reader.ts'
+import { RevocationCache, type SessionIds } from './revocation_cache.ts'
+
+export interface Documents extends SubjectDocuments {
+  /** Whether the token or its session was revoked, if that was looked up and can be told. */
+  readonly revoked?: boolean | undefined
+}
+
+export type LookupFault = KvFault | DocumentFault
+
+/** Receives a fault and the key that it is about, for the log. */
+export type OnFault = (fault: LookupFault, key: string) => void
+
+/** A session's id is nobody's to read in a log. */
+const REVOCATION = 'revoked'
+
+export interface DocumentStoreOptions extends CacheOptions {
+  readonly kv: EntitlementsKV
+}
+
+export class DocumentStore {
+  readonly #reader: KvReader
+  readonly #documents: DocumentCache
+  readonly revocations: RevocationCache
+
+  constructor(options: DocumentStoreOptions) {
+    this.#reader = new KvReader(options.kv)
+    this.#documents = new DocumentCache(options)
+    this.revocations = new RevocationCache(options)
+  }
+
+  /** @param session - also looked up in the denylist, in the same read */
+  async lookup(ids: SubjectIds, onFault: OnFault, session?: SessionIds): Promise<Documents> {
+    const documents = [...this.#documents.keysOf(ids).keys()]
+    const revocations = session ? this.revocations.keysOf(session) : []
+    const due = [
+      ...documents.filter((key) => !this.#documents.isCurrent(key)),
+      ...revocations.filter((key) => !this.revocations.isCurrent(key)),
+    ]
+    if (due.length > 0) {
+      const texts = await this.#reader.read(due)
+      const isDue = new Set(due)
+      this.#keepDocuments(ids, (key) => isDue.has(key), texts, onFault)
+      for (const key of revocations) if (isDue.has(key)) this.#keepRevocation(key, texts, onFault)
+    }
+    const found = this.#documents.readings(ids)
+    return session ? { ...found, revoked: this.revocations.isRevoked(session) } : found
+  }
+
+  /**
+   * The same, read from KV once more, however young the cached documents are. Where KV does not answer, those are
+   * returned: a read that is cut short for the client's sake is no fault.
+   */
+  async lookAgain(ids: SubjectIds, onFault: OnFault, timeoutMs: number): Promise<Documents> {
+    const texts = await this.#reader.read([...this.#documents.keysOf(ids).keys()], timeoutMs)
+    if (texts.ok) this.#keepDocuments(ids, () => true, texts, onFault)
+    return this.#documents.readings(ids)
+  }
+
+  #keepDocuments(
+    ids: SubjectIds,
+    isDue: (key: string) => boolean,
+    texts: Result<KvTexts, KvFault>,
+    onFault: OnFault,
+  ): void {
+    for (const [key, parse] of this.#documents.keysOf(ids)) {
+      if (!isDue(key)) continue
+      if (!texts.ok) this.#documents.fail(key)
+      const fault = texts.ok ? this.#documents.keep(key, texts.value.get(key) ?? null, parse) : texts.reason
+      if (fault !== undefined) onFault(fault, key)
+    }
+  }
+
+  #keepRevocation(key: string, texts: Result<KvTexts, KvFault>, onFault: OnFault): void {
+    if (texts.ok) {
+      this.revocations.keep(key, texts.value.get(key) ?? null)
+    } else {
+      this.revocations.fail(key)
+      onFault(texts.reason, REVOCATION)
+    }
+  }
+}

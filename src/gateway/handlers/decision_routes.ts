@@ -1,0 +1,125 @@
+/**
+ * The handlers of verification: each dialect's questions in, its answers out, and a reason for the log.
+ *
+ * All of them reach the same verdict; what is here is only how each is asked and answered.
+ */
+import { ok, type Result } from '../../core/result.ts'
+import { NO_STORE, problem } from '../http/answers.ts'
+import { type Encode, oauthEncoder, ofrepEncoder, problemEncoder } from '../http/encode.ts'
+import type { Dialect, RefusalReason } from '../http/refusals.ts'
+import type { Route } from '../log.ts'
+import { authzenMetadata, evaluateMany, evaluateOne } from '../verification/authzen.ts'
+import { type Caller, type CallerReason, identifyCaller } from '../verification/caller.ts'
+import { guard } from '../verification/forward_auth.ts'
+import { introspect } from '../verification/introspection.ts'
+import { verifyJson } from '../verification/json.ts'
+import { evaluateFlag, evaluateFlags } from '../verification/ofrep.ts'
+import type { Verification } from '../verification/verdict.ts'
+import type { RequestContext } from './request_context.ts'
+import { PUBLIC, route } from './upstream_routes.ts'
+
+const OFREP_FLAGS = '/ofrep/v1/evaluate/flags'
+
+export async function answerVerify(context: RequestContext): Promise<Response> {
+  const { request, log } = context
+  log.route = 'verify'
+  if (request.method !== 'POST') return usePost(context, 'verify')
+  return toResponse(context, await verifyJson(request, verificationOf(context)), problemEncoder('verify'))
+}
+
+export async function answerGuard(context: RequestContext): Promise<Response> {
+  const { request, log } = context
+  log.route = 'guard'
+  const { response, reason } = await guard(request, verificationOf(context), log.request_id)
+  if (reason !== 'allowed') log.reason = reason
+  return response
+}
+
+/** What is ours and leads nowhere is not upstream's either: it would be shown the keys of services. */
+export function answerNowhere({ log }: RequestContext): Response {
+  log.route = 'verify'
+  return problem(404, 'not_found', 'There is nothing here.', log.request_id)
+}
+
+/** Introspection takes the place of upstream's only where somebody is configured to ask. */
+export async function answerIntrospection(context: RequestContext): Promise<Response> {
+  const { request, gateway, log } = context
+  if (gateway.config.verifiers.length === 0) return route(context)
+  if (request.method !== 'POST') return usePost(context, 'introspect')
+  log.route = 'introspect'
+  const answer = await introspect(request, gateway.config.verifiers, verificationOf(context))
+  if (answer.ok) log.caller = answer.value.caller
+  const response = answer.ok ? ok(answer.value.response) : answer
+  return toResponse(context, response, oauthEncoder('introspect'))
+}
+
+export function describeAuthzen({ gateway, log }: RequestContext): Response {
+  log.route = 'discovery'
+  return Response.json(authzenMetadata(gateway.config), { headers: PUBLIC })
+}
+
+export async function answerAuthzen(context: RequestContext): Promise<Response> {
+  const { request, path, log } = context
+  if (request.method !== 'POST') return usePost(context, 'authzen')
+  log.route = 'authzen'
+  const evaluate = path.endsWith('/evaluations') ? evaluateMany : evaluateOne
+  const answer = await answerCaller(context, (caller, verification) =>
+    evaluate(request, caller, verification),
+  )
+  const json = answer.ok ? ok(Response.json(answer.value, { headers: NO_STORE })) : answer
+  const response = toResponse(context, json, problemEncoder('authzen'))
+  // The caller's own name for the request comes back as it was, whatever the log calls it.
+  const given = request.headers.get('x-request-id')
+  if (given !== null) response.headers.set('x-request-id', given)
+  return response
+}
+
+export async function answerOfrep(context: RequestContext): Promise<Response> {
+  const { request, path, log } = context
+  if (request.method !== 'POST') return usePost(context, 'ofrep')
+  log.route = 'ofrep'
+  const key = path === OFREP_FLAGS ? undefined : path.slice(OFREP_FLAGS.length + 1)
+  const answer = await answerCaller(context, (caller, verification) =>
+    key === undefined
+      ? evaluateFlags(request, caller, verification)
+      : evaluateFlag(request, key, caller, verification),
+  )
+  return toResponse(context, answer, ofrepEncoder(key))
+}
+
+/** Finds out who is calling, and answers them. */
+async function answerCaller<T, Reason extends RefusalReason>(
+  context: RequestContext,
+  answer: (caller: Caller, verification: Verification) => Promise<Result<T, Reason>>,
+): Promise<Result<T, Reason | CallerReason>> {
+  const { request, gateway, log } = context
+  const verification = verificationOf(context)
+  const caller = await identifyCaller(request.headers, gateway.config.verifiers, verification)
+  if (!caller.ok) return caller
+  if (caller.value.kind === 'service') log.caller = caller.value.name
+  return answer(caller.value, verification)
+}
+
+/** The one place where a reason of verification leaves as an answer, and is logged. */
+function toResponse(
+  { log }: RequestContext,
+  answer: Result<Response, RefusalReason>,
+  encode: Encode,
+): Response {
+  if (answer.ok) return answer.value
+  log.reason = answer.reason
+  return encode(answer.reason, log.request_id)
+}
+
+function usePost({ log }: RequestContext, name: Route & Dialect): Response {
+  log.route = name
+  return problemEncoder(name)('method_not_allowed', log.request_id)
+}
+
+function verificationOf({ gateway, log }: RequestContext): Verification {
+  const { identities, current, clock } = gateway
+  const warn = (warning: string) => {
+    log.warnings = [...(log.warnings ?? []), warning]
+  }
+  return { identities, current, clock, warn }
+}

@@ -1,0 +1,122 @@
+/**
+ * One request on its way through the gateway: what every handler is given, and the withGateway around all of them, which opens
+ * the gateway, writes one log line, and turns a bug into an answer that a client can live with.
+ */
+import type { Context } from 'hono'
+import type { GatewayBindings } from '../config.ts'
+import { type Gateway, type GatewayResult, openGateway } from '../gateway.ts'
+import { NO_STORE, problem, RETRY } from '../http/answers.ts'
+import { type LogLine, writeLog } from '../log.ts'
+import { refuseGuarded } from '../verification/forward_auth.ts'
+import { isGuardPath } from '../verification/guard_url.ts'
+
+export interface RequestContext {
+  readonly request: Request
+  readonly path: string
+  readonly gateway: Gateway
+  /** Filled in on the way, and written when the answer is known. */
+  readonly log: LogLine
+  /** Has work finish that the answer does not wait for. */
+  readonly defer: (work: Promise<unknown>) => void
+}
+
+export type Handler = (context: RequestContext) => Response | Promise<Response>
+
+export interface GatewayOptions {
+  /** Where the bindings are in the Worker's environment; by default the environment itself. */
+  readonly bindings?: (env: never) => GatewayBindings
+  /** How upstream is reached, for an identity provider behind a service binding. */
+  readonly fetch?: typeof fetch
+  /** Epoch milliseconds. */
+  readonly now?: () => number
+}
+
+/** Opens the gateway of an environment object. */
+export type Open = (env: object) => Promise<GatewayResult>
+
+/** What is opened is kept per environment object, which on Workers means per isolate. */
+export function openOnce(options: GatewayOptions): Open {
+  const { bindings = (env: GatewayBindings) => env, now = Date.now } = options
+  const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
+  const opened = new WeakMap<object, GatewayResult>()
+  return async function open(env) {
+    const known = opened.get(env)
+    if (known) return known
+    const result = await openGateway(bindings(env as never), fetcher, now)
+    // Of several requests that open it at once, which must not wait for each other, the first to be done counts.
+    const first = opened.get(env) ?? result
+    opened.set(env, first)
+    return first
+  }
+}
+
+/** Makes the withGateway. */
+export function withGateway(
+  { now = Date.now }: GatewayOptions,
+  open: Open,
+): (handler: Handler) => (c: Context) => Promise<Response> {
+  async function answer(c: Context, handler: Handler): Promise<Response> {
+    const startedAt = now()
+    const request = c.req.raw
+    const { path } = c.req
+    const log: LogLine = { request_id: requestId(request.headers), method: request.method, route: 'proxy' }
+    let response: Response
+    try {
+      const result = await open(c.env ?? {})
+      response = result.ok
+        ? await handler({ request, path, gateway: result.gateway, log, defer: (work) => keepAlive(c, work) })
+        : misconfigured(path, result.problems, log)
+    } catch (bug) {
+      response = failed(bug, path, log)
+    }
+    log.status = response.status
+    log.duration_ms = now() - startedAt
+    writeLog(log)
+    return response
+  }
+
+  return (handler) => (c) => {
+    const answering = answer(c, handler)
+    keepAlive(c, answering)
+    return answering
+  }
+}
+
+/** The edge's name of the request, or the caller's if it can be trusted to be a name, or a new one. */
+function requestId(headers: Headers): string {
+  const given = headers.get('cf-ray') ?? headers.get('x-request-id')
+  return given !== null && /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID()
+}
+
+/**
+ * A client that leaves must not take the work with it: a refresh token that upstream has rotated would be lost, and a
+ * fetch that other requests wait for would never come back.
+ */
+function keepAlive(c: Context, work: Promise<unknown>): void {
+  try {
+    c.executionCtx.waitUntil(work)
+  } catch {
+    // Not on Workers: nothing ends the work early there.
+  }
+}
+
+function misconfigured(path: string, problems: readonly string[], log: LogLine): Response {
+  log.route = 'config'
+  log.reason = 'misconfigured'
+  if (path === '/healthz') {
+    return Response.json({ status: 'misconfigured', problems }, { status: 503, headers: NO_STORE })
+  }
+  if (isGuardPath(path)) return refuseGuarded('misconfigured', log.request_id).response
+  return problem(503, 'misconfigured', 'The gateway is not configured; see /healthz.', log.request_id)
+}
+
+/** Where it happened, without the message, which may quote what it was given. */
+function failed(bug: unknown, path: string, log: LogLine): Response {
+  const frames =
+    bug instanceof Error ? (bug.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)) : []
+  log.reason = 'internal_error'
+  log.stack = frames.slice(0, 8).map((line) => line.trim())
+  // A proxy that asks a guard must hear a no that it understands.
+  if (isGuardPath(path)) return refuseGuarded('internal_error', log.request_id).response
+  return problem(503, 'internal_error', 'Something went wrong. Try again.', log.request_id, RETRY)
+}

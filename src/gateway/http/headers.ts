@@ -1,0 +1,112 @@
+/**
+ * What crosses the gateway in a request's and an answer's headers. Pure.
+ *
+ * What the client claims about itself (`X-Forwarded-*`) is dropped and said anew from configuration and from the edge,
+ * so that upstream can build its public addresses on it.
+ */
+import { type Config, preservesIssuer } from '../config.ts'
+
+/** RFC 9110 section 7.6.1, and the fields that name a proxy rather than the resource. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** What a request says of its own length and target, said anew by the runtime. */
+const OF_THE_MESSAGE = new Set(['content-length', 'host'])
+
+/**
+ * What only a proxy that upstream trusts may say: where a request came from, by whose certificate (RFC 9440), and what
+ * it was before it was rewritten. We are that proxy now, so a client must not say it.
+ */
+const OF_A_TRUSTED_PROXY =
+  /^(forwarded|true-client-ip|client-cert.*|cf-.*|ssl-client.*|x-(forwarded.*|real-ip|client-ip|cluster-client-ip|host|original-.*|rewrite-url|(ssl-)?client-.*))$/
+
+/** What a client says to the gateway alone: `Remint-Min-Version`. */
+const OURS = /^remint-/
+
+/** The client's headers, made ready for upstream. */
+export function requestHeaders(headers: Headers, config: Config): Headers {
+  const forwarded = endToEnd(headers, isNotForUpstream)
+  const clientIp = headers.get('cf-connecting-ip')
+  if (clientIp !== null) forwarded.set('x-forwarded-for', clientIp)
+  const [protocol, host] = config.issuer.split('://') as [string, string]
+  forwarded.set('x-forwarded-host', host)
+  forwarded.set('x-forwarded-proto', protocol)
+  return forwarded
+}
+
+/** The same for a token request, whose answer must be one that the pipeline can read. */
+export function tokenRequestHeaders(headers: Headers, config: Config): Headers {
+  const forwarded = requestHeaders(headers, config)
+  for (const name of ['accept-charset', 'range']) forwarded.delete(name)
+  forwarded.set('accept', 'application/json')
+  forwarded.set('accept-encoding', 'gzip')
+  return forwarded
+}
+
+/** CGI and what came after it cannot tell `_` from `-`. */
+function isNotForUpstream(name: string): boolean {
+  const dashed = name.replaceAll('_', '-')
+  return OF_THE_MESSAGE.has(name) || OF_A_TRUSTED_PROXY.test(dashed) || OURS.test(dashed)
+}
+
+/** Upstream's answer for the client: same status, same stream. */
+export const passThrough = (response: Response, config: Config): Response =>
+  new Response(response.body, {
+    status: response.status,
+    statusText: response.statusText,
+    headers: responseHeaders(response.headers, config),
+  })
+
+/** Upstream's headers, made ready for the client. */
+export function responseHeaders(headers: Headers, config: Config): Headers {
+  const returned = endToEnd(headers, () => false)
+  const location = returned.get('location')
+  if (location !== null) returned.set('location', rewriteLocation(location, config))
+  return returned
+}
+
+/** Without the connection's own fields, those that it names, and what else is to be dropped. */
+function endToEnd(headers: Headers, isDropped: (name: string) => boolean): Headers {
+  const kept = new Headers(headers)
+  const named = headers.get('connection')?.toLowerCase().split(/[ ,]+/) ?? []
+  for (const name of headers.keys()) {
+    if (HOP_BY_HOP.has(name) || named.includes(name) || isDropped(name)) kept.delete(name)
+  }
+  return kept
+}
+
+/**
+ * A redirect to upstream comes back to the gateway, and the `iss` of an authorization response (RFC 9207) names the
+ * issuer that the client asked. Everything else in it stays as upstream wrote it.
+ */
+export function rewriteLocation(location: string, config: Config): string {
+  const { origin, issuer } = config.upstream
+  let rewritten = location
+  for (const name of [origin, new URL(issuer).origin]) {
+    if (rewritten === name || /^[/?#]/.test(rewritten.startsWith(name) ? rewritten.slice(name.length) : '')) {
+      rewritten = config.issuer + rewritten.slice(name.length)
+      break
+    }
+  }
+  if (preservesIssuer(config)) return rewritten
+  return rewritten.replace(/([?&#]iss=)([^&#]*)/g, (whole, prefix: string, value: string) =>
+    decodeParameter(value) === issuer ? prefix + encodeURIComponent(config.tokenIssuer) : whole,
+  )
+}
+
+function decodeParameter(value: string): string | undefined {
+  try {
+    return decodeURIComponent(value.replaceAll('+', ' '))
+  } catch {
+    return undefined
+  }
+}

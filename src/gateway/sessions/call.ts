@@ -1,0 +1,60 @@
+/**
+ * What the gateway's Worker and its Durable Object say to each other. Types only.
+ *
+ * Everything that the object needs is in the call: it has no configuration of its own that could differ from that of the
+ * Worker which named it.
+ */
+import type { Result } from '../../core/result.ts'
+
+/** One refresh, ready to be sent to upstream. */
+export interface SessionCall {
+  readonly url: string
+  readonly headers: Headers
+  readonly body: string
+  /** The key to a stored answer is derived from the refresh token, with the object's name as salt. */
+  readonly refreshToken: string
+  readonly name: string
+  /** How long upstream may take to answer once. */
+  readonly timeoutMs: number
+  /** How long the client waits for the object's answer, however often upstream is asked. */
+  readonly patienceMs: number
+  /** How long an answer is given again; 0 keeps none. */
+  readonly reuseSeconds: number
+  /** Whether upstream answers the same again when a refresh token is used twice, so that it may be asked twice. */
+  readonly replays: boolean
+}
+
+/** Upstream's answer as it came, whole. */
+export interface RawAnswer {
+  readonly status: number
+  readonly statusText: string
+  readonly headers: Headers
+  readonly body: Uint8Array<ArrayBuffer>
+  /** Epoch milliseconds. */
+  readonly receivedAt: number
+}
+
+export type NoAnswer = 'upstream_timeout' | 'upstream_unreachable' | 'upstream_answer_too_large'
+
+/** How a request came by its answer: it had upstream asked, waited for one that did, or came later. */
+export type AnswerOrigin = 'asked' | 'joined' | 'replayed'
+
+/** How a refresh came by its answer, seen from the Worker: from the object, or directly and why. */
+export type SessionPath = AnswerOrigin | 'unreachable' | 'bypassed'
+
+export interface SessionAnswer {
+  readonly answer: RawAnswer
+  readonly origin: AnswerOrigin
+  /** Whether the answer could not be stored, so that it will not outlive the object. */
+  readonly unstored: boolean
+}
+
+/** The Worker knows one more: the object itself hangs. */
+export type NoSessionAnswer = NoAnswer | 'session_timeout'
+
+export type SessionOutcome = Result<SessionAnswer, NoAnswer>
+
+/** The part of a Durable Object namespace that the gateway uses. */
+export interface RefreshSessions {
+  getByName(name: string): { exchange(call: SessionCall): Promise<SessionOutcome> }
+}

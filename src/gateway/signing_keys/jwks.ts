@@ -1,0 +1,25 @@
+/**
+ * The published key set: our own keys, marked as such, and upstream's beside them where both speak for one issuer.
+ */
+import type { JWK } from 'jose'
+import { markOwnKey } from '../../core/own_keys.ts'
+import { ok, type Result } from '../../core/result.ts'
+import { type Config, preservesIssuer } from '../config.ts'
+import type { Keyring } from './keyring.ts'
+import type { KeysFault, UpstreamKeys } from './upstream_keys.ts'
+
+/** How long verifiers may keep the set. The key tool waits at least this long between publishing and signing. */
+export const JWKS_MAX_AGE_SECONDS = 300
+
+/** A set that lacks upstream's keys would make good tokens look forged, so it is not given at all. */
+export async function publishedKeys(
+  config: Config,
+  keyring: Keyring,
+  keys: UpstreamKeys,
+): Promise<Result<{ keys: readonly JWK[] }, KeysFault>> {
+  const own = keyring.published.map((jwk) => markOwnKey(jwk, config.environment))
+  if (!preservesIssuer(config)) return ok({ keys: own })
+  const upstream = await keys.current()
+  if (!upstream.ok) return upstream
+  return ok({ keys: [...own, ...upstream.value.published] })
+}

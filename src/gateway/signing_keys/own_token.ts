@@ -1,0 +1,39 @@
+/**
+ * Claims of a token that this gateway signed, whatever it is for and however old: hints at log-out, tokens to revoke.
+ *
+ * Not for access: expiry, audience and binding are not looked at.
+ */
+import { type CryptoKey, compactVerify } from 'jose'
+import { type Claims, environmentOf } from '../../core/claims.ts'
+import { readJwsHeader } from '../../core/jws.ts'
+import type { Config } from '../config.ts'
+
+interface Keys {
+  find(kid: string | undefined, alg: string): CryptoKey | undefined
+}
+
+/** @param typ - `at+jwt` for an access token, `jwt` for an ID token. @returns nothing where it is not one of ours. */
+export async function verifyOwnToken(
+  token: string,
+  typ: 'at+jwt' | 'jwt',
+  config: Config,
+  keys: Keys,
+): Promise<Claims | undefined> {
+  const header = readJwsHeader(token)
+  if (!header.ok || header.value.typ !== typ) return undefined
+  const key = keys.find(header.value.kid, header.value.alg)
+  if (!key) return undefined
+  try {
+    const claims: Claims = JSON.parse(new TextDecoder().decode((await compactVerify(token, key)).payload))
+    // An ID token does not name its environment: it holds no flags.
+    if (
+      typ === 'at+jwt' &&
+      claims.feature_flags_meta !== undefined &&
+      environmentOf(claims) !== config.environment
+    )
+      return undefined
+    return claims.iss === config.tokenIssuer ? claims : undefined
+  } catch {
+    return undefined
+  }
+}

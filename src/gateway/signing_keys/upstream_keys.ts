@@ -1,0 +1,76 @@
+/**
+ * Upstream's public keys, in hand before a refresh token is spent.
+ *
+ * Every key is given its one algorithm when the set arrives, so that a token's header can choose among keys but never
+ * among rules. The set is bounded, and our own keys never count as upstream's, even if upstream publishes them.
+ */
+import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
+import type { Claims } from '../../core/claims.ts'
+import { err, ok } from '../../core/result.ts'
+import type { Config } from '../config.ts'
+import { fetchJson, RemoteDocument } from '../http/remote_document.ts'
+import { algorithmOf, publicHalf } from './algorithms.ts'
+import type { Keyring } from './keyring.ts'
+
+/** Large identity providers publish about ten. */
+const MAX_KEYS = 64
+
+export class UpstreamKeySet {
+  readonly #keys: readonly { kid: string | undefined; alg: string; key: CryptoKey }[]
+  /** The usable keys' public halves, for a gateway that speaks for the same issuer. */
+  readonly published: readonly JWK[]
+
+  constructor(keys: readonly { jwk: JWK; alg: string; key: CryptoKey }[]) {
+    this.#keys = keys.map(({ jwk, alg, key }) => ({ kid: jwk.kid, alg, key }))
+    this.published = keys.map(({ jwk }) => publicHalf(jwk))
+  }
+
+  /** The key of that id and algorithm; a token without `kid` finds a key only where there is no choice. */
+  find(kid: string | undefined, alg: string): CryptoKey | undefined {
+    const found = this.#keys.filter((key) => key.alg === alg && (kid === undefined || key.kid === kid))
+    return found.length === 1 ? found[0]?.key : undefined
+  }
+}
+
+/** Unusable: no key in the set is for signatures of a configured algorithm. */
+export type KeysFault = 'keys_unreachable' | 'keys_unusable'
+
+export type UpstreamKeys = RemoteDocument<UpstreamKeySet, KeysFault>
+
+/** @param url - where the key set is, or nothing while that cannot be told */
+export function upstreamKeys(
+  url: () => Promise<string | undefined>,
+  config: Config,
+  keyring: Keyring,
+  fetcher: typeof fetch,
+  clock: () => number,
+): UpstreamKeys {
+  return new RemoteDocument(async () => {
+    const jwksUri = await url()
+    const fetched = jwksUri === undefined ? undefined : await fetchJson(jwksUri, fetcher)
+    if (!fetched?.ok) return err('keys_unreachable')
+    const keys = await importKeySet(fetched.value, config.upstream.algorithms, keyring)
+    return keys ? ok(keys) : err('keys_unusable')
+  }, clock)
+}
+
+/** A set without one usable key is no key set: it must not replace one that has some. */
+async function importKeySet(
+  json: Claims,
+  algorithms: readonly string[],
+  keyring: Keyring,
+): Promise<UpstreamKeySet | undefined> {
+  if (!Array.isArray(json.keys)) return undefined
+  const usable = []
+  for (const jwk of json.keys.slice(0, MAX_KEYS) as JWK[]) {
+    try {
+      const alg = algorithmOf(jwk, algorithms)
+      if (alg === undefined || keyring.has(jwk.kid)) continue
+      if (keyring.has(await calculateJwkThumbprint(jwk))) continue
+      usable.push({ jwk, alg, key: (await importJWK(publicHalf(jwk), alg)) as CryptoKey })
+    } catch {
+      // A key that this runtime cannot import does not spoil the others.
+    }
+  }
+  return usable.length > 0 ? new UpstreamKeySet(usable) : undefined
+}

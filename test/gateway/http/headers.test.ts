@@ -1,0 +1,139 @@
+import { describe, expect, test } from 'vitest'
+import { requestHeaders, responseHeaders, rewriteLocation } from '../../../src/gateway/http/headers.ts'
+import { configOf } from '../support/gateway.ts'
+
+const config = configOf({ UPSTREAM_ISSUER: 'https://login.idp.test/tenant' })
+
+describe('what upstream is told of a request', () => {
+  test('everything that is not about the connection, as it came', () => {
+    const given = {
+      accept: 'application/json',
+      authorization: 'Basic YTpi',
+      'content-type': 'text/plain',
+      cookie: 'a=1; b=2',
+      dpop: 'proof',
+      'idempotency-key': 'k',
+      'if-none-match': '"x"',
+      'x-request-id': 'r',
+    }
+    expect(Object.fromEntries(requestHeaders(new Headers(given), config))).toEqual({
+      ...given,
+      'x-forwarded-host': 'auth.test',
+      'x-forwarded-proto': 'https',
+    })
+  })
+
+  test('nothing that the client claims about itself, in any spelling of X-Forwarded', () => {
+    const claimed = {
+      forwarded: 'for=6.6.6.6',
+      'x-forwarded-for': '6.6.6.6',
+      'x-forwarded-host': 'evil.test',
+      'x-forwarded-proto': 'http',
+      'x-forwarded-port': '1',
+      'x-forwarded-prefix': '/evil',
+      'x-real-ip': '6.6.6.6',
+      'true-client-ip': '6.6.6.6',
+      host: 'evil.test',
+      'cf-ray': 'r',
+      'cf-connecting-ip': '1.2.3.4',
+    }
+    expect(Object.fromEntries(requestHeaders(new Headers(claimed), config))).toEqual({
+      'x-forwarded-for': '1.2.3.4',
+      'x-forwarded-host': 'auth.test',
+      'x-forwarded-proto': 'https',
+    })
+  })
+
+  test.each([
+    'client-cert',
+    'client-cert-chain',
+    'ssl-client-cert',
+    'x-ssl-client-verify',
+    'x-client-cert',
+    'x-client-ip',
+    'x-forwarded',
+    'x_forwarded_host',
+    'x-original-url',
+    'x-original-host',
+    'x-rewrite-url',
+    'x-host',
+  ])('nothing that only a trusted proxy may say: %s', (name) => {
+    expect([...requestHeaders(new Headers({ [name]: 'evil' }), config).keys()]).toEqual([
+      'x-forwarded-host',
+      'x-forwarded-proto',
+    ])
+  })
+
+  test('no hop-by-hop field, and none that Connection names', () => {
+    const headers = new Headers({
+      connection: 'close, X-Hop , bad name(',
+      'x-hop': '1',
+      'keep-alive': 'timeout=5',
+      'proxy-authorization': 'Basic x',
+      te: 'trailers',
+      trailer: 'x',
+      'transfer-encoding': 'chunked',
+      upgrade: 'websocket',
+      'content-length': '5',
+    })
+    expect([...requestHeaders(headers, config).keys()]).toEqual(['x-forwarded-host', 'x-forwarded-proto'])
+  })
+})
+
+describe('what the client is told of an answer', () => {
+  test('several Set-Cookie stay several', () => {
+    const headers = new Headers()
+    headers.append('set-cookie', 'a=1; Path=/')
+    headers.append('set-cookie', 'b=2; Expires=Wed, 21 Oct 2026 07:28:00 GMT')
+    expect(new Headers(responseHeaders(headers, config)).getSetCookie()).toEqual([
+      'a=1; Path=/',
+      'b=2; Expires=Wed, 21 Oct 2026 07:28:00 GMT',
+    ])
+  })
+
+  test('no hop-by-hop field', () => {
+    const headers = new Headers({ connection: 'x-hop', 'x-hop': '1', 'keep-alive': '5', 'retry-after': '7' })
+    expect([...responseHeaders(headers, config)]).toEqual([['retry-after', '7']])
+  })
+})
+
+describe('a redirect', () => {
+  test.each([
+    ['to upstream', 'https://idp.test/login?x=1', 'https://auth.test/login?x=1'],
+    ['to upstream itself', 'https://idp.test', 'https://auth.test'],
+    ['to the origin of its issuer', 'https://login.idp.test/a', 'https://auth.test/a'],
+    ['within upstream, by path', '/login', '/login'],
+    ['to a host that only begins like it', 'https://idp.test.evil.test/', 'https://idp.test.evil.test/'],
+    ['to another port', 'https://idp.test:8443/', 'https://idp.test:8443/'],
+    ['to the client', 'https://app.test/cb?code=c&state=s', 'https://app.test/cb?code=c&state=s'],
+    [
+      'to the client with the issuer that answers',
+      'https://app.test/cb?code=c&iss=https%3A%2F%2Flogin.idp.test%2Ftenant&state=s',
+      'https://app.test/cb?code=c&iss=https%3A%2F%2Fauth.test&state=s',
+    ],
+    [
+      'with the issuer in a fragment, not escaped',
+      'https://app.test/cb#iss=https://login.idp.test/tenant',
+      'https://app.test/cb#iss=https%3A%2F%2Fauth.test',
+    ],
+    [
+      'with the iss of somebody else',
+      'https://app.test/cb?iss=https%3A%2F%2Fother.test',
+      'https://app.test/cb?iss=https%3A%2F%2Fother.test',
+    ],
+    ['with an iss that cannot be decoded', 'https://app.test/cb?iss=%zz', 'https://app.test/cb?iss=%zz'],
+    [
+      'with a parameter that ends in iss',
+      'https://app.test/cb?miss=https%3A%2F%2Flogin.idp.test%2Ftenant',
+      'https://app.test/cb?miss=https%3A%2F%2Flogin.idp.test%2Ftenant',
+    ],
+    ['that is no address', 'not an address', 'not an address'],
+  ])('%s', (_, location, rewritten) => {
+    expect(rewriteLocation(location, config)).toBe(rewritten)
+  })
+
+  test('keeps the issuer where tokens keep it', () => {
+    const location = 'https://app.test/cb?iss=https%3A%2F%2Fidp.test'
+    expect(rewriteLocation(location, configOf({ TOKEN_ISSUER: 'preserve' }))).toBe(location)
+  })
+})
