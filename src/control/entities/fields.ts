@@ -57,6 +57,7 @@ const WRITE_DAY =
 /** RFC 3339, kept in UTC with milliseconds so that instants sort as text. */
 export const instant = z
   .string()
+  .meta({ format: 'date-time' })
   .transform((value, context) => {
     const at = parseInstant(value)
     if (at !== undefined) return new Date(at).toISOString()

@@ -31,7 +31,7 @@ export const contractNumber = z
   .string()
   .min(1)
   .max(120)
-  .regex(/^(?!\.{1,2}$)(?! )[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]+(?<! )$/u)
+  .regex(/^(?!\.{1,2}$)(?! )[^~\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]+(?<! )$/u)
 
 /** A number that is an id here as it is. `~` sets off a contract's later rows (`C-9~2`), which need room. */
 export const PLAIN_NUMBER = /^(?!\.{1,2}$)[\w.:@|+-]{1,120}$/

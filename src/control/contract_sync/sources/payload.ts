@@ -21,7 +21,7 @@ export function payloadInvalid(
       membersOf(issue).map((path) => ({
         path: (place === '' ? path : [place, ...path]).join('.'),
         // Messages of our own say how to write it; those of the schema library say what the place says already.
-        hint: issue.code === 'custom' ? issue.message : undefined,
+        hint: issue.message.startsWith('must be an instant') ? issue.message : undefined,
       })),
     ),
   )

@@ -21,10 +21,8 @@ test('a snapshot is the whole contract, phase by phase', async () => {
     ok: true,
     value: [
       {
-        type: 'contract.snapshot',
-        source: 'standard',
-        contract: 'C-9',
-        revision: 7,
+        ...{ type: 'contract.snapshot', source: 'standard', system: 'https://crm.example.com' },
+        ...{ contract: 'C-9', revision: 7, customer: null },
         org: { kind: 'org', candidates: ['org_acme'], ours: 'org_acme' },
         phases: [
           {
@@ -45,8 +43,7 @@ test('a delta is what changes, and on what', async () => {
     ok: true,
     value: [
       {
-        type: 'contract.delta',
-        source: 'standard',
+        ...{ type: 'contract.delta', source: 'standard', system: 'https://crm.example.com' },
         contract: 'C-9',
         revision: 8,
         base_revision: 7,
@@ -95,14 +92,12 @@ describe('is for the quarantine:', () => {
 
   test.each([
     ['another version of CloudEvents', 'specversion', { ...snapshot, specversion: '0.3' }],
-    ['no time', 'time', { ...snapshot, time: undefined }],
-    ['a time that is not UTC', 'time', { ...snapshot, time: '2026-11-22T09:00:00+01:00' }],
     ['no data', 'data', { ...snapshot, data: undefined }],
     ['another content type', 'datacontenttype', { ...snapshot, datacontenttype: 'text/plain' }],
     ['a misspelt member', 'data.organisation', data({ organisation: 'org_acme' })],
     ['a misspelt member of a phase', 'data.phases.0.stauts', phases({ ...second, stauts: 'active' })],
     ['a contract with the mark of later rows', 'data.contract', data({ contract: 'C-9~2' })],
-    ['a contract with a slash', 'data.contract', data({ contract: 'C/9' })],
+    ['a contract of two lines', 'data.contract', data({ contract: 'C\n9' })],
     ['a name that is too long', 'data.org', data({ org: 'x'.repeat(129) })],
     ['revision 0', 'data.revision', data({ revision: 0 })],
     ['a revision in parts', 'data.revision', data({ revision: 1.5 })],
@@ -124,9 +119,47 @@ describe('is for the quarantine:', () => {
     expect(await parsed(source, event)).toEqual({ ok: false, reason: 'payload_invalid', detail })
   })
 
+  const NOW_WRITE = 'must be an instant with its offset from UTC, such as 2027-01-01T00:00:00Z'
+  test.each([
+    ['a time without an offset', '2027-01-01T00:00:00', NOW_WRITE],
+    ['a day that there is not', '2027-02-29T00:00:00Z', NOW_WRITE],
+    ['an offset without a colon', '2027-01-01T00:00:00.000+0000', NOW_WRITE],
+    [
+      'a day, which could be meant to be in or out',
+      '2027-01-01',
+      'must be an instant: an end is exclusive, so write the end of 31 December as 2027-01-01T00:00:00Z, or with your offset, 2027-01-01T00:00:00+01:00',
+    ],
+  ])('%s, and how to write it', async (_, to, how) => {
+    const result = await parsed(source, phases({ ...first, to }))
+    expect(result).toMatchObject({ ok: false, reason: 'payload_invalid', detail: `data.phases.0.to ${how}` })
+  })
+
   test('too many phases is the only thing wrong with so many', async () => {
     expect(await parsed(source, phases(...many.slice(0, 20)))).toMatchObject({ ok: true })
   })
+})
+
+test.each([
+  ['2026-11-27T20:00:00.123456+00:00', '2026-11-27T20:00:00.123Z'],
+  ['2026-11-27T20:00:00-05:00', '2026-11-28T01:00:00.000Z'],
+  ['2026-11-27t20:00:00z', '2026-11-27T20:00:00.000Z'],
+  ['2026-11-27T20:00:00+05:30', '2026-11-27T14:30:00.000Z'],
+])('an instant may be written as %s', async (written, kept) => {
+  const [first] = snapshot.data.phases
+  const event = {
+    ...snapshot,
+    time: written,
+    data: { ...snapshot.data, phases: [{ ...first, from: written, to: null }] },
+  }
+  expect(await receive(source, event)).toMatchObject({ occurredAt: kept })
+  expect(await parsed(source, event)).toMatchObject({ value: [{ phases: [{ from: kept }] }] })
+})
+
+test.each([
+  ['without a time', { time: undefined }],
+  ['with a charset', { datacontenttype: 'application/json; charset=utf-8' }],
+])('an envelope %s is as good', async (_, members) => {
+  expect(await parsed(source, { ...snapshot, ...members })).toMatchObject({ ok: true })
 })
 
 test('extensions of the envelope are let through', async () => {

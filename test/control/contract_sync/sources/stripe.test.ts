@@ -29,6 +29,8 @@ import { API_KEY, type StripeAnswers, stripeApiOf } from '../stripe_api.ts'
 const API = 'https://api.stripe.com'
 const SUBSCRIPTION = '/v1/subscriptions/sub_1SVbAcme000000000000001'
 const ENTITLEMENTS = '/v1/entitlements/active_entitlements'
+const CUSTOMER_PATH = '/v1/customers/cus_TSbAcme0000001'
+const CUSTOMER_OBJECT = { id: 'cus_TSbAcme0000001', object: 'customer', metadata: {} }
 
 const alone = stripeSource({ secrets: [SECRET], apiKey: undefined, apiBase: API, testMode: true }, () => {
   throw new Error('nothing is to be fetched')
@@ -36,17 +38,17 @@ const alone = stripeSource({ secrets: [SECRET], apiKey: undefined, apiBase: API,
 
 function withApi(answers: StripeAnswers, apiKey = API_KEY, apiBase = API) {
   const { fetcher, asked } = stripeApiOf(answers)
-  return { source: stripeSource({ secrets: [SECRET], apiKey, apiBase }, fetcher), asked }
+  return { source: stripeSource({ secrets: [SECRET], apiKey, apiBase, testMode: true }, fetcher), asked }
 }
 
 const ENTERPRISE = {
   kind: 'price',
-  candidates: ['enterprise_monthly', 'price_1SVaEnterprise0000000001', 'prod_TSaEnterprise01'],
+  candidates: ['price_1SVaEnterprise0000000001', 'enterprise_monthly', 'prod_TSaEnterprise01'],
 }
 const SCIM = { kind: 'price', candidates: ['price_1SVaScim00000000000001', 'prod_TSaScim00000001'] }
 const TEAM = {
   kind: 'price',
-  candidates: ['team_monthly', 'price_1SVaTeam00000000000001', 'prod_TSaTeam00000001'],
+  candidates: ['price_1SVaTeam00000000000001', 'team_monthly', 'prod_TSaTeam00000001'],
 }
 const FROM = '2026-11-22T09:00:00.000Z'
 const END = '2026-12-22T09:00:00.000Z'
@@ -57,11 +59,8 @@ const snapshot = (revision: number, phases: object[], org: object = CUSTOMER) =>
   ok: true,
   value: [
     {
-      type: 'contract.snapshot',
-      source: 'stripe',
-      contract: 'sub_1SVbAcme000000000000001',
-      revision,
-      org,
+      ...{ type: 'contract.snapshot', source: 'stripe', system: null },
+      ...{ contract: 'sub_1SVbAcme000000000000001', revision, org, customer: 'cus_TSbAcme0000001' },
       phases,
     },
   ],
@@ -161,7 +160,7 @@ describe('an event alone', () => {
 
   test('a subscription that names its organization is that one’s, whoever pays', async () => {
     expect(await parsed(alone, changed(resumed, { metadata: { org_id: 'org_globex' } }))).toMatchObject({
-      value: [{ org: { candidates: ['sub_1SVbAcme000000000000001'], ours: 'org_globex' } }],
+      value: [{ org: { candidates: ['sub_1SVbAcme000000000000001', 'org_globex'], ours: 'org_globex' } }],
     })
   })
 
@@ -203,6 +202,7 @@ describe('an event alone', () => {
       contract: 'stripe-entitlements:cus_TSbAcme0000001',
       revision: NOW + 5_000,
       org: { kind: 'org', candidates: ['cus_TSbAcme0000001'] },
+      customer: 'cus_TSbAcme0000001',
       from: '2026-11-22T09:00:05.000Z',
       flags: [
         { kind: 'flag', candidates: ['advanced-analytics', 'feat_test_61TS00'], ours: 'advanced-analytics' },
@@ -214,7 +214,7 @@ describe('an event alone', () => {
 
   const link = {
     ...{ type: 'org.linked', source: 'stripe', external_id: 'cus_TSbAcme0000001', org: 'org_acme' },
-    confirmed: false,
+    ...{ confirmed: false, click: false },
   }
   test.each([
     ['links the customer', {}, [link]],
@@ -347,7 +347,7 @@ describe('with an API key', () => {
     const customer = { ...apiSubscription.customer, metadata: { org_id: 'org_acme' } }
     const { source } = withApi({ [SUBSCRIPTION]: { ...apiSubscription, customer } })
     expect(await parsed(source, created)).toMatchObject({
-      value: [{ org: { ...CUSTOMER, ours: 'org_acme' } }],
+      value: [{ org: { candidates: [...CUSTOMER.candidates, 'org_acme'], ours: 'org_acme' } }],
     })
   })
 
@@ -357,11 +357,12 @@ describe('with an API key', () => {
       id: `ent_${index}`,
       lookup_key: `feature-${index}`,
     }))
-    const { source, asked } = withApi({ [ENTITLEMENTS]: all })
+    const { source, asked } = withApi({ [ENTITLEMENTS]: all, [CUSTOMER_PATH]: CUSTOMER_OBJECT })
     const result = await parsed(source, summary, NOW + 9)
     expect(result).toMatchObject({ ok: true, value: [{ revision: NOW + 9, flags: { length: count } }] })
-    expect(asked).toHaveLength(Math.ceil(count / 100))
-    expect(asked[0]?.query).toEqual({ customer: 'cus_TSbAcme0000001', limit: '100' })
+    const pages = asked.filter(({ path }) => path === ENTITLEMENTS)
+    expect(pages).toHaveLength(Math.ceil(count / 100))
+    expect(pages[0]?.query).toEqual({ customer: 'cus_TSbAcme0000001', limit: '100' })
     if (result.ok && result.value[0]?.type === 'entitlements.snapshot') {
       expect(new Set(result.value[0].flags.map(({ ours }) => ours)).size).toBe(count)
     }
@@ -380,7 +381,7 @@ describe('with an API key', () => {
       value: [
         {
           ...{ type: 'org.linked', source: 'stripe', external_id: 'cus_TSbAcme0000001', org: 'org_acme' },
-          confirmed: false,
+          ...{ confirmed: false, click: false },
         },
         ...snapshot(NOW, [phase]).value,
       ],

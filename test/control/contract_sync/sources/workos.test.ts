@@ -24,9 +24,9 @@ const targets = {
   type: 'flag.targets',
   source: 'workos',
   environment: 'production',
-  external_id: 'flag_01KAN0Q6Y3V8D2M4T9C1R5XEZP',
   flag,
   access: 'some',
+  deleted: false,
   targets: { organizations: [org], users: ['user_01KAMZW0GRACE'] },
   revision: (AT + 3) * 10 + 1,
 }
@@ -46,12 +46,8 @@ test.each([
     flagDeleted,
     [
       {
-        type: 'flag.deleted',
-        source: 'workos',
-        environment: 'production',
-        external_id: 'flag_01KAN0Q6Y3V8D2M4T9C1R5XEZP',
-        flag,
-        revision: FINAL + AT + 4,
+        ...{ ...targets, access: 'none', deleted: true, revision: (AT + 4) * 10 + 2 },
+        targets: { organizations: [], users: [] },
       },
     ],
   ],
@@ -66,10 +62,11 @@ test.each([
         external_id: 'cus_TSbAcme0000001',
         org: 'org_01KAMZW0ACME',
         confirmed: true,
+        click: true,
       },
     ],
   ],
-  [organizationDeleted, [{ type: 'org.deleted', source: 'workos', org, revision: FINAL + AT + 7 }]],
+  [organizationDeleted, [{ type: 'org.deleted', source: 'workos', org, revision: (AT + 7) * 10 + 2 }]],
   [
     sessionRevoked,
     [

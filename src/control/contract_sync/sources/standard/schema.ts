@@ -18,7 +18,7 @@ const revision = z
   .min(1)
   .max(FINAL - 1)
   .describe('The contract’s own: each change of the contract has a higher one.')
-const name = z.string().min(1).max(200)
+const name = z.string().min(1).max(128)
 const flags = z.array(name).max(MAX_FLAGS)
 const status = z
   .enum(['trialing', 'active', 'past_due', 'paused', 'unpaid', 'cancelled', 'expired'])
