@@ -6,8 +6,11 @@
 
 /** @returns what the work comes to, or `undefined` where that takes longer. What the work throws in time is thrown. */
 export async function within<T>(timeoutMs: number, work: T | Promise<T>): Promise<T | undefined> {
-  const { promise: timeout, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(() => resolve(undefined), timeoutMs)
+  // Not `Promise.withResolvers`: the guard library also runs on Node 20.
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), timeoutMs)
+  })
   try {
     return await Promise.race([work, timeout])
   } finally {
