@@ -20,7 +20,13 @@ export default defineConfig({
         test: {
           name: 'workerd',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/repository/**', 'test/conformance/**', 'test/control/**'],
+          exclude: [
+            'test/e2e/**',
+            'test/repository/**',
+            'test/conformance/**',
+            'test/control/**',
+            'test/clients/**',
+          ],
           // No module keeps state between tests, and a workerd for each file would take most of the time.
           isolate: false,
           // Some wait for real seconds, and the other project keeps the second core busy.
