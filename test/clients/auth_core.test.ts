@@ -34,7 +34,9 @@ tell('@auth/core', {
         }),
       },
     }
-    const app = await startWebApp(running, () => getRequestListener((request) => Auth(request, config)))
+    const app = await startWebApp(running, () =>
+      getRequestListener((request) => (isHome(request) ? new Response('home') : Auth(request, config))),
+    )
 
     const post = async (path: string): Promise<void> => {
       const { csrfToken } = JSON.parse((await app.visit('/auth/csrf')).text)
@@ -57,6 +59,8 @@ tell('@auth/core', {
     }
   },
 })
+
+const isHome = ({ url }: Request): boolean => new URL(url).pathname === '/'
 
 const pick = ({ access_token, refresh_token, id_token }: Tokens): Tokens => ({
   ...{ access_token, refresh_token, id_token },
