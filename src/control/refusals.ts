@@ -54,6 +54,26 @@ const WIRE = {
   flag_retired: { status: 409, detail: 'The flag is retired.' },
   flag_unfunded: { status: 422, detail: 'An entitlement needs a plan that holds it, or no_plan_reason.' },
   flag_transition: { status: 409, detail: 'The flag cannot go from its state to that one.' },
+  flag_on_for_all: {
+    status: 409,
+    detail:
+      'Everybody has the flag where its rule is all, and would lose it. Leave it in its state while it is to stay on; to take it away, set the rule to none first.',
+  },
+  flag_on_by_percentage: {
+    status: 409,
+    detail:
+      'A percentage of the customers has the flag and would lose it. Set the rule to none, or to some without a percentage, first.',
+  },
+  flag_granted: {
+    status: 409,
+    detail:
+      'Grants give the flag to organizations or users, who would lose it. Revoke them first, or set the rule to none; GET /api/v1/grants?flag={key} lists them.',
+  },
+  flag_paid_for: {
+    status: 409,
+    detail:
+      'Contracts in force pay for the flag. Take it out of the plans and add-ons that hold it first, or set the rule to none.',
+  },
   flag_not_rollout: { status: 422, detail: 'Only a rollout has a retire_by; an entitlement is reviewed.' },
   flag_not_entitlement: {
     status: 422,
