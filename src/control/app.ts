@@ -103,7 +103,7 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
     type: 'http',
     scheme: 'bearer',
     description:
-      'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, its assertion.',
+      'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, the assertion that it adds.',
   })
   app.post('/webhooks/:source', receive)
   app.route('/api/v1', api())

@@ -46,7 +46,7 @@ export function contractRoutes(api: Api): void {
   read(api, {
     path: '/orgs',
     tag: 'Organizations',
-    summary: 'Organizations with their contracts',
+    summary: 'List organizations with their contracts',
     roles: READERS,
     query: z.object({ ...pageQuery, plan: planKey.optional() }),
     answer: pageOf(withContracts),
@@ -87,7 +87,7 @@ export function contractRoutes(api: Api): void {
   read(api, {
     path: '/orgs/{org}',
     tag: 'Organizations',
-    summary: 'An organization with its contracts',
+    summary: 'Get an organization with its contracts',
     roles: READERS,
     params: orgParams,
     answer: withContracts,
@@ -117,7 +117,7 @@ export function contractRoutes(api: Api): void {
   read(api, {
     path: '/orgs/{org}/contracts/{contract}',
     tag: 'Contracts',
-    summary: 'A contract',
+    summary: 'Get a contract',
     roles: READERS,
     params: contractParams,
     answer: contractSchema,
@@ -134,9 +134,9 @@ export function contractRoutes(api: Api): void {
     method: 'put',
     path: '/orgs/{org}/contracts/{contract}',
     tag: 'Contracts',
-    summary: 'Put a contract as its source says it is',
+    summary: 'Set a contract to the state that its source reports',
     description:
-      'An earlier revision than the known one is refused, so that order of arrival does not matter.',
+      'A revision earlier than the stored one is refused, so the order of arrival does not matter.',
     roles: EDITORS,
     params: contractParams,
     body: contractPutting,

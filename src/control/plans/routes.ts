@@ -19,7 +19,7 @@ export function planRoutes(api: Api): void {
   read(api, {
     path: '/plans',
     tag: 'Plans',
-    summary: 'The plans',
+    summary: 'List plans',
     roles: READERS,
     query: z.object(pageQuery),
     answer: pageOf(planSchema),
@@ -52,7 +52,7 @@ export function planRoutes(api: Api): void {
   read(api, {
     path: '/plans/{plan}',
     tag: 'Plans',
-    summary: 'A plan',
+    summary: 'Get a plan',
     roles: READERS,
     params: planParams,
     answer: planSchema,
@@ -66,7 +66,7 @@ export function planRoutes(api: Api): void {
     method: 'patch',
     path: '/plans/{plan}',
     tag: 'Plans',
-    summary: 'Change a plan, and with it what all its contracts pay for',
+    summary: 'Change a plan, and with it what all its contracts grant',
     roles: EDITORS,
     params: planParams,
     body: planUpdate,
