@@ -38,6 +38,7 @@ export default defineConfig({
         // The control plane, with real D1, KV and Durable Objects.
         plugins: [
           cloudflareTest(async () => ({
+            main: './test/control/support/worker.ts',
             wrangler: { configPath: './wrangler.control.toml' },
             miniflare: {
               bindings: {
@@ -62,6 +63,7 @@ export default defineConfig({
         test: {
           name: 'node',
           include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts'],
+          globalSetup: ['test/support/bundle.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -71,6 +73,7 @@ export default defineConfig({
         test: {
           name: 'conformance',
           include: ['test/conformance/**/*.test.ts'],
+          globalSetup: ['test/support/bundle.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

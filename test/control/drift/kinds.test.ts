@@ -9,8 +9,7 @@ import { type DriftUnderTest, type Found, seedClean, setUpDrift } from './suppor
 
 let drift: DriftUnderTest
 beforeEach(async () => {
-  drift = await setUpDrift()
-  await seedClean(drift)
+  drift = await setUpDrift({ seed: seedClean })
 }, 30_000)
 
 const sqlite = (text: string, ...values: unknown[]) =>
