@@ -5,7 +5,7 @@
  * quote the request.
  */
 interface Wire {
-  readonly status: 400 | 401 | 403 | 404 | 409 | 412 | 413 | 415 | 422 | 428 | 503
+  readonly status: 400 | 401 | 403 | 404 | 409 | 412 | 413 | 415 | 422 | 428 | 429 | 503
   readonly detail: string
 }
 
@@ -26,6 +26,11 @@ const WIRE = {
     detail: 'API keys cannot create API keys. Sign in and create it yourself.',
   },
   request_invalid: { status: 400, detail: 'The request does not match the schema of this route.' },
+  member_repeated: { status: 400, detail: 'A member occurs twice in one object of the body.' },
+  too_many_failures: {
+    status: 429,
+    detail: 'Too many credentials from this address were refused. Try again in a minute.',
+  },
   body_not_json: { status: 415, detail: 'Send a JSON body with Content-Type: application/json.' },
   body_too_large: { status: 413, detail: 'The body is longer than 64 KiB.' },
   cursor_invalid: { status: 400, detail: 'Send `next_cursor` of a page of this route as the cursor.' },

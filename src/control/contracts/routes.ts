@@ -48,6 +48,7 @@ export function contractRoutes(api: Api): void {
     tag: 'Organizations',
     summary: 'List organizations with their contracts',
     roles: READERS,
+    everywhere: true,
     query: z.object({ ...pageQuery, plan: planKey.optional() }),
     answer: pageOf(withContracts),
     async read({ query, control: { db } }) {
@@ -77,6 +78,7 @@ export function contractRoutes(api: Api): void {
     tag: 'Organizations',
     summary: 'Register an organization',
     roles: EDITORS,
+    everywhere: true,
     body: organizationCreation,
     data: organizationSchema,
     status: 201,
@@ -89,6 +91,7 @@ export function contractRoutes(api: Api): void {
     tag: 'Organizations',
     summary: 'Get an organization with its contracts',
     roles: READERS,
+    everywhere: true,
     params: orgParams,
     answer: withContracts,
     async read({ params, control: { db } }) {
@@ -105,6 +108,7 @@ export function contractRoutes(api: Api): void {
     tag: 'Organizations',
     summary: 'Rename an organization, or revoke its tokens for live verification',
     roles: EDITORS,
+    everywhere: true,
     params: orgParams,
     body: organizationUpdate,
     data: organizationSchema,
@@ -119,6 +123,7 @@ export function contractRoutes(api: Api): void {
     tag: 'Contracts',
     summary: 'Get a contract',
     roles: READERS,
+    everywhere: true,
     params: contractParams,
     answer: contractSchema,
     async read({ params, control: { db } }) {
@@ -138,6 +143,7 @@ export function contractRoutes(api: Api): void {
     description:
       'A revision earlier than the stored one is refused, so the order of arrival does not matter.',
     roles: EDITORS,
+    everywhere: true,
     params: contractParams,
     body: contractPutting,
     data: contractSchema,

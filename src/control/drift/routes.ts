@@ -78,6 +78,7 @@ export function driftRoutes(api: Api): void {
 
   act(api, {
     path: '/drift/runs',
+    everywhere: true,
     tag: 'Drift',
     summary: 'Start a drift pass now',
     description: 'Continues in the background; if a pass is already running, another one follows it.',

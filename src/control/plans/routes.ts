@@ -38,6 +38,7 @@ export function planRoutes(api: Api): void {
 
   write<typeof planCreation, PlanEdit>(api, {
     method: 'post',
+    everywhere: true,
     path: '/plans',
     tag: 'Plans',
     summary: 'Create a plan',
@@ -64,6 +65,7 @@ export function planRoutes(api: Api): void {
 
   write<typeof planUpdate, PlanEdit, typeof planParams>(api, {
     method: 'patch',
+    everywhere: true,
     path: '/plans/{plan}',
     tag: 'Plans',
     summary: 'Change a plan, and with it what all its contracts grant',
