@@ -11,6 +11,7 @@ import { HTTPException } from 'hono/http-exception'
 import { keyRoutes } from './api_keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { authenticate } from './auth/authenticate.ts'
+import { FailedAttempts } from './auth/failed_attempts.ts'
 import { TokenVerifier } from './auth/tokens.ts'
 import { policyBook, policyRoutes } from './change_requests/policy_routes.ts'
 import { changeRoutes } from './change_requests/routes.ts'
@@ -103,7 +104,7 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
     type: 'http',
     scheme: 'bearer',
     description:
-      'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, its assertion.',
+      'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, the assertion that it adds.',
   })
   app.post('/webhooks/:source', receive)
   app.route('/api/v1', api())
@@ -185,6 +186,7 @@ interface Opened {
 
 function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<ControlEnv> {
   const opened = new WeakMap<object, Opened | { readonly problems: readonly string[] }>()
+  const failures = new FailedAttempts()
   return async function open(c, next) {
     const env = c.env as unknown as ControlBindings
     let kept = opened.get(env)
@@ -224,8 +226,14 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       wake: (environments) => wakePublishers(env, c.executionCtx, environments),
     })
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
+      // Cloudflare sets it; without it, on a local machine, there is nobody to keep out.
+      const address = c.req.header('cf-connecting-ip')
+      if (address !== undefined && failures.isBlocked(address, now())) return refuse(c, 'too_many_failures')
       const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
-      if (!actor.ok) return refuse(c, actor.reason)
+      if (!actor.ok) {
+        if (address !== undefined && actor.reason === 'token_refused') failures.count(address, now())
+        return refuse(c, actor.reason)
+      }
       c.set('actor', actor.value)
     }
     try {

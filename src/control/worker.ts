@@ -22,7 +22,7 @@ import { writeFault } from './log.ts'
 import { consumeMints } from './mint_log/consume.ts'
 import { forgetMints } from './mint_log/store.ts'
 import type { Arrival } from './model/source.ts'
-import { EnvironmentPublisher } from './publish/publisher.ts'
+import { EnvironmentPublisher, KEY_INTERVAL_MS } from './publish/publisher.ts'
 import { readBackAfter } from './publish/read_back.ts'
 import { denySession } from './webhooks/deny.ts'
 import { Inbox as ContractInbox } from './webhooks/inbox.ts'
@@ -61,6 +61,10 @@ export default {
 export class Publisher extends DurableObject<ControlBindings> {
   #publisher: EnvironmentPublisher | undefined
 
+  protected get keyIntervalMs(): number {
+    return KEY_INTERVAL_MS
+  }
+
   async publish(environment: string): Promise<void> {
     await (await this.#open(environment)).publish()
   }
@@ -91,6 +95,7 @@ export class Publisher extends DurableObject<ControlBindings> {
         environment,
         db: connect(this.env.DB).db,
         kv: this.env.ENTITLEMENTS,
+        keyIntervalMs: this.keyIntervalMs,
         clock: Date.now,
         memory: {
           get: (name) => storage.get(name),

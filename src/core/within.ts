@@ -14,6 +14,6 @@ export async function within<T>(timeoutMs: number, work: T | Promise<T>): Promis
   try {
     return await Promise.race([work, timeout])
   } finally {
-    clearTimeout(timer)
+    if (timer !== undefined) clearTimeout(timer)
   }
 }

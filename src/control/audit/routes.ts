@@ -50,7 +50,10 @@ const verdictSchema = z
     checked: z.object({ from: z.int(), to: z.int() }),
     head: z.object({ seq: z.int(), hash: z.string() }).nullable(),
     problem: z.object({ seq: z.int(), kind: z.enum(['gap', 'broken_link', 'altered']) }).nullable(),
-    next: z.int().nullable().openapi({ description: '`from` of the next call; null: all is checked.' }),
+    next: z
+      .int()
+      .nullable()
+      .openapi({ description: '`from` of the next call; null: everything is checked.' }),
   })
   .openapi('AuditVerdict')
 
@@ -60,7 +63,7 @@ export function auditRoutes(api: Api): void {
   read(api, {
     path: '/audit',
     tag: 'Audit',
-    summary: 'The audit log, latest first unless told',
+    summary: 'List the audit log, latest first by default',
     roles: READERS,
     query: z.object({
       ...pageQuery,
@@ -104,8 +107,8 @@ export function auditRoutes(api: Api): void {
   read(api, {
     path: '/audit/verify',
     tag: 'Audit',
-    summary: 'Check the chain of hashes',
-    description: `Checks up to ${VERIFY_ROWS} rows a call; follow \`next\` for the rest.`,
+    summary: 'Verify the chain of hashes',
+    description: `Checks up to ${VERIFY_ROWS} rows per call; follow \`next\` for the rest.`,
     roles: READERS,
     query: z.object({ from: seqNumber.default(1) }),
     answer: verdictSchema,

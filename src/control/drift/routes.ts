@@ -33,8 +33,9 @@ export function driftRoutes(api: Api): void {
   read(api, {
     path: '/drift',
     tag: 'Drift',
-    summary: 'Where intent, contract, published document and minted claim disagree, worst first',
-    description: 'Of one severity, what was found last comes first.',
+    summary: 'List drift findings, worst first',
+    description:
+      'Where intent, contract, published document and minted claim disagree. Within a severity, the newest come first.',
     roles: READERS,
     query: listQuery,
     answer: listAnswer,
@@ -77,9 +78,10 @@ export function driftRoutes(api: Api): void {
 
   act(api, {
     path: '/drift/runs',
+    everywhere: true,
     tag: 'Drift',
-    summary: 'Look at everything now',
-    description: 'Goes on in the background; where a pass is on its way, another one follows it.',
+    summary: 'Start a drift pass now',
+    description: 'Continues in the background; if a pass is already running, another one follows it.',
     roles: EDITORS,
     answer: progressSchema,
     act: async ({ control }) => ok(await control.startDrift()),
@@ -88,7 +90,7 @@ export function driftRoutes(api: Api): void {
   read(api, {
     path: '/drift/{finding}',
     tag: 'Drift',
-    summary: 'A finding',
+    summary: 'Get a finding',
     roles: READERS,
     params: findingParams,
     answer: findingSchema,
@@ -105,7 +107,7 @@ export function driftRoutes(api: Api): void {
     method: 'post',
     path: '/drift/{finding}/accept',
     tag: 'Drift',
-    summary: 'Say why a finding may stay, and until when, at most 365 days',
+    summary: 'Accept a finding: why it may stay, and until when (at most 365 days)',
     roles: EDITORS,
     params: findingParams,
     body: accepting,

@@ -10,7 +10,8 @@ import type { Edit } from '../entities/edit.ts'
 import { type Clearance, commandBook, commandKind, type Facts } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, RESPONDERS } from '../roles.ts'
-import { createFlag, extendFlag, moveFlag, reviewFlag, updateFlag } from './lifecycle.ts'
+import { holderOf } from './holders.ts'
+import { createFlag, extendFlag, leavesCatalog, moveFlag, reviewFlag, updateFlag } from './lifecycle.ts'
 import {
   flagCreation,
   flagExtension,
@@ -53,8 +54,11 @@ export const flagMove = commandKind({
   action: 'flag.move',
   roles: EDITORS,
   input: flagParams.extend(flagTransition.omit(WHY).shape),
-  decide: ({ flag: key, state }, facts) =>
-    decideFlag(key, facts, (flag, inPlan, now) => moveFlag(flag, state, inPlan, now)),
+  async decide({ flag: key, state }, facts): Promise<Result<FlagEdit, Refusal>> {
+    const flag = await facts.state.flag(key)
+    const held = flag && leavesCatalog(flag, state) ? await holderOf(key, facts) : undefined
+    return decideFlag(key, facts, (before, inPlan, now) => moveFlag(before, state, inPlan, held, now))
+  },
 })
 
 export const flagExtend = commandKind({

@@ -8,7 +8,9 @@ import { err, ok, type Result } from '../../core/result.ts'
 import type { FlagRow } from '../db/rows.ts'
 import { DAY_MS } from '../entities/fields.ts'
 import { isFunded } from '../entities/flag.ts'
+import { isPublished } from '../entities/projection.ts'
 import type { Refusal } from '../refusals.ts'
+import type { Held } from './holders.ts'
 
 const REVIEW_EVERY_DAYS = 90
 const RETIRE_AFTER_DAYS = 40
@@ -93,15 +95,22 @@ export function updateFlag(
   return ok(revised(changed, now))
 }
 
+/** Whether the move takes the flag out of the catalog, and so from everybody who has it. */
+export const leavesCatalog = (flag: FlagRow, state: FlagRow['state']): boolean =>
+  isPublished(flag) && !isPublished({ state })
+
+/** @param held - what still gives the flag to anybody, of a move that takes it out of the catalog */
 export function moveFlag(
   flag: FlagRow,
   state: FlagRow['state'],
   inPlan: boolean,
+  held: Held | undefined,
   now: number,
 ): Result<FlagRow, Refusal> {
   if (flag.state === 'retired') return err('flag_retired')
   if (flag.state === state) return ok(flag)
   if (!NEXT[flag.state].includes(state)) return err('flag_transition')
+  if (held) return err(held)
   const moved = { ...flag, state }
   if (!isFunded(moved, inPlan)) return err('flag_unfunded')
   return ok(revised(moved, now))

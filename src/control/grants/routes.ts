@@ -24,7 +24,7 @@ export function grantRoutes(api: Api): void {
   read(api, {
     path: '/grants',
     tag: 'Grants',
-    summary: 'Grants, filtered',
+    summary: 'List grants',
     roles: READERS,
     query: z.object({
       ...pageQuery,
@@ -33,7 +33,7 @@ export function grantRoutes(api: Api): void {
       user: externalId.optional(),
       flag: flagKey.optional(),
       source: source.optional(),
-      active: z.enum(['true']).optional().openapi({ description: 'Only those that hold now.' }),
+      active: z.enum(['true']).optional().openapi({ description: 'Only grants that are in force now.' }),
     }),
     answer: pageOf(grantSchema),
     async read({ query, control, actor }) {
@@ -65,7 +65,7 @@ export function grantRoutes(api: Api): void {
     method: 'post',
     path: '/grants',
     tag: 'Grants',
-    summary: 'Allow or deny a flag to an organization or a user',
+    summary: 'Create a grant: allow or deny a flag to an organization or user',
     roles: RESPONDERS,
     body: grantCreation,
     data: grantSchema,
@@ -78,7 +78,7 @@ export function grantRoutes(api: Api): void {
   read(api, {
     path: '/grants/{grant}',
     tag: 'Grants',
-    summary: 'A grant',
+    summary: 'Get a grant',
     roles: READERS,
     params: grantParams,
     answer: grantSchema,
@@ -93,7 +93,7 @@ export function grantRoutes(api: Api): void {
     method: 'post',
     path: '/grants/{grant}/revoke',
     tag: 'Grants',
-    summary: 'End a grant now',
+    summary: 'Revoke a grant: end it now',
     roles: RESPONDERS,
     params: grantParams,
     body: revocation,

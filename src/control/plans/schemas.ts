@@ -18,7 +18,7 @@ export const planCreation = z.object({
   description: longText.default(''),
   flags: flags.default([]),
   grace_days: graceDays.default(GRACE_DAYS).openapi({
-    description: 'How long a contract that is past due still grants.',
+    description: 'For how many days a contract that is past due still grants.',
   }),
   ...why,
 })

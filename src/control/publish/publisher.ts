@@ -23,7 +23,7 @@ import {
 } from './store.ts'
 
 /** KV takes one write a second for a key. */
-const KEY_INTERVAL_MS = 1_000
+export const KEY_INTERVAL_MS = 1_000
 /** Documents written in one invocation, which has 1,000 operations; the rest are for D1 and bulk reads. */
 const INVOCATION_DOCUMENTS = 900
 /** Documents read and written together. */
@@ -48,6 +48,8 @@ export interface PublisherOptions {
   readonly environment: string
   readonly db: Database
   readonly kv: DocumentsKV
+  /** Between two writes of a key. */
+  readonly keyIntervalMs: number
   readonly clock: () => number
   readonly memory: PublisherMemory
   readonly warn: (event: 'publish_failed' | 'repaired', documents: number) => void
@@ -137,7 +139,7 @@ export class EnvironmentPublisher {
 
   /** While a rebuild is on its way, what changed before it began is left to it. */
   async #drain(): Promise<void> {
-    const { db, environment, clock, memory } = this.#options
+    const { db, environment, clock, memory, keyIntervalMs } = this.#options
     const since = (await this.#unfinished())?.head ?? 0
     let deferredUntil: number | undefined
     while (this.#again && this.#budget > 0) {
@@ -145,7 +147,7 @@ export class EnvironmentPublisher {
       const limit = Math.min(RUN_DOCUMENTS, this.#budget)
       const keys = await pendingKeys(db, environment, this.#instant(), since, limit)
       const due = keys.filter((key) => {
-        const free = (this.#last.get(key)?.at ?? Number.NEGATIVE_INFINITY) + KEY_INTERVAL_MS
+        const free = (this.#last.get(key)?.at ?? Number.NEGATIVE_INFINITY) + keyIntervalMs
         if (free <= clock()) return true
         deferredUntil = Math.min(deferredUntil ?? free, free)
         return false
