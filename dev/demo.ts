@@ -88,9 +88,13 @@ async function story({ gateway, control }: Stage): Promise<void> {
 
   step(`Support grants ${FLAG} to Acme`, `npm run entitle -- grant ${ORGANIZATION} ${FLAG} --source support`)
   await control.write('POST', '/grants', {
-    ...{ environment: 'production', subject: { kind: 'org', id: ORGANIZATION }, flag: FLAG },
-    ...{ source: 'support', to: new Date(Date.now() + GRANT_MS).toISOString() },
-    ...{ reason: 'The customer moves to a new directory', ticket: 'SUP-1234' },
+    environment: 'production',
+    subject: { kind: 'org', id: ORGANIZATION },
+    flag: FLAG,
+    source: 'support',
+    to: new Date(Date.now() + GRANT_MS).toISOString(),
+    reason: 'The customer moves to a new directory',
+    ticket: 'SUP-1234',
   })
   await refreshUntil(GRANTED)
 

@@ -140,7 +140,10 @@ function program(): Command {
             requireFlag(target.catalog, flag)
             const now = Date.now()
             await changeSubject(target, {
-              ...{ id, user, flag, asked: effect === 'allow' },
+              id,
+              user,
+              flag,
+              asked: effect === 'allow',
               change: (document) => withGrant(document, { flag, effect, source }, now, ttlMs),
             })
           }),
@@ -157,7 +160,10 @@ function program(): Command {
       run(async (target) => {
         requireFlag(target.catalog, flag)
         await changeSubject(target, {
-          ...{ id, user, flag, asked: undefined },
+          id,
+          user,
+          flag,
+          asked: undefined,
           change: (document) => withoutGrants(document, flag),
         })
       }),

@@ -1,4 +1,4 @@
-/** The routes that tell a caller who it is, and which environments there are. */
+/** The routes for the caller's identity and the list of environments. */
 import { z } from '@hono/zod-openapi'
 import { ok } from '../../core/result.ts'
 import type { Api } from '../http/context.ts'
