@@ -1,6 +1,7 @@
 /** `hono/jwk`, as docs/clients.md has it: a verifier that wants to be told the type of access tokens. */
 import { Hono } from 'hono'
 import { jwk } from 'hono/jwk'
+import type { HonoJsonWebKey } from 'hono/utils/jwt/jws'
 import { expect, test } from 'vitest'
 import { GATEWAY, setUp } from './support/gateway.ts'
 import { captureLog } from './support/log.ts'
@@ -13,8 +14,11 @@ test.each([
   ['without', { iss: GATEWAY }, 401],
 ])('hono/jwk %s the type takes a minted token or not', async (_name, verification, status) => {
   const setup = await setUp()
-  const keys = async () => (await (await setup.request('/.well-known/jwks.json')).json()).keys
-  const app = new Hono()
+  const keys = async () => {
+    const response = await setup.request('/.well-known/jwks.json')
+    return ((await response.json()) as { keys: HonoJsonWebKey[] }).keys
+  }
+  const app = new Hono<{ Variables: { jwtPayload: object } }>()
     .use(jwk({ keys, alg: ['ES256'], verification }))
     .get('/', (c) => c.json(c.get('jwtPayload')))
   const { access_token: token } = await setup.refreshed()
