@@ -16,7 +16,7 @@ let gateway: TestGateway
 let token: string
 
 beforeAll(async () => {
-  const stage = await openStage(running, inject('bundle'))
+  const stage = await openStage(running, inject('bundles').gateway)
   upstream = running.add(await startMockIdp())
   const vars = { UPSTREAM_ORIGIN: upstream.url, UPSTREAM_ISSUER: upstream.url }
   gateway = await openGateway(running, stage, { vars })

@@ -18,7 +18,7 @@ let upstream: MockIdp
 let gateway: TestGateway
 
 beforeAll(async () => {
-  const stage = await openStage(running, inject('bundle'))
+  const stage = await openStage(running, inject('bundles').gateway)
   upstream = running.add(await startMockIdp())
   gateway = await openGateway(running, stage, {
     vars: {
