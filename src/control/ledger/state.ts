@@ -2,7 +2,7 @@
  * What D1 holds, as commands read it: the rows of now, with those in place of the old that earlier commands of the same
  * commit have made. So several commands can be decided one after the other, and committed together. Does I/O.
  */
-import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { and, eq, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
 import type {
   ChangeRequestRow,
@@ -23,6 +23,9 @@ import { type Edit, filingOf } from '../entities/edit.ts'
 
 /** What was read, so that it is read once however many commands ask. */
 type Read = Map<string, PromiseLike<readonly Edit['after'][]>>
+
+/** More than the commands of one commit. */
+const MANY_ROWS = 200
 
 export class State {
   readonly db: Database
@@ -225,6 +228,60 @@ export class State {
           ),
         ),
       (grant) => grant.flag === flag && grant.environment === environment && grant.source === source,
+    )
+  }
+
+  /**
+   * Grants that give a flag from an instant on, or later; of many, a few more than one commit can take back.
+   *
+   * @param at - RFC 3339
+   */
+  grantsGiving(flag: string, at: string): Promise<GrantRow[]> {
+    const { grants } = schema
+    const lasts = or(isNull(grants.to), gt(grants.to, at))
+    return this.#all<GrantRow>(
+      'grant:',
+      (grant) => grant.id,
+      this.db
+        .select()
+        .from(grants)
+        .where(and(eq(grants.flag, flag), eq(grants.effect, 'allow'), lasts))
+        .limit(MANY_ROWS),
+      (grant) => grant.flag === flag && grant.effect === 'allow' && (grant.to === null || grant.to > at),
+    )
+  }
+
+  /** Contracts that pay for a flag from an instant on, or later; of many, a few more than one commit can change. */
+  async contractsGiving(flag: string, at: string): Promise<ContractRow[]> {
+    const { contracts } = schema
+    const plans = (await this.plansWith([flag])).filter((plan) => plan.flags.includes(flag))
+    const keys = plans.map(({ key }) => key)
+    return this.#all<ContractRow>(
+      'contract:',
+      (contract) => contract.id,
+      this.db
+        .select()
+        .from(contracts)
+        .where(
+          and(
+            or(
+              inArray(contracts.plan, list(keys)),
+              sql`EXISTS (SELECT 1 FROM json_each(${contracts.add}) AS held WHERE held.value = ${flag})`,
+            ),
+            or(isNull(contracts.to), gt(contracts.to, at)),
+            or(
+              inArray(contracts.status, ['trialing', 'active']),
+              and(eq(contracts.status, 'past_due'), gt(contracts.grace_until, at)),
+            ),
+          ),
+        )
+        .limit(MANY_ROWS),
+      ({ plan, add, to, status, grace_until }) =>
+        ((plan !== null && keys.includes(plan)) || add.includes(flag)) &&
+        (to === null || to > at) &&
+        (status === 'trialing' ||
+          status === 'active' ||
+          (status === 'past_due' && grace_until !== null && grace_until > at)),
     )
   }
 

@@ -19,7 +19,7 @@ export function planRoutes(api: Api): void {
   read(api, {
     path: '/plans',
     tag: 'Plans',
-    summary: 'The plans',
+    summary: 'List plans',
     roles: READERS,
     query: z.object(pageQuery),
     answer: pageOf(planSchema),
@@ -38,6 +38,7 @@ export function planRoutes(api: Api): void {
 
   write<typeof planCreation, PlanEdit>(api, {
     method: 'post',
+    everywhere: true,
     path: '/plans',
     tag: 'Plans',
     summary: 'Create a plan',
@@ -52,7 +53,7 @@ export function planRoutes(api: Api): void {
   read(api, {
     path: '/plans/{plan}',
     tag: 'Plans',
-    summary: 'A plan',
+    summary: 'Get a plan',
     roles: READERS,
     params: planParams,
     answer: planSchema,
@@ -64,9 +65,10 @@ export function planRoutes(api: Api): void {
 
   write<typeof planUpdate, PlanEdit, typeof planParams>(api, {
     method: 'patch',
+    everywhere: true,
     path: '/plans/{plan}',
     tag: 'Plans',
-    summary: 'Change a plan, and with it what all its contracts pay for',
+    summary: 'Change a plan, and with it what all its contracts grant',
     roles: EDITORS,
     params: planParams,
     body: planUpdate,
