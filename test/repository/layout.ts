@@ -52,7 +52,7 @@ const CORE_PACKAGES = ['zod', 'jose']
 
 /** What a Worker that is no part of the published package bundles besides. */
 const WORKER_PACKAGES: Record<string, readonly string[]> = {
-  control: ['@hono/zod-openapi', 'canonicalize', 'drizzle-orm', 'standardwebhooks', 'stripe'],
+  control: ['@hono/zod-openapi', 'canonicalize', 'drizzle-orm', 'stripe'],
 }
 
 type Edge = 'clock' | 'fetch' | 'binding' | 'console'

@@ -39,6 +39,8 @@ export interface PhaseOptions {
 }
 
 const FROM = '2026-01-01T00:00:00.000Z'
+/** Grace counts from when something happened. */
+const TODAY = new Date().toISOString()
 
 export const phase = ({
   plan = 'team',
@@ -61,7 +63,7 @@ export const snapshot = (
     specversion: '1.0',
     id: `${contract}-${revision}`,
     source: 'https://crm.example.com',
-    time: new Date().toISOString(),
+    time: TODAY,
   },
   type: 'contract.snapshot.v1',
   data: { contract, org, revision, phases: phases.map(phase) },
@@ -72,7 +74,7 @@ export const delta = (contract: string, revision: number, changes: object, base 
     specversion: '1.0',
     id: `${contract}-${revision}`,
     source: 'https://crm.example.com',
-    time: new Date().toISOString(),
+    time: TODAY,
   },
   type: 'contract.delta.v1',
   data: { contract, revision, base_revision: base, changes },

@@ -1,6 +1,5 @@
 /** What WorkOS's events mean, each of them. */
 import { describe, expect, test } from 'vitest'
-import { FINAL } from '../../../../src/control/contract_sync/events.ts'
 import { workosSource } from '../../../../src/control/contract_sync/sources/workos/source.ts'
 import { parsed, SECRET } from '../deliveries.ts'
 import flagCreated from '../fixtures/workos/flag.created.json' with { type: 'json' }
