@@ -2,8 +2,8 @@
  * `npm run entitle`: changes what organizations have, through the control plane, so that the next refresh through the
  * gateway shows it.
  *
- * Where no control plane runs on the state folder, one is started for the one command. What is printed before and after
- * comes from the same evaluation that the gateway runs.
+ * If no control plane runs on the state folder, one is started for this command. What is printed before and after comes
+ * from the same evaluation that the gateway runs.
  */
 import { Argument, Command, Option } from 'commander'
 import type { Catalog, Grant } from '../src/core/documents.ts'
@@ -21,7 +21,7 @@ import { STATE } from './wrangler.ts'
 
 const HELP = `
 Examples:
-  npm run entitle -- show                                        every organization and what it has
+  npm run entitle -- show                                        every organization and its flags
   npm run entitle -- show org_acme                               every flag, on or off, and why
   npm run entitle -- grant org_globex advanced-analytics --source beta --for 30d
   npm run entitle -- deny org_acme sso
@@ -29,11 +29,11 @@ Examples:
   npm run entitle -- grant user_ada new-editor --user            one person instead of the organization
   npm run entitle -- rule new-editor some --percentage 50        half of all organizations
   npm run entitle -- rule advanced-analytics --kill              off for everybody, at once
-  npm run entitle -- rule advanced-analytics --revive            and back
+  npm run entitle -- rule advanced-analytics --revive            on again
 
-With REMINT_API_KEY set, --control is a control plane that is not local.`
+With REMINT_API_KEY set, --control may be a deployed control plane.`
 
-/** Every grant by hand ends. */
+/** Grants made by hand must end. */
 const GRANT_MS = 30 * 86_400_000
 
 interface Common {
@@ -84,7 +84,7 @@ function program(): Command {
   const command = new Command('npm run entitle --')
     .description('Changes what organizations are entitled to, through the control plane.')
     .addHelpText('after', HELP)
-    .option('--environment <name>', 'whose documents', ENVIRONMENT)
+    .option('--environment <name>', 'the environment to read and change', ENVIRONMENT)
     .option('--control <url>', 'the control plane, if it runs', `http://localhost:${CONTROL_PORT}`)
     .addOption(
       new Option('--state <folder>', 'the folder of wrangler dev --persist-to').default(
@@ -100,12 +100,12 @@ function program(): Command {
 
   command
     .command('show')
-    .description('prints what an organization has and why, or all of them')
+    .description('prints the flags of an organization and why they are on or off; without one, of all')
     .argument('[org]')
     .addOption(forUser())
     .action((id: string | undefined, { user }: GrantOptions) =>
       run(async ({ documents, catalog }) => {
-        if (user && !id) throw new UsageError('Say which user: show user_ada --user.')
+        if (user && !id) throw new UsageError('Name the user: show user_ada --user.')
         if (!id) return showAll(documents, catalog)
         return user ? showUser(documents, catalog, id) : showOrg(documents, catalog, id)
       }),
@@ -123,9 +123,7 @@ function program(): Command {
     command
       .command(name)
       .description(
-        effect === 'allow'
-          ? 'gives a flag to an organization'
-          : 'takes a flag away, whatever the contract says',
+        effect === 'allow' ? 'grants a flag to an organization' : 'denies a flag, whatever the contract says',
       )
       .argument('<org>')
       .argument('<flag>')
@@ -142,7 +140,10 @@ function program(): Command {
             requireFlag(target.catalog, flag)
             const now = Date.now()
             await changeSubject(target, {
-              ...{ id, user, flag, asked: effect === 'allow' },
+              id,
+              user,
+              flag,
+              asked: effect === 'allow',
               change: (document) => withGrant(document, { flag, effect, source }, now, ttlMs),
             })
           }),
@@ -159,7 +160,10 @@ function program(): Command {
       run(async (target) => {
         requireFlag(target.catalog, flag)
         await changeSubject(target, {
-          ...{ id, user, flag, asked: undefined },
+          id,
+          user,
+          flag,
+          asked: undefined,
           change: (document) => withoutGrants(document, flag),
         })
       }),
@@ -169,15 +173,19 @@ function program(): Command {
     .command('rule')
     .description('changes the rule of a flag for everybody')
     .argument('<flag>')
-    .addArgument(new Argument('[access]', 'who has it').choices(['none', 'some', 'all']))
-    .option('--percentage <n>', 'how many of the others have it', parsePercentage)
-    .addOption(new Option('--kill', 'off for everybody, whatever else says').conflicts('revive'))
+    .addArgument(new Argument('[access]', 'who has the flag').choices(['none', 'some', 'all']))
+    .option('--percentage <n>', 'the share of the other organizations that have it', parsePercentage)
+    .addOption(
+      new Option('--kill', 'off for everybody, whatever grants and contracts say').conflicts('revive'),
+    )
     .option('--revive', 'no longer killed')
     .action((flag: string, access: 'none' | 'some' | 'all' | undefined, options: RuleOptions) =>
       run(async (target) => {
         const { percentage, kill, revive } = options
         if (!access && Object.keys(options).length === 0) {
-          throw new UsageError('Say what changes: none, some or all, --percentage N, --kill or --revive.')
+          throw new UsageError(
+            'Nothing to change: give none, some or all, --percentage N, --kill or --revive.',
+          )
         }
         requireFlag(target.catalog, flag)
         await changeRule(target, flag, {

@@ -1,7 +1,7 @@
 /**
  * `npm run keys`: the command line over `keys/rotation.ts` (what may happen when) and `keys/file.ts` (the file).
  *
- * Every command ends with what to do now. Private key material goes to the file only, never to the terminal: a
+ * Every command ends with what to do next. Private key material goes to the file only, never to the terminal: a
  * terminal's output ends up in scroll-back buffers and CI logs.
  */
 import { Command, InvalidArgumentError, Option } from 'commander'
@@ -36,7 +36,7 @@ interface Options {
 
 const FORCE = [
   '--force',
-  'do not wait; for a stolen key. Tokens may be refused downstream meanwhile',
+  'do not wait; for a stolen key. Services may refuse valid tokens meanwhile',
 ] as const
 
 const program = new Command('npm run keys --')
@@ -55,12 +55,12 @@ The order is publish, sign, retire. After each step, put the file as the gateway
   npx wrangler secret put SIGNING_KEYS < FILE
 
   1. next      publishes a key that does not sign yet, of the algorithm that --alg names.
-               Wait 11 minutes: services downstream keep a key set for 10, the gateway's roll-out takes 1.
+               Wait 11 minutes: services cache a key set for 10, the gateway's roll-out takes 1.
   2. promote   lets it sign in place of the key of its algorithm, which stays published, without its private half.
                Wait until the last token it signed has expired: TOKEN_MAX_SECONDS and 2 minutes.
   3. retire    stops publishing it.
 
-A step that comes too early is refused with the time from which it is safe. "show" tells where you are.
+A step that comes too early is refused, with the time from which it is safe. "show" lists the next step.
 
 A stolen key: next, promote --force, retire --force, then put the file.
 
@@ -99,7 +99,7 @@ program
 
 program
   .command('promote')
-  .description('let the next key sign; the key that signed stays published')
+  .description('make the next key sign; the previous one stays published')
   .option(...FORCE)
   .option('--beside', 'let it sign ID tokens of its algorithm beside the key that signs access tokens')
   .action(async ({ force, beside }: { force?: true; beside?: true }) => {

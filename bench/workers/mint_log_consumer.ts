@@ -4,7 +4,7 @@
  */
 import { connect } from '../../src/control/db/client.ts'
 import { writeFault } from '../../src/control/log.ts'
-import { consumeMints, type MintBatch } from '../../src/control/tokens/consume.ts'
+import { consumeMints, type MintBatch } from '../../src/control/mint_log/consume.ts'
 
 interface Environment {
   readonly DB: D1Database

@@ -1,5 +1,5 @@
 /**
- * Changes a document and says what came of it: what is on before and after, or why nothing changed and what would.
+ * Changes a document and prints the result: what is on before and after, or why nothing changed and what would change it.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Catalog, OrgDocument, Rule, UserDocument } from '../../src/core/documents.ts'
@@ -10,8 +10,7 @@ import type { Documents } from './governed.ts'
 import { explainNoChange, inWords } from './reasons.ts'
 import { flagsOf, hints, printChange } from './show.ts'
 
-const NEXT =
-  'The next refresh shows it, at most 5 s from now: so long may the gateway keep a document in memory.'
+const NEXT = 'The next refresh shows it, after at most 5 s: the gateway caches documents that long.'
 
 export interface Target {
   documents: Documents
@@ -24,7 +23,7 @@ export interface SubjectChange {
   id: string
   user: boolean | undefined
   flag: string
-  /** How the flag is to become; `undefined` leaves that to contract and rule. */
+  /** The state that the flag should have; `undefined` leaves that to contract and rule. */
   asked: boolean | undefined
   change: <D extends OrgDocument | UserDocument>(document: D) => D
 }
@@ -43,13 +42,14 @@ export async function changeSubject(target: Target, change: SubjectChange): Prom
   const is = decisionOf(catalog, after, flag)
   if (change.user && was.reason !== is.reason) {
     console.log(
-      `\n${flag}: ${inWords(is)} (${is.reason}). A token also has what the organization gives.\n${NEXT}`,
+      `\n${flag}: ${inWords(is)} (${is.reason}). A token also has the flags of the organization.\n${NEXT}`,
     )
     return
   }
   const option = change.user ? ' --user' : ''
   const { why, remedy } = explainNoChange(is, change.asked, { id, option })
-  const kept = change.asked === true && !is.on ? ' The grant is written and counts as soon as it can.' : ''
+  const kept =
+    change.asked === true && !is.on ? ' The grant is stored, and takes effect once that changes.' : ''
   console.log(`\n${written ? '' : `${id} has no grant and no denial of ${flag}. `}${why}${kept}`)
   if (remedy) console.log(`${remedy.purpose}:\n\n  ${entitle(target)} ${remedy.command}`)
 }
@@ -99,7 +99,7 @@ export async function changeRule(target: Target, flag: string, change: Partial<R
     }
   }
   if (unaffected.length > 0) {
-    const rule = same ? `The rule of ${flag} was so already. ` : ''
+    const rule = same ? `The rule of ${flag} was already like this. ` : ''
     console.log(`\n${rule}No change for:\n${unaffected.join('\n')}`)
   }
   if (unaffected.length < organizations.length) console.log(`\n${NEXT}`)
@@ -108,7 +108,7 @@ export async function changeRule(target: Target, flag: string, change: Partial<R
 const entitle = ({ state, catalog }: Target): string =>
   entitleCommand({ state, environment: catalog.environment })
 
-/** A rule that says `killed: false` is the one that says nothing of it. */
+/** A rule with `killed: false` equals one without it. */
 const plain = (catalog: Catalog, flag: string) => ({ killed: false, ...catalog.flags[flag] })
 
 function decisionOf(catalog: Catalog, subject: Subject, flag: string): Decision {

@@ -1,8 +1,8 @@
 /**
- * The documents of an environment as the control plane has them: read over its API, and changed by commands.
+ * The documents of an environment, read over the control plane's API and changed by its commands.
  *
- * The tools go on thinking in documents, a changed one in the place of the old. What differs between the two is turned into
- * the commands that make it so, each with its reason and its row in the audit log.
+ * The tools work with documents and replace an old one by a changed one. The difference between the two becomes commands,
+ * each with its reason and its row in the audit log.
  */
 import type { Catalog, Contract, Grant, OrgDocument, Rule, UserDocument } from '../../src/core/documents.ts'
 import { type ControlClient, ControlError } from '../control_client.ts'
@@ -35,7 +35,7 @@ interface InventoryFlag {
 
 const HEADER = { format: 1, version: 0, published_at: new Date(0).toISOString() } as const
 
-/** @param reason - what the audit log says why */
+/** @param reason - for the audit log */
 export function governedDocuments(client: ControlClient, environment: string, reason: string): Documents {
   const grantsOf = async (kind: 'org' | 'user', id: string): Promise<Grant[]> => {
     const query = new URLSearchParams({ environment, [kind]: id, active: 'true' })

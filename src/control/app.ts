@@ -1,22 +1,20 @@
 /**
- * The control plane as a Hono app: opens what a request needs, asks who it is, and wires the features' routes.
+ * The control plane as a Hono app: opens what a request needs, authenticates it, and wires the features' routes.
  *
- * Everything under `/api/v1` wants credentials, routes that do not exist included; what each role may do stands at the
- * routes. Webhooks are signed. `/openapi.json`, `/docs`, to which `/` leads, and `/healthz` tell nothing about anybody and are open.
+ * Everything under `/api/v1` requires credentials, routes that do not exist included; each route names the roles that may
+ * use it. Webhooks are signed. `/openapi.json`, `/docs` (where `/` redirects to) and `/healthz` hold no data and are open.
  */
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
-import { authenticate } from './access/authenticate.ts'
-import { TokenVerifier } from './access/tokens.ts'
-import type { Api, ControlContext, ControlEnv } from './api/context.ts'
-import { type Document, referencePage } from './api/docs.ts'
-import { internalError, NO_STORE, refuse } from './api/problem.ts'
-import { policyBook, policyRoutes } from './approvals/policies.ts'
-import { changeRoutes } from './approvals/routes.ts'
+import { keyRoutes } from './api_keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
-import type { CommandBook } from './changes/command.ts'
+import { authenticate } from './auth/authenticate.ts'
+import { FailedAttempts } from './auth/failed_attempts.ts'
+import { TokenVerifier } from './auth/tokens.ts'
+import { policyBook, policyRoutes } from './change_requests/policy_routes.ts'
+import { changeRoutes } from './change_requests/routes.ts'
 import {
   type Config,
   type ControlBindings,
@@ -34,15 +32,18 @@ import { flagBook } from './flags/commands.ts'
 import { flagRoutes } from './flags/routes.ts'
 import { grantBook } from './grants/commands.ts'
 import { grantRoutes } from './grants/routes.ts'
-import { keyRoutes } from './keys/routes.ts'
+import type { Api, ControlContext, ControlEnv } from './http/context.ts'
+import { type Document, referencePage } from './http/docs.ts'
+import { internalError, NO_STORE, refuse } from './http/problem.ts'
+import type { CommandBook } from './ledger/command.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
+import { tokenRoutes } from './mint_log/routes.ts'
 import type { InboxStub, Source } from './model/source.ts'
 import { planBook } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { promotionBook, promotionRoutes } from './promotions/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
-import { tokenRoutes } from './tokens/routes.ts'
 import { receive } from './webhooks/deliveries.ts'
 import { mappingBook, mappingRoutes } from './webhooks/mappings.ts'
 import { inboxRoutes } from './webhooks/routes.ts'
@@ -59,7 +60,7 @@ export const COMMANDS: CommandBook = new Map([
   ...promotionBook,
 ])
 
-/** What a command is, with room to spare. */
+/** Enough for any command. */
 const MAX_BODY_BYTES = 64 * 1024
 
 export interface ControlOptions {
@@ -75,14 +76,14 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
   const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
   const app = new OpenAPIHono<ControlEnv>()
   app.use(logRequest(now))
-  // The validators throw where a body is not JSON at all.
+  // The validators throw if a body is not JSON at all.
   app.onError((error, c) =>
     error instanceof HTTPException ? refuse(c, 'request_invalid') : internalError(c, error),
   )
   app.notFound((c) => refuse(c, 'route_unknown'))
   app.use(open(fetcher, now))
   app.get('/healthz', (c) => c.json({ status: 'ok' }, 200, NO_STORE))
-  // Both are open to everybody, so that they are made once.
+  // Both are the same for everybody, so they are made once.
   let described: Document | undefined
   let page: Awaited<ReturnType<typeof referencePage>> | undefined
   const describe = () => {
@@ -103,7 +104,7 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
     type: 'http',
     scheme: 'bearer',
     description:
-      'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, its assertion.',
+      'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, the assertion that it adds.',
   })
   app.post('/webhooks/:source', receive)
   app.route('/api/v1', api())
@@ -171,7 +172,7 @@ function logRequest(now: () => number): MiddlewareHandler<ControlEnv> {
   }
 }
 
-/** The edge's name of the request, or the caller's if it can be trusted to be a name, or a new one. */
+/** The request id of the edge, or the caller's if it is well-formed, or a new one. */
 function requestId(headers: Headers): string {
   const given = headers.get('cf-ray') ?? headers.get('x-request-id')
   return given !== null && /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID()
@@ -185,6 +186,7 @@ interface Opened {
 
 function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<ControlEnv> {
   const opened = new WeakMap<object, Opened | { readonly problems: readonly string[] }>()
+  const failures = new FailedAttempts()
   return async function open(c, next) {
     const env = c.env as unknown as ControlBindings
     let kept = opened.get(env)
@@ -224,8 +226,14 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       wake: (environments) => wakePublishers(env, c.executionCtx, environments),
     })
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
+      // Cloudflare sets it; without it, on a local machine, there is nobody to keep out.
+      const address = c.req.header('cf-connecting-ip')
+      if (address !== undefined && failures.isBlocked(address, now())) return refuse(c, 'too_many_failures')
       const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
-      if (!actor.ok) return refuse(c, actor.reason)
+      if (!actor.ok) {
+        if (address !== undefined && actor.reason === 'token_refused') failures.count(address, now())
+        return refuse(c, actor.reason)
+      }
       c.set('actor', actor.value)
     }
     try {
@@ -236,7 +244,7 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
   }
 }
 
-/** The cron finds what is due, so that a failure here is only noted. */
+/** The cron finds what is due, so a failure here is only logged. */
 async function wakeScheduler(env: ControlBindings, at: number): Promise<void> {
   try {
     await env.SCHEDULER.getByName(SCHEDULER_NAME).wakeAt(at)
@@ -245,7 +253,7 @@ async function wakeScheduler(env: ControlBindings, at: number): Promise<void> {
   }
 }
 
-/** The cron goes on with it, so that a failure here is only noted. */
+/** The cron continues with it, so a failure here is only logged. */
 async function checkDrift(env: ControlBindings): Promise<void> {
   try {
     await env.SCHEDULER.getByName(DRIFT_NAME).checkDrift()
@@ -254,7 +262,7 @@ async function checkDrift(env: ControlBindings): Promise<void> {
   }
 }
 
-/** Tells the publishers of these environments that there is something to publish. */
+/** Wakes the publishers of these environments. */
 export function wakePublishers(
   env: ControlBindings,
   context: { waitUntil(work: Promise<void>): void },
@@ -263,7 +271,7 @@ export function wakePublishers(
   for (const environment of environments) context.waitUntil(wake(env, environment))
 }
 
-/** What is not published now is found by the cron, so that a failure here is only noted. */
+/** The cron finds what is not published now, so a failure here is only logged. */
 async function wake(env: ControlBindings, environment: string): Promise<void> {
   try {
     await env.PUBLISHER.getByName(environment).publish(environment)

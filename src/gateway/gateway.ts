@@ -3,7 +3,7 @@
  * environment object, all problems of it reported at once.
  */
 import { type Config, type GatewayBindings, parseConfig } from './config.ts'
-import { EntitlementsNow } from './documents/current.ts'
+import { EntitlementsNow, notBeforeOf } from './documents/current.ts'
 import { Denylist } from './documents/denylist.ts'
 import { DocumentStore } from './documents/store.ts'
 import { MintLog } from './mint_log/mint_log.ts'
@@ -91,9 +91,11 @@ function readCurrent(documents: DocumentStore, { environment }: Config, clock: (
   const now = new EntitlementsNow(environment)
   return async (ids, session, warn) => {
     const found = await documents.lookup(ids, (fault, key) => warn(`${fault} ${key}`), session)
-    const revoked = session ? found.revoked : false
-    const entitlements = now.of(found, ids, clock())
-    return entitlements && revoked !== undefined ? { ...entitlements, revoked } : undefined
+    return {
+      entitlements: now.of(found, ids, clock()),
+      notBefore: notBeforeOf(found),
+      revoked: session ? found.revoked : false,
+    }
   }
 }
 

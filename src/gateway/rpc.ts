@@ -60,12 +60,12 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
   async evaluate(subject: RpcSubject): Promise<RpcEvaluation> {
     const ids = readSubject(subject)
     return this.#answer('evaluate', async ({ current: readCurrent, warn }, log) => {
-      const current = await readCurrent(ids, undefined, warn)
-      if (!current) {
+      const { entitlements } = await readCurrent(ids, undefined, warn)
+      if (!entitlements) {
         log.reason = 'state_unknown'
         throw new Error('state_unknown')
       }
-      const { flags, decisions, version } = current
+      const { flags, decisions, version } = entitlements
       return { flags, decisions, version }
     })
   }

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
 import { ACME_FLAGS, claimsOf, type TestGateway } from './support/stage.ts'
@@ -16,7 +16,7 @@ let gateway: TestGateway
 let token: string
 
 beforeAll(async () => {
-  const stage = await openStage(running)
+  const stage = await openStage(running, inject('bundle'))
   upstream = running.add(await startMockIdp())
   const vars = { UPSTREAM_ORIGIN: upstream.url, UPSTREAM_ISSUER: upstream.url }
   gateway = await openGateway(running, stage, { vars })

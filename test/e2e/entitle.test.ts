@@ -64,7 +64,7 @@ test('a grant of a killed flag says that it is killed, and which command revives
   await entitle('rule', 'advanced-analytics', '--kill')
   const { output } = await entitle('grant', 'org_globex', 'advanced-analytics')
   expect(output).toContain('no change')
-  expect(output).toContain('advanced-analytics is killed for everybody (killed)')
+  expect(output).toContain('advanced-analytics is killed for everybody')
   expect(output).toContain(`npm run entitle -- --state ${state} rule advanced-analytics --revive`)
   expect(output).not.toContain('next refresh')
   expect((await entitle('show', 'org_globex')).output).toMatch(/killed\s+killed for everybody/)
@@ -73,10 +73,10 @@ test('a grant of a killed flag says that it is killed, and which command revives
 })
 
 test.each([
-  [false, 'killed', true, 'is killed for everybody (killed)', 'rule sso --revive'],
+  [false, 'killed', true, 'whatever grants and contracts say (killed)', 'rule sso --revive'],
   [false, 'rule_none', true, 'sso stays off: its rule gives it to nobody (rule_none)', 'rule sso some'],
-  [true, 'contract', true, 'sso was on already: the contract pays for it (contract)', undefined],
-  [false, 'default', false, 'sso was off already: nothing gives it (default)', undefined],
+  [true, 'contract', true, 'sso was already on: the contract pays for it (contract)', undefined],
+  [false, 'default', false, 'sso was already off: no rule, grant or contract gives it (default)', undefined],
   [true, 'contract', undefined, 'sso stays on', 'deny org_acme sso'],
   [true, 'rule_all', undefined, 'its rule gives it to everybody', 'deny org_acme sso'],
   [false, 'default', undefined, 'sso stays off', 'grant org_acme sso'],
@@ -87,9 +87,9 @@ test.each([
   expect(explained.remedy?.command).toBe(remedy)
 })
 
-test('a rule that was so already is said to be', async () => {
+test('a rule that already was like this is named', async () => {
   const { output } = await entitle('rule', 'sso', '--revive')
-  expect(output).toContain('The rule of sso was so already')
+  expect(output).toContain('The rule of sso was already like this')
   expect(output).toContain('org_acme: on, the contract pays for it (contract)')
   expect(output).not.toContain('next refresh')
 })
@@ -144,7 +144,7 @@ test.each([
     args: ['grant', 'org_acme', 'sso', '--source', 'gift'],
     says: 'beta, support',
   },
-  { what: 'a rule without a change', args: ['rule', 'sso'], says: 'Say what changes' },
+  { what: 'a rule without a change', args: ['rule', 'sso'], says: 'Nothing to change' },
   {
     what: 'a bad environment',
     args: ['--environment', 'No', 'show'],

@@ -5,7 +5,7 @@
 import { createHmac } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { base64url, decodeProtectedHeader } from 'jose'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { API_AUDIENCE } from '../../dev/idp.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
@@ -18,7 +18,7 @@ let upstream: MockIdp
 let gateway: TestGateway
 
 beforeAll(async () => {
-  const stage = await openStage(running)
+  const stage = await openStage(running, inject('bundle'))
   upstream = running.add(await startMockIdp())
   gateway = await openGateway(running, stage, {
     vars: {

@@ -104,14 +104,29 @@ describe('an import is refused', () => {
       'flags imports the feature grants: src/control/grants/a.ts',
     ],
     [
-      'src/control/changes/a.ts',
-      `import { a } from '../api/a.ts'`,
-      'changes imports the feature api: src/control/api/a.ts',
+      'src/control/ledger/a.ts',
+      `import { a } from '../http/a.ts'`,
+      'ledger imports the feature http: src/control/http/a.ts',
     ],
     [
-      'src/control/model/a.ts',
+      'src/control/entities/a.ts',
       `import { a } from '../flags/a.ts'`,
-      'model imports the feature flags: src/control/flags/a.ts',
+      'entities imports the feature flags: src/control/flags/a.ts',
+    ],
+    [
+      'src/control/change_requests/a.ts',
+      `import { a } from '../http/a.ts'`,
+      'change_requests imports the feature http: src/control/http/a.ts',
+    ],
+    [
+      'src/control/change_requests/routes.ts',
+      `import { a } from '../flags/a.ts'`,
+      'change_requests imports the feature flags: src/control/flags/a.ts',
+    ],
+    [
+      'src/control/flags/a.ts',
+      `import { a } from '../change_requests/routes.ts'`,
+      'flags imports the feature change_requests: src/control/change_requests/routes.ts',
     ],
   ])('%s: %s', (file, source, what) => {
     expect(checkOne(file, source)).toEqual([{ file, rule: 'import', what }])
@@ -142,8 +157,9 @@ test.each([
   ['src/gateway/documents/store.ts', `import { a } from '../signing_keys/keyring.ts'`],
   ['src/gateway/log.ts', `import type { A } from './sessions/call.ts'`],
   ['src/gateway/handlers/upstream_routes.ts', `import { a } from '../pipeline/refresh.ts'`],
-  ['src/control/flags/a.ts', `import { a } from '../changes/a.ts'\nimport { b } from '../db/schema.ts'`],
-  ['src/control/changes/a.ts', `import { a } from '../model/a.ts'`],
+  ['src/control/flags/a.ts', `import { a } from '../ledger/a.ts'\nimport { b } from '../db/schema.ts'`],
+  ['src/control/ledger/a.ts', `import { a } from '../entities/a.ts'`],
+  ['src/control/change_requests/policy_routes.ts', `import { a } from '../http/a.ts'`],
   ['src/index.ts', `export { createGateway } from './gateway/app.ts'`],
 ])('%s may: %s', (file, source) => {
   expect(checkOne(file, source)).toEqual([])

@@ -29,12 +29,12 @@ const WORKERS: Record<string, readonly string[]> = {
 
 /**
  * The folders of a Worker that its features stand on, each of which may use those before it. The gateway's: HTTP, keys,
- * documents. The control plane's: the tables, what a row means, the one way of a mutation, who is asking, and how a route
- * is made.
+ * documents. The control plane's: the tables, what a row means, who gains or loses what, who is asking, how a write is
+ * committed, what needs approval, and how a route is made. Their own routes stand above all of them.
  */
 const FOUNDATIONS: Record<string, readonly string[]> = {
   gateway: ['http', 'signing_keys', 'documents'],
-  control: ['db', 'model', 'changes', 'access', 'api'],
+  control: ['db', 'model', 'entities', 'effects', 'auth', 'ledger', 'change_requests', 'http'],
 }
 
 /** The types, never values, that one feature or shared module may take from another: `feature: [from, …]`. */
@@ -149,16 +149,26 @@ function importProblem(
   if (meetingPlaces.includes(to.rest)) return `imports ${target}, where features meet`
   if (to.feature === undefined || to.feature === from.feature) return undefined
   const foundations = FOUNDATIONS[from.part] ?? []
-  const level = (feature: string) => (foundations.includes(feature) ? foundations.indexOf(feature) : Infinity)
-  if (from.feature !== undefined && level(to.feature) < level(from.feature)) return undefined
+  const level = ({ feature = '', rest }: Place) =>
+    foundations.includes(feature) && !ROUTES.test(rest) ? foundations.indexOf(feature) : Infinity
+  if (from.feature !== undefined && level(to) < level(from)) return undefined
   const shared = typeOnly && SHARED_TYPES[`${from.part}/${from.feature ?? from.rest}`]?.includes(to.feature)
   return shared
     ? undefined
     : `${from.feature ?? 'a shared module'} imports the feature ${to.feature}: ${target}`
 }
 
+/** The routes of a foundation: `routes.ts`, `policy_routes.ts`. */
+const ROUTES = /(\/|_)routes\.ts$/
+
+interface Place {
+  readonly part: string
+  readonly feature: string | undefined
+  readonly rest: string
+}
+
 /** `src/gateway/proxy/proxy.ts` is part `gateway`, feature `proxy`. */
-function placeOf(file: string): { part: string; feature: string | undefined; rest: string } {
+function placeOf(file: string): Place {
   const [, part = '', ...rest] = file.split('/')
   if (rest.length === 0) return { part: 'entry', feature: undefined, rest: part }
   return { part, feature: rest.length > 1 ? rest[0] : undefined, rest: rest.join('/') }

@@ -3,10 +3,10 @@
  */
 import { and, asc, eq, gt, inArray, type SQL, sql } from 'drizzle-orm'
 import { ok, type Result } from '../../core/result.ts'
-import { afterCursor, toPage } from '../api/page.ts'
 import type { Database } from '../db/client.ts'
 import type { FlagRow, RuleRow } from '../db/rows.ts'
 import { flags, rules } from '../db/schema.ts'
+import { afterCursor, toPage } from '../http/page.ts'
 import { unsetRule } from './commands.ts'
 
 export interface InventoryQuery {

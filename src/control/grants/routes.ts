@@ -2,13 +2,15 @@
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, gt, inArray, isNull, lte, or, type SQL } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
-import type { Api } from '../api/context.ts'
-import { read, write } from '../api/define.ts'
-import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
-import { because, environmentsFor } from '../changes/command.ts'
+import { environmentsFor } from '../auth/actor.ts'
 import type { GrantRow } from '../db/rows.ts'
 import { grants } from '../db/schema.ts'
-import { environmentName, externalId, flagKey } from '../model/fields.ts'
+import { environmentName, externalId, flagKey } from '../entities/fields.ts'
+import type { Api } from '../http/context.ts'
+import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
+import { read } from '../http/read.ts'
+import { write } from '../http/write.ts'
+import { because } from '../ledger/command.ts'
 import { READERS, RESPONDERS } from '../roles.ts'
 import { findGrant, type GrantEdit, grantCreate, grantRevoke, newGrantId } from './commands.ts'
 import { grantCreation, grantParams, grantSchema, revocation, source } from './schemas.ts'
@@ -22,7 +24,7 @@ export function grantRoutes(api: Api): void {
   read(api, {
     path: '/grants',
     tag: 'Grants',
-    summary: 'Grants, filtered',
+    summary: 'List grants',
     roles: READERS,
     query: z.object({
       ...pageQuery,
@@ -31,7 +33,7 @@ export function grantRoutes(api: Api): void {
       user: externalId.optional(),
       flag: flagKey.optional(),
       source: source.optional(),
-      active: z.enum(['true']).optional().openapi({ description: 'Only those that hold now.' }),
+      active: z.enum(['true']).optional().openapi({ description: 'Only grants that are in force now.' }),
     }),
     answer: pageOf(grantSchema),
     async read({ query, control, actor }) {
@@ -40,14 +42,14 @@ export function grantRoutes(api: Api): void {
       const now = new Date(control.clock()).toISOString()
       const conditions: (SQL | undefined)[] = [
         after.value === undefined ? undefined : gt(grants.id, after.value),
-        query.environment && eq(grants.environment, query.environment),
+        query.environment ? eq(grants.environment, query.environment) : undefined,
         actor.environments === null ? undefined : inArray(grants.environment, [...actor.environments]),
-        query.org && and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)),
-        query.user && and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)),
-        query.flag && eq(grants.flag, query.flag),
-        query.source && eq(grants.source, query.source),
-        query.active && and(lte(grants.from, now), or(isNull(grants.to), gt(grants.to, now))),
-      ].filter((condition) => typeof condition !== 'string')
+        query.org ? and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)) : undefined,
+        query.user ? and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)) : undefined,
+        query.flag ? eq(grants.flag, query.flag) : undefined,
+        query.source ? eq(grants.source, query.source) : undefined,
+        query.active ? and(lte(grants.from, now), or(isNull(grants.to), gt(grants.to, now))) : undefined,
+      ]
       const rows = await control.db
         .select()
         .from(grants)
@@ -63,7 +65,7 @@ export function grantRoutes(api: Api): void {
     method: 'post',
     path: '/grants',
     tag: 'Grants',
-    summary: 'Allow or deny a flag to an organization or a user',
+    summary: 'Create a grant: allow or deny a flag to an organization or user',
     roles: RESPONDERS,
     body: grantCreation,
     data: grantSchema,
@@ -76,7 +78,7 @@ export function grantRoutes(api: Api): void {
   read(api, {
     path: '/grants/{grant}',
     tag: 'Grants',
-    summary: 'A grant',
+    summary: 'Get a grant',
     roles: READERS,
     params: grantParams,
     answer: grantSchema,
@@ -91,7 +93,7 @@ export function grantRoutes(api: Api): void {
     method: 'post',
     path: '/grants/{grant}/revoke',
     tag: 'Grants',
-    summary: 'End a grant now',
+    summary: 'Revoke a grant: end it now',
     roles: RESPONDERS,
     params: grantParams,
     body: revocation,

@@ -2,12 +2,13 @@
 import { z } from '@hono/zod-openapi'
 import { asc, gt } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
-import type { Api } from '../api/context.ts'
-import { read, write } from '../api/define.ts'
-import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
-import { because } from '../changes/command.ts'
 import type { PlanRow } from '../db/rows.ts'
 import { plans } from '../db/schema.ts'
+import type { Api } from '../http/context.ts'
+import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
+import { read } from '../http/read.ts'
+import { write } from '../http/write.ts'
+import { because } from '../ledger/command.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import { findPlan, type PlanEdit, planCreate, planUpdating } from './commands.ts'
 import { planCreation, planParams, planSchema, planUpdate } from './schemas.ts'
@@ -18,7 +19,7 @@ export function planRoutes(api: Api): void {
   read(api, {
     path: '/plans',
     tag: 'Plans',
-    summary: 'The plans',
+    summary: 'List plans',
     roles: READERS,
     query: z.object(pageQuery),
     answer: pageOf(planSchema),
@@ -37,6 +38,7 @@ export function planRoutes(api: Api): void {
 
   write<typeof planCreation, PlanEdit>(api, {
     method: 'post',
+    everywhere: true,
     path: '/plans',
     tag: 'Plans',
     summary: 'Create a plan',
@@ -51,7 +53,7 @@ export function planRoutes(api: Api): void {
   read(api, {
     path: '/plans/{plan}',
     tag: 'Plans',
-    summary: 'A plan',
+    summary: 'Get a plan',
     roles: READERS,
     params: planParams,
     answer: planSchema,
@@ -63,9 +65,10 @@ export function planRoutes(api: Api): void {
 
   write<typeof planUpdate, PlanEdit, typeof planParams>(api, {
     method: 'patch',
+    everywhere: true,
     path: '/plans/{plan}',
     tag: 'Plans',
-    summary: 'Change a plan, and with it what all its contracts pay for',
+    summary: 'Change a plan, and with it what all its contracts grant',
     roles: EDITORS,
     params: planParams,
     body: planUpdate,

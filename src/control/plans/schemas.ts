@@ -1,6 +1,6 @@
-/** Plans as requests and answers know them. */
+/** The schemas of plans in requests and responses. */
 import { z } from '@hono/zod-openapi'
-import { flagKey, longText, shortText, storedInstant, why } from '../model/fields.ts'
+import { flagKey, longText, shortText, storedInstant, why } from '../entities/fields.ts'
 
 const GRACE_DAYS = 7
 const MAX_FLAGS = 1000
@@ -18,7 +18,7 @@ export const planCreation = z.object({
   description: longText.default(''),
   flags: flags.default([]),
   grace_days: graceDays.default(GRACE_DAYS).openapi({
-    description: 'How long a contract that is past due still grants.',
+    description: 'For how many days a contract that is past due still grants.',
   }),
   ...why,
 })

@@ -2,9 +2,10 @@
  * One attempt to decide a group of events: each on what those before it have made, and what waited for one of them right
  * behind it. Reads through `State`.
  */
-import type { CommandBook, Facts } from '../changes/command.ts'
+
 import type { InboxRow } from '../db/rows.ts'
-import type { Edit } from '../model/edit.ts'
+import type { Edit } from '../entities/edit.ts'
+import type { CommandBook, Facts } from '../ledger/command.ts'
 import { entityOf } from './about.ts'
 import { type Applied, applyEvent } from './effects.ts'
 import type { LastApplied } from './give.ts'

@@ -2,11 +2,11 @@
  * A group of events decided one on what the other made, to be committed together; and what follows where something is
  * taken away. Reads through `State`.
  */
-import { type Evaluation, evaluateEdits } from '../changes/assess.ts'
-import type { CommandBook, Facts, Step } from '../changes/command.ts'
-import { readPolicies } from '../changes/policy.ts'
-import type { State } from '../changes/state.ts'
-import type { Edit } from '../model/edit.ts'
+import { type Evaluation, evaluateEdits } from '../effects/evaluate.ts'
+import type { Edit } from '../entities/edit.ts'
+import { readPolicies } from '../entities/policy.ts'
+import type { CommandBook, Facts, Step } from '../ledger/command.ts'
+import type { State } from '../ledger/state.ts'
 import { prefetchOf } from './about.ts'
 import { Attempt, contractEntities, eventName } from './attempt.ts'
 import { type Decided, type Incoming, knownRows } from './inbox_rows.ts'

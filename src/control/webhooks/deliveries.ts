@@ -7,8 +7,8 @@
  */
 
 import { err } from '../../core/result.ts'
-import type { ControlContext } from '../api/context.ts'
-import { NO_STORE, refuse } from '../api/problem.ts'
+import type { ControlContext } from '../http/context.ts'
+import { NO_STORE, refuse } from '../http/problem.ts'
 import { MAX_BODY_BYTES, type Settled, type VerifyReason } from '../model/source.ts'
 import type { Refusal } from '../refusals.ts'
 

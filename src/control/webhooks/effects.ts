@@ -1,7 +1,8 @@
 import { ok } from '../../core/result.ts'
-import type { Actor, Step } from '../changes/command.ts'
+import type { Actor } from '../auth/actor.ts'
 import type { ContractRow } from '../db/rows.ts'
-import type { Edit } from '../model/edit.ts'
+import type { Edit } from '../entities/edit.ts'
+import type { Step } from '../ledger/command.ts'
 import type {
   CanonicalEvent,
   ContractSnapshot,

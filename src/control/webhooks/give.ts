@@ -3,9 +3,10 @@
  */
 import type * as z from 'zod'
 import { ok } from '../../core/result.ts'
-import { type Actor, type CommandBook, type Facts, type Step, systemActor } from '../changes/command.ts'
-import { isUnchanged } from '../changes/content.ts'
-import type { State } from '../changes/state.ts'
+import { type Actor, systemActor } from '../auth/actor.ts'
+import { isUnchanged } from '../entities/edit.ts'
+import type { CommandBook, Facts, Step } from '../ledger/command.ts'
+import type { State } from '../ledger/state.ts'
 import type { ReceivedEvent, SourceName } from '../model/source.ts'
 import { nameOf } from './about.ts'
 import { displayName } from './names.ts'

@@ -1,13 +1,13 @@
 /** The inbox's rows: how events are kept, told and forgotten. */
 import { and, eq, inArray, sql } from 'drizzle-orm'
-import { canonical, sha256Hex } from '../changes/chain.ts'
-import type { Statement } from '../changes/write.ts'
+import { canonical, sha256Hex } from '../canonical.ts'
 import type { Database } from '../db/client.ts'
-import { list } from '../db/list.ts'
 import type { InboxRow } from '../db/rows.ts'
 import { inbox } from '../db/schema.ts'
+import { list } from '../db/sql.ts'
+import { DAY_MS } from '../entities/fields.ts'
+import type { Statement } from '../ledger/batch.ts'
 import type { Arrival, ReceivedEvent, Settled } from '../model/source.ts'
-import { DAY_MS } from '../model/time.ts'
 import type { Applied } from './effects.ts'
 import type { LastApplied } from './give.ts'
 

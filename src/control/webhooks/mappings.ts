@@ -2,14 +2,15 @@
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, gt, or } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Api } from '../api/context.ts'
-import { read, write } from '../api/define.ts'
-import { afterCursor, pageOf, pageQuery, toPage } from '../api/page.ts'
-import { because, commandBook, commandKind } from '../changes/command.ts'
 import type { MappingRow } from '../db/rows.ts'
 import { mappings } from '../db/schema.ts'
-import type { Edit } from '../model/edit.ts'
-import { externalId, storedInstant, why } from '../model/fields.ts'
+import type { Edit } from '../entities/edit.ts'
+import { externalId, storedInstant, why } from '../entities/fields.ts'
+import type { Api } from '../http/context.ts'
+import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
+import { read } from '../http/read.ts'
+import { write } from '../http/write.ts'
+import { because, commandBook, commandKind } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, READERS } from '../roles.ts'
 
@@ -74,6 +75,7 @@ export function mappingRoutes(api: Api): void {
     tag: 'Contract sync',
     summary: 'What the names of other systems are here',
     roles: READERS,
+    everywhere: true,
     query: z.object({ ...pageQuery, source: sourceName.optional(), kind: kind.optional() }),
     answer: pageOf(mappingSchema),
     async read({ query, control: { db } }) {
@@ -112,6 +114,7 @@ export function mappingRoutes(api: Api): void {
     tag: 'Contract sync',
     summary: 'Say what a name of another system is here; then have events replayed that waited for it',
     roles: EDITORS,
+    everywhere: true,
     params: mappingParams,
     body: mappingSetting,
     data: mappingSchema,

@@ -1,11 +1,11 @@
 /**
- * The forms that names and times of other systems must have, beyond those of `model/fields.ts`. Pure.
+ * The forms that names and times of other systems must have, beyond those of `entities/fields.ts`. Pure.
  *
  * Everything here ends up in a key, a path or a row, so that it is bounded; what is only shown to people is trimmed
  * rather than refused, lest an odd name keep an organization out.
  */
 import * as z from 'zod'
-import { externalId } from '../model/fields.ts'
+import { externalId } from '../entities/fields.ts'
 
 /** Names by which a mapping can be found; others cannot be mapped, and are left out. */
 export const candidates = (...names: (string | null | undefined)[]): string[] =>

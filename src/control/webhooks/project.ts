@@ -9,6 +9,7 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { ContractRow } from '../db/rows.ts'
+import { isRowOf, rowId } from '../entities/contract.ts'
 import type {
   CanonicalEvent,
   ContractDelta,
@@ -17,7 +18,6 @@ import type {
   External,
   Phase,
 } from '../model/events.ts'
-import { isRowOf, rowId } from '../model/phases.ts'
 import type { SourceName } from '../model/source.ts'
 
 /** What one of the candidates is mapped to, the first of them first. */

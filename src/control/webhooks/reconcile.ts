@@ -6,10 +6,10 @@
  */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Control } from '../api/context.ts'
-import type { Actor } from '../changes/command.ts'
-import { State } from '../changes/state.ts'
+import type { Actor } from '../auth/actor.ts'
 import type { ContractRow } from '../db/rows.ts'
+import type { Control } from '../http/context.ts'
+import { State } from '../ledger/state.ts'
 import type { CanonicalEvent } from '../model/events.ts'
 import type { Arrival } from '../model/source.ts'
 import type { Refusal } from '../refusals.ts'

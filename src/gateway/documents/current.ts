@@ -14,8 +14,6 @@ export interface CurrentEntitlements {
   readonly flags: readonly string[]
   readonly decisions: readonly Decision[]
   readonly version: string
-  /** Epoch seconds: tokens issued earlier are void. */
-  readonly notBefore: number
 }
 
 interface Kept {
@@ -54,11 +52,14 @@ export class EntitlementsNow {
     const { flags, decisions, meta } = entitle(found, ids, this.#environment, now)
     if (meta.src === 'degraded') return undefined
     const [org, user] = [found.org?.document, found.user?.document]
-    const notBefore = Math.max(org?.not_before ?? 0, user?.not_before ?? 0)
-    const entitlements = { flags, decisions, version: meta.ver, notBefore }
+    const entitlements = { flags, decisions, version: meta.ver }
     // Ends count as having come within their last second: see `entitle`.
     const until = nextChange({ org, user }, now) - 1000
     this.#kept.set(key, { documents, from: now, until, entitlements })
     return entitlements
   }
 }
+
+/** Epoch seconds: tokens issued earlier are void, by what documents could be read. */
+export const notBeforeOf = ({ org, user }: Documents): number =>
+  Math.max(org?.document?.not_before ?? 0, user?.document?.not_before ?? 0)

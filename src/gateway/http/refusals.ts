@@ -116,6 +116,7 @@ const ENTRIES = {
   signature_invalid: TOKEN_INVALID,
   issuer_mismatch: TOKEN_INVALID,
   audience_mismatch: TOKEN_INVALID,
+  environment_mismatch: TOKEN_INVALID,
   token_expired: TOKEN_INVALID,
   token_not_yet_valid: TOKEN_INVALID,
   token_bound: TOKEN_INVALID,

@@ -1,7 +1,8 @@
 /**
- * The published key set: our own keys, and upstream's beside them where both speak for one issuer.
+ * The published key set: our own keys, marked as such, and upstream's beside them where both speak for one issuer.
  */
 import type { JWK } from 'jose'
+import { markOwnKey } from '../../core/own_keys.ts'
 import { ok, type Result } from '../../core/result.ts'
 import { type Config, preservesIssuer } from '../config.ts'
 import type { Keyring } from './keyring.ts'
@@ -16,8 +17,9 @@ export async function publishedKeys(
   keyring: Keyring,
   keys: UpstreamKeys,
 ): Promise<Result<{ keys: readonly JWK[] }, KeysFault>> {
-  if (!preservesIssuer(config)) return ok({ keys: keyring.published })
+  const own = keyring.published.map((jwk) => markOwnKey(jwk, config.environment))
+  if (!preservesIssuer(config)) return ok({ keys: own })
   const upstream = await keys.current()
   if (!upstream.ok) return upstream
-  return ok({ keys: [...keyring.published, ...upstream.value.published] })
+  return ok({ keys: [...own, ...upstream.value.published] })
 }

@@ -4,7 +4,7 @@
  * Not for access: expiry, audience and binding are not looked at.
  */
 import { type CryptoKey, compactVerify } from 'jose'
-import type { Claims } from '../../core/claims.ts'
+import { type Claims, environmentOf } from '../../core/claims.ts'
 import { readJwsHeader } from '../../core/jws.ts'
 import { type Config, isOwnIssuer } from '../config.ts'
 
@@ -25,6 +25,13 @@ export async function verifyOwnToken(
   if (!key) return undefined
   try {
     const claims: Claims = JSON.parse(new TextDecoder().decode((await compactVerify(token, key)).payload))
+    // An ID token does not name its environment: it holds no flags.
+    if (
+      typ === 'at+jwt' &&
+      claims.feature_flags_meta !== undefined &&
+      environmentOf(claims) !== config.environment
+    )
+      return undefined
     return isOwnIssuer(claims.iss, config) ? claims : undefined
   } catch {
     return undefined

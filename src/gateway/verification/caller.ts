@@ -12,7 +12,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import type { Verifier } from '../config.ts'
 import { authenticate, basicCredentials } from './credentials.ts'
 import {
-  type CurrentState,
+  type CurrentFlags,
   LIVE_TOKEN,
   reachVerdict,
   type Verdict,
@@ -87,8 +87,8 @@ export async function entitledNow(
     if (!isWithin(subject, identity)) return err('subject_not_yours')
     return ok(entitled(current, (flag, on) => on && !flags.includes(flag)))
   }
-  const current = await readCurrent(subject, undefined, warn)
-  return current ? ok(entitled(current, () => false)) : err('state_unknown')
+  const { entitlements } = await readCurrent(subject, undefined, warn)
+  return entitlements ? ok(entitled(entitlements, () => false)) : err('state_unknown')
 }
 
 const isWithin = (subject: SubjectIds, own: SubjectIds): boolean =>
@@ -96,7 +96,7 @@ const isWithin = (subject: SubjectIds, own: SubjectIds): boolean =>
   (subject.userId === undefined || subject.userId === own.userId)
 
 const entitled = (
-  { decisions, version }: CurrentState,
+  { decisions, version }: CurrentFlags,
   isWithheld: (flag: string, on: boolean) => boolean,
 ): Entitled => ({
   version,

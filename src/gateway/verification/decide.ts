@@ -6,13 +6,14 @@
  */
 import { missingFlags, type Requirement } from '../../core/requirement.ts'
 
-/** What is true now about the subject and the session of a token. */
+/** What is true now about the subject and the session of a token, as far as it can be told. */
 export interface Current {
-  /** Sorted and unique. */
-  readonly flags: readonly string[]
-  /** Epoch seconds: tokens issued earlier are void. */
+  /** Sorted and unique; nothing where a document cannot be read. */
+  readonly flags: readonly string[] | undefined
+  /** Epoch seconds: tokens issued earlier are void. 0 where nothing says so. */
   readonly notBefore: number
-  readonly revoked: boolean
+  /** Nothing where the denylist cannot be read. */
+  readonly revoked: boolean | undefined
 }
 
 /** The part of a verified token that decides. */
@@ -46,26 +47,27 @@ export interface Decision {
 }
 
 /**
- * Decides about a verified token.
+ * Decides about a verified token. What voids it counts as soon as it is known, whatever else cannot be told.
  *
- * @param current - `undefined` where only the claim was asked for, `unknown` where the present state cannot be told
+ * @param current - `undefined` where only the claim was asked for
  * @param now - epoch milliseconds, read after `current` was
  */
 export function decide(
   token: DecidedToken,
-  current: Current | 'unknown' | undefined,
+  current: Current | undefined,
   requirement: Requirement,
   now: number,
 ): Decision {
   if (token.exp <= Math.floor(now / 1000)) return inactive('token_expired')
   if (token.bound) return inactive('token_bound')
   if (current === undefined) return weigh(token.flags, requirement, false)
-  if (current === 'unknown') return { ...inactive('state_unknown'), active: true }
   if (current.revoked) return inactive('session_revoked')
   if (token.iat < current.notBefore) return inactive('token_superseded')
+  if (!current.flags || current.revoked === undefined) return { ...inactive('state_unknown'), active: true }
   if (isSameList(token.flags, current.flags)) return weigh(token.flags, requirement, false)
-  const inBoth = token.flags.filter((flag) => current.flags.includes(flag))
-  const stale = inBoth.length !== token.flags.length || inBoth.length !== current.flags.length
+  const { flags } = current
+  const inBoth = token.flags.filter((flag) => flags.includes(flag))
+  const stale = inBoth.length !== token.flags.length || inBoth.length !== flags.length
   return weigh(inBoth, requirement, stale)
 }
 

@@ -9,6 +9,7 @@ import {
   audiences,
   type Claims,
   documentId,
+  environmentOf,
   type FeatureFlagsMeta,
   featureFlags,
   type SubjectIds,
@@ -46,6 +47,7 @@ export type IdentityReason =
   | 'signature_invalid'
   | 'issuer_mismatch'
   | 'audience_mismatch'
+  | 'environment_mismatch'
   | 'token_expired'
   | 'token_not_yet_valid'
 
@@ -79,7 +81,7 @@ export class Identities {
   }
 
   async #verifySigned(token: string, now: number): Promise<Result<Identity, IdentityReason>> {
-    const { upstream, orgClaim } = this.#config
+    const { upstream, orgClaim, environment } = this.#config
     const header = readJwsHeader(token)
     if (!header.ok) return header
     const { alg, kid, typ } = header.value
@@ -103,6 +105,9 @@ export class Identities {
     if (upstream.audience !== undefined && !audiences(claims).includes(upstream.audience)) {
       return err('audience_mismatch')
     }
+    // Environments may share keys, issuer and audience; only the claim tells their tokens apart.
+    if (claims.feature_flags_meta !== undefined && environmentOf(claims) !== environment)
+      return err('environment_mismatch')
     if (typeof nbf === 'number' && nbf > Math.floor(now / 1000) + CLOCK_SKEW_SECONDS)
       return err('token_not_yet_valid')
     return ok({

@@ -7,14 +7,26 @@
 import type { SubjectIds } from '../../core/claims.ts'
 import type { Decision as FlagDecision } from '../../core/evaluate.ts'
 import { type Freshness, NOTHING, type Requirement } from '../../core/requirement.ts'
-import { type Current, type DecisionReason, decide } from './decide.ts'
+import { type DecisionReason, decide } from './decide.ts'
 import type { Identities, Identity, IdentityReason } from './identity.ts'
 
-/** What is true now, with the reason for each flag of the catalog. */
-export interface CurrentState extends Current {
+/** What a subject may use now, with the reason for each flag of the catalog. */
+export interface CurrentFlags {
+  /** Sorted and unique. */
+  readonly flags: readonly string[]
   readonly decisions: readonly FlagDecision[]
   /** Of the documents: `"87.12"`. */
   readonly version: string
+}
+
+/** What is true now, as far as it can be told. */
+export interface CurrentState {
+  /** Nothing where a document could not be read, or none can be found by what the token names. */
+  readonly entitlements: CurrentFlags | undefined
+  /** Epoch seconds: tokens issued earlier are void. */
+  readonly notBefore: number
+  /** Whether the session was revoked; nothing where the denylist could not be read. */
+  readonly revoked: boolean | undefined
 }
 
 export interface SessionIds {
@@ -22,12 +34,12 @@ export interface SessionIds {
   readonly jti: string | undefined
 }
 
-/** @returns nothing when the present state cannot be told. @param warn - told what is wrong, for the log */
+/** @param warn - receives what is wrong, for the log */
 export type ReadCurrent = (
   subject: SubjectIds,
   session: SessionIds | undefined,
   warn: (warning: string) => void,
-) => Promise<CurrentState | undefined>
+) => Promise<CurrentState>
 
 /** What every dialect is handed. */
 export interface Verification {
@@ -61,7 +73,7 @@ export interface Verdict {
   /** Who the token is about, where it verifies; also of a token that is void or bound. */
   readonly identity: Identity | undefined
   /** What is true now, where that was asked for and can be told. */
-  readonly current: CurrentState | undefined
+  readonly current: CurrentFlags | undefined
 }
 
 export async function reachVerdict(
@@ -73,11 +85,12 @@ export async function reachVerdict(
   if (!verified.ok) return unverified(verified.reason)
   const identity = verified.value
   const token = bound === 'accepted' ? { ...identity, bound: false } : identity
-  // Of an organization that no document can be found by, nothing is known now; its user alone is another subject.
-  const isKnowable = freshness === 'live' && !identity.unreadable
-  const current = isKnowable ? await readCurrent(identity, identity, warn) : undefined
-  const state = freshness === 'live' ? (current ?? 'unknown') : undefined
-  return { ...decide(token, state, requirement, clock()), identity, current }
+  if (freshness === 'claim') {
+    return { ...decide(token, undefined, requirement, clock()), identity, current: undefined }
+  }
+  const { entitlements, notBefore, revoked } = await readCurrent(identity, identity, warn)
+  const state = { flags: entitlements?.flags, notBefore, revoked }
+  return { ...decide(token, state, requirement, clock()), identity, current: entitlements }
 }
 
 const unverified = (reason: IdentityReason): Verdict => ({

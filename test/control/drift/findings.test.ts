@@ -1,10 +1,10 @@
 /** Findings over time: seen first and last, resolved, accepted; who sees which; and what a pass costs. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import { readSubject } from '../../../src/control/changes/history.ts'
 import { DRIFT_NAME } from '../../../src/control/config.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import { mintFindings, mintsAfter } from '../../../src/control/drift/minted.ts'
-import { compareMint, mintSubject, versionsOf } from '../../../src/control/model/minted.ts'
+import { compareMint, mintSubject, versionsOf } from '../../../src/control/effects/minted.ts'
+import { readSubject } from '../../../src/control/ledger/history.ts'
 import { eventually } from '../../support/eventually.ts'
 import { bindings, DAY_MS } from '../support/control.ts'
 import { type DriftUnderTest, type Found, seedClean, setUpDrift } from './support.ts'

@@ -5,7 +5,7 @@
  */
 import { applyD1Migrations, reset } from 'cloudflare:test'
 import { COMMANDS } from '../../../src/control/app.ts'
-import { Scheduler } from '../../../src/control/approvals/scheduler.ts'
+import { Scheduler } from '../../../src/control/change_requests/scheduler.ts'
 import { parseConfig } from '../../../src/control/config.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import type { Role } from '../../../src/control/roles.ts'

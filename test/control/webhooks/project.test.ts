@@ -3,8 +3,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ContractRow } from '../../../src/control/db/rows.ts'
+import { isRowOf } from '../../../src/control/entities/contract.ts'
 import type { ContractDelta, ContractSnapshot, External } from '../../../src/control/model/events.ts'
-import { isRowOf } from '../../../src/control/model/phases.ts'
 import {
   applyDelta,
   type ContractPut,

@@ -193,7 +193,8 @@ describe('the published keys', () => {
       const setup = await setUp()
       const response = await setup.request(path)
       const { kty, crv, x, y, kid, alg } = setup.signingKey
-      expect(await response.json()).toEqual({ keys: [{ kty, crv, x, y, kid, alg, use: 'sig' }] })
+      const key = { kty, crv, x, y, kid, alg, use: 'sig', remint: 'production' }
+      expect(await response.json()).toEqual({ keys: [key] })
       expect(response.headers.get('cache-control')).toBe('public, max-age=300')
       expect(response.headers.get('access-control-allow-origin')).toBe('*')
     },

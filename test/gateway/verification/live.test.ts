@@ -116,6 +116,36 @@ test('when KV fails, live answers from the last good documents, and not at all w
   expect(await verify('claim')).toMatchObject({ allowed: true })
 })
 
+// What takes access away counts as soon as it is known: these were "state unknown", which a guard's grace lets pass.
+test.each<[string, Record<string, unknown>]>([
+  ['an organization that cannot be read', { org_id: ['org_acme'] }],
+  ['an organization too long for a key', { org_id: 'x'.repeat(441) }],
+])('a revoked session is refused for %s', async (_, claims) => {
+  token = await mintToken(setup, claims)
+  expect(await verify('live')).toMatchObject({ active: true, allowed: false, reason: 'state_unknown' })
+  setup.kv.put('revoked:production:sid:session_1', { until: setup.now / 1000 + 300 })
+  setup.now += 6_000
+  expect(await verify('live')).toMatchObject({ active: false, reason: 'session_revoked' })
+})
+
+test.each([
+  ['the catalog', 'catalog:production'],
+  ['the organization', 'org:production:org_acme'],
+  ['the user', 'user:production:user_1'],
+])('a revoked session is refused while the document of %s cannot be read', async (_, key) => {
+  setup.kv.put(key, '{')
+  expect(await verify('live')).toMatchObject({ active: true, allowed: false, reason: 'state_unknown' })
+  setup.kv.put('revoked:production:sid:session_1', { until: setup.now / 1000 + 300 })
+  setup.now += 6_000
+  expect(await verify('live')).toMatchObject({ active: false, reason: 'session_revoked' })
+})
+
+test('a token from before the epoch is refused while the catalog cannot be read', async () => {
+  setup.kv.put('catalog:production', '{')
+  entitle(setup, [], { not_before: setup.now / 1000 + 1 })
+  expect(await verify('live')).toMatchObject({ active: false, reason: 'token_superseded' })
+})
+
 test.each(['LIVE', '', 'now'])('the freshness %j is no freshness', async (freshness) => {
   const body = JSON.stringify({ token, freshness })
   const headers = { 'content-type': 'application/json' }

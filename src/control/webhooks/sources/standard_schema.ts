@@ -5,8 +5,8 @@
  * misspelt `grace_untl` be taken for an agreement.
  */
 import * as z from 'zod'
+import { externalId, instant } from '../../entities/fields.ts'
 import { FINAL } from '../../model/events.ts'
-import { externalId, instant } from '../../model/fields.ts'
 import { contractId } from '../names.ts'
 
 const MAX_PHASES = 20

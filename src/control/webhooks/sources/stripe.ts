@@ -10,8 +10,8 @@
  */
 import * as z from 'zod'
 import { err, ok, type Result } from '../../../core/result.ts'
+import { externalId } from '../../entities/fields.ts'
 import type { CanonicalEvent } from '../../model/events.ts'
-import { externalId } from '../../model/fields.ts'
 import type { Delivery, Parsed, ReceivedEvent, Source, VerifyReason } from '../../model/source.ts'
 import { parseJson, signatureHeader, tooLarge, untimely } from '../delivery.ts'
 import { candidates, epochSeconds, eventType, instantOf } from '../names.ts'

@@ -7,8 +7,8 @@
  */
 import * as z from 'zod'
 import type { ContractRow } from '../../db/rows.ts'
+import { externalId } from '../../entities/fields.ts'
 import type { ContractSnapshot, External, Phase } from '../../model/events.ts'
-import { externalId } from '../../model/fields.ts'
 import { candidates, epochSeconds, instantOf } from '../names.ts'
 
 /** A reference, expanded or not. */

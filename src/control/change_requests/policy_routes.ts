@@ -1,0 +1,106 @@
+/**
+ * The policies of environments: how many people must agree to a change, whether a flag's owner must be among them, and
+ * which flags no organization may have together.
+ */
+import { z } from '@hono/zod-openapi'
+import { err, ok, type Result } from '../../core/result.ts'
+import { environmentsFor } from '../auth/actor.ts'
+import type { Edit } from '../entities/edit.ts'
+import { environmentName, flagKey, why } from '../entities/fields.ts'
+import { defaultPolicy, type Policy, readPolicies } from '../entities/policy.ts'
+import type { Api } from '../http/context.ts'
+import { read } from '../http/read.ts'
+import { write } from '../http/write.ts'
+import { because, commandBook, commandKind } from '../ledger/command.ts'
+import type { Refusal } from '../refusals.ts'
+import { ADMINS, READERS } from '../roles.ts'
+
+const MAX_APPROVALS = 5
+const MAX_SETS = 50
+
+const exclusiveSet = z
+  .array(flagKey)
+  .min(2)
+  .max(20)
+  .refine((flags) => new Set(flags).size === flags.length, 'must not repeat')
+
+const policyContent = z.object({
+  approvals: z.int().min(0).max(MAX_APPROVALS).openapi({
+    description: 'How many people besides the author must agree; 0: changes are made at once.',
+  }),
+  owner_approves: z.boolean().default(false).openapi({
+    description: 'Whether the owner of every flag in question must be among those who agree.',
+  }),
+  exclusive: z.array(exclusiveSet).max(MAX_SETS).default([]).openapi({
+    description: 'Sets of flags of which no organization may have two.',
+  }),
+})
+const policyParams = z.object({ environment: environmentName })
+const policySetting = policyContent.extend(why)
+
+const policySchema = z
+  .object({
+    environment: z.string(),
+    approvals: z.int(),
+    owner_approves: z.boolean(),
+    exclusive: z.array(z.array(z.string())),
+    revision: z.int().openapi({ description: '0: it was never set, so that the default holds.' }),
+  })
+  .openapi('Policy')
+
+export type PolicyEdit = Extract<Edit, { table: 'policies' }>
+
+export const policySet = commandKind({
+  action: 'policy.set',
+  roles: ADMINS,
+  input: policyParams.extend(policyContent.shape),
+  async decide(
+    { environment, ...content },
+    { state, now, environments },
+  ): Promise<Result<PolicyEdit, Refusal>> {
+    if (!environments.includes(environment)) return err('environment_unknown')
+    const flags = [...new Set(content.exclusive.flat())]
+    if ((await state.flags(flags)).length < flags.length) return err('flag_unknown')
+    const before = await state.policy(environment)
+    const { revision } = before ?? defaultPolicy(environment, environments)
+    const updated_at = new Date(now).toISOString()
+    const after = { environment, ...content, updated_at, revision: revision + 1 }
+    return ok({ table: 'policies', before: before ?? null, after })
+  },
+})
+
+export const policyBook = commandBook(policySet)
+
+const view = ({ environment, approvals, owner_approves, exclusive, revision }: Policy) => ({
+  ...{ environment, approvals, owner_approves, exclusive, revision },
+})
+
+export function policyRoutes(api: Api): void {
+  read(api, {
+    path: '/policies',
+    tag: 'Approvals',
+    summary: 'How changes are agreed to, by environment',
+    roles: READERS,
+    answer: z.object({ data: z.array(policySchema) }),
+    async read({ control: { db, config }, actor }) {
+      const visible = environmentsFor(actor, config.environments)
+      const all = await readPolicies(db, config.environments)
+      return ok({ data: all.filter(({ environment }) => visible.includes(environment)).map(view) })
+    },
+  })
+
+  write<typeof policySetting, PolicyEdit, typeof policyParams>(api, {
+    method: 'put',
+    path: '/policies/{environment}',
+    tag: 'Approvals',
+    summary: 'Set the policy of an environment; where it asks for approval, this too is asked for',
+    roles: ADMINS,
+    params: policyParams,
+    body: policySetting,
+    data: policySchema,
+    ifMatch: 'required',
+    command: ({ params, body: { reason, ticket, ...content } }) =>
+      policySet.give({ ...params, ...content }, because({ reason, ticket })),
+    view,
+  })
+}

@@ -1,0 +1,57 @@
+/** A change request as answers show it. */
+import { z } from '@hono/zod-openapi'
+import type { ChangeRequestRow } from '../db/rows.ts'
+import { effectSchema } from '../effects/view.ts'
+import { storedInstant } from '../entities/fields.ts'
+import { CHANGE_STATES } from './lifecycle.ts'
+
+export const changeSchema = z
+  .object({
+    id: z.string(),
+    kind: z.enum(['change', 'break_glass']),
+    state: z.enum(CHANGE_STATES),
+    author: z.string(),
+    author_key: z.string().nullable(),
+    items: z.array(z.object({ action: z.string(), input: z.record(z.string(), z.unknown()) })),
+    rows: z
+      .array(
+        z.object({
+          entity: z.string(),
+          action: z.string(),
+          members: z.record(z.string(), z.object({ before: z.unknown().optional(), after: z.unknown() })),
+        }),
+      )
+      .openapi({ description: 'What it does to which rows; `now` is the moment in which it is applied.' }),
+    environments: z.array(z.string()),
+    flags: z.array(z.string()).openapi({
+      description: 'Whose owners are asked, where the policy of an environment wants it.',
+    }),
+    required: z.int().openapi({ description: 'How many approvals the policies ask for.' }),
+    effect: effectSchema,
+    digest: z.string().openapi({
+      description: 'Of what is asked for, the rows and the whole effective diff: what an approval is for.',
+    }),
+    approvals: z.array(
+      z.object({ actor: z.string(), api_key: z.string().nullable(), at: storedInstant, digest: z.string() }),
+    ),
+    apply_at: storedInstant.nullable(),
+    reason: z.string(),
+    ticket: z.string().nullable(),
+    problem: z
+      .string()
+      .nullable()
+      .openapi({ description: 'Why it became stale, or was not applied at its time: `moved`, or a code.' }),
+    applied_at: storedInstant.nullable(),
+    reviewed_at: storedInstant.nullable(),
+    reviewed_by: z.string().nullable(),
+    review: z.string().nullable(),
+    created_at: storedInstant,
+    updated_at: storedInstant,
+    revision: z.int(),
+  })
+  .openapi('ChangeRequest')
+
+export const viewChange = ({ people: _, approvals, ...change }: ChangeRequestRow) => ({
+  ...change,
+  approvals: approvals.map(({ actor, api_key, at, digest }) => ({ actor, api_key, at, digest })),
+})

@@ -1,0 +1,114 @@
+/**
+ * What all routes share: their schemas, from which the OpenAPI document is made, and the roles that may use them, without
+ * which they cannot be made. Roles are checked before the body is looked at.
+ */
+import { z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
+import { parseUniqueJson, RepeatedMemberError } from '../../core/unique_json.ts'
+import type { Actor } from '../auth/actor.ts'
+import { hasRole, type Role } from '../roles.ts'
+import type { Control, ControlContext, ControlEnv } from './context.ts'
+import { problemSchema, refuse } from './problem.ts'
+
+export type Shape = z.ZodObject
+export const nothing = z.object({})
+export type Nothing = typeof nothing
+
+export interface RouteBase<P extends Shape, Q extends Shape> {
+  readonly path: string
+  readonly tag: string
+  readonly summary: string
+  readonly description?: string
+  readonly roles: readonly Role[]
+  /** About all environments at once: a key that is limited to some of them is refused before anything is read. */
+  readonly everywhere?: true
+  readonly params?: P
+  readonly query?: Q
+}
+
+export interface Input<P extends Shape, Q extends Shape> {
+  readonly params: z.output<P>
+  readonly query: z.output<Q>
+  readonly control: Control
+  readonly actor: Actor
+}
+
+export function inputOf<P extends Shape, Q extends Shape>(c: ControlContext): Input<P, Q> {
+  return {
+    params: valid(c, 'param') as z.output<P>,
+    query: valid(c, 'query') as z.output<Q>,
+    control: c.var.control,
+    actor: c.var.actor,
+  }
+}
+
+/** Whether path or query ask for an environment that the caller's key is not for. Of a write, `submit` decides. */
+export function namesForeignEnvironment({ actor, params, query }: Input<Shape, Shape>): boolean {
+  const named = [params, query].map((part) => (part as { environment?: unknown }).environment)
+  return named.some((name) => typeof name === 'string' && actor.environments?.includes(name) === false)
+}
+
+/** What the validators of the route have made of a part of the request. */
+export const valid = (c: ControlContext, part: 'param' | 'query' | 'json'): unknown =>
+  c.req.valid(part as never)
+
+export const described = ({
+  path,
+  tag,
+  summary,
+  description,
+  roles,
+  everywhere,
+}: RouteBase<Shape, Shape>) => ({
+  path,
+  tags: [tag],
+  summary,
+  ...(description && { description }),
+  security: [{ bearer: [] }],
+  'x-remint-roles': roles,
+  ...(everywhere && { 'x-remint-everywhere': true }),
+  middleware: [requireRole(path, roles), ...(everywhere ? [requireEveryEnvironment] : []), requireUniqueJson],
+})
+
+function requireRole(path: string, roles: readonly Role[]): MiddlewareHandler<ControlEnv> {
+  return async function requireRole(c, next) {
+    c.var.log.route = path
+    if (!hasRole(c.var.actor.roles, roles)) return refuse(c, 'role_missing')
+    return next()
+  }
+}
+
+const requireEveryEnvironment: MiddlewareHandler<ControlEnv> = async function requireEveryEnvironment(
+  c,
+  next,
+) {
+  return c.var.actor.environments === null ? next() : refuse(c, 'environment_forbidden')
+}
+
+/**
+ * A body is JSON whose members are unique. A browser sends other types across origins without asking, and with the cookie
+ * that Cloudflare Access reads; of a repeated member, whatever checked the request before may have read the other value.
+ */
+const requireUniqueJson: MiddlewareHandler<ControlEnv> = async function requireUniqueJson(c, next) {
+  if (c.req.method === 'GET') return next()
+  const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
+  if (type !== 'application/json') return refuse(c, 'body_not_json')
+  try {
+    parseUniqueJson(await c.req.text())
+  } catch (error) {
+    return refuse(c, error instanceof RepeatedMemberError ? 'member_repeated' : 'request_invalid')
+  }
+  return next()
+}
+
+export const json = <T extends z.ZodType>(schema: T) => ({ 'application/json': { schema } })
+
+const problemAnswer = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: problemSchema } },
+})
+
+export const PROBLEMS = {
+  '4XX': problemAnswer('Refused; `code` says why'),
+  '5XX': problemAnswer('A fault that is not the caller’s'),
+}
