@@ -5,7 +5,7 @@
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import type { Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { chromiumPath, launchChromium } from './support/chromium.ts'
 import { readText, sendJson, startServer } from './support/http.ts'
@@ -27,7 +27,7 @@ beforeAll(async () => {
   }
   const workos = { UPSTREAM_PROFILE: 'workos', UPSTREAM_CLIENT_ID: 'client_1', TOKEN_ISSUER: 'gateway' }
   const [stage, dev, devWorkos] = await Promise.all([
-    openStage(running),
+    openStage(running, inject('bundle')),
     openDevGateway(running, vars),
     openDevGateway(running, { ...vars, ...workos }),
   ])
