@@ -62,7 +62,7 @@ export default defineConfig({
         // Tests of the repository itself and end-to-end tests with real processes and real clients run in Node.
         test: {
           name: 'node',
-          include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts'],
+          include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts', 'test/dev/**/*.test.ts'],
           globalSetup: ['test/support/bundle.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

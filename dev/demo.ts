@@ -86,7 +86,10 @@ async function story({ gateway, control }: Stage): Promise<void> {
   await refresh(session)
   await expectClaim(FUNDED)
 
-  step(`Support grants ${FLAG} to Acme`, `npm run entitle -- grant ${ORGANIZATION} ${FLAG} --source support`)
+  step(
+    `Support grants ${FLAG} to Acme`,
+    `npm run entitle -- grant ${ORGANIZATION} ${FLAG} --source support --ticket SUP-1`,
+  )
   await control.write('POST', '/grants', {
     environment: 'production',
     subject: { kind: 'org', id: ORGANIZATION },

@@ -6,6 +6,7 @@
  */
 import * as z from 'zod'
 import { ENVIRONMENT_NAME } from '../core/names.ts'
+import { isSecureUrl } from '../core/secure_url.ts'
 import { ROLES, type Role } from './roles.ts'
 
 /** The asymmetric JWS algorithms that operators' tokens may use. */
@@ -157,14 +158,6 @@ export interface Config {
 export type ConfigResult =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly problems: readonly string[] }
-
-/** `https`, or `http` on a loopback host. */
-export function isSecureUrl(value: string): boolean {
-  if (!URL.canParse(value)) return false
-  const { protocol, hostname } = new URL(value)
-  const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
-  return protocol === 'https:' || (protocol === 'http:' && loopback)
-}
 
 const required = 'is required'
 const url = z.string(required).refine(isSecureUrl, 'must be an https URL (http is accepted for localhost)')

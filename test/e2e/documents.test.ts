@@ -19,7 +19,7 @@ let stage: Stage
 let upstream: MockIdp
 
 beforeAll(async () => {
-  stage = await openStage(running, inject('bundle'))
+  stage = await openStage(running, inject('bundles').gateway)
   upstream = running.add(await startMockIdp())
   stories = {
     faults: new Map(Object.entries(faults).map(([name, spoil]) => [name, begin(faultAndRecovery(spoil))])),

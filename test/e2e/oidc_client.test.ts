@@ -34,7 +34,7 @@ const NAMES = [
 
 beforeAll(async () => {
   const [stage, shared, behindPort, urlPort] = await Promise.all([
-    openStage(running, inject('bundle')),
+    openStage(running, inject('bundles').gateway),
     startIdp({ port: 0 }).then((idp) => running.add(idp)),
     freePort(),
     freePort(),

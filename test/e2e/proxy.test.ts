@@ -24,7 +24,7 @@ let gateway: TestGateway
 let handle: Handler
 
 beforeAll(async () => {
-  const stage = await openStage(running, inject('bundle'))
+  const stage = await openStage(running, inject('bundles').gateway)
   idp = running.add(await startMockIdp())
   // Documents are the mock's; everything else is in the test's hands.
   upstream = running.add(

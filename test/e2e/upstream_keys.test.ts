@@ -17,7 +17,7 @@ let upstream: MockIdp
 let gateway: TestGateway
 
 beforeAll(async () => {
-  stage = await openStage(running, inject('bundle'))
+  stage = await openStage(running, inject('bundles').gateway)
 })
 afterAll(() => running.close())
 
