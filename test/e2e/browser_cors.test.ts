@@ -27,7 +27,7 @@ beforeAll(async () => {
   }
   const workos = { UPSTREAM_PROFILE: 'workos', UPSTREAM_CLIENT_ID: 'client_1', TOKEN_ISSUER: 'gateway' }
   const [stage, dev, devWorkos] = await Promise.all([
-    openStage(running, inject('bundle')),
+    openStage(running, inject('bundles').gateway),
     openDevGateway(running, vars),
     openDevGateway(running, { ...vars, ...workos }),
   ])
