@@ -4,7 +4,7 @@ import { configOf } from '../support/gateway.ts'
 
 const config = configOf({ UPSTREAM_ISSUER: 'https://login.idp.test/tenant' })
 
-describe('what upstream is told of a request', () => {
+describe('what upstream receives of a request', () => {
   test('everything that is not about the connection, as it came', () => {
     const given = {
       accept: 'application/json',
@@ -102,7 +102,7 @@ describe('what upstream is told of a request', () => {
   })
 })
 
-describe('what the client is told of an answer', () => {
+describe('what the client receives of an answer', () => {
   test('several Set-Cookie stay several', () => {
     const headers = new Headers()
     headers.append('set-cookie', 'a=1; Path=/')

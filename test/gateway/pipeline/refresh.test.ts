@@ -241,7 +241,7 @@ describe('before the refresh token is spent', () => {
   })
 })
 
-describe('after upstream has said yes, no fault of ours costs the session', () => {
+describe('after upstream has accepted, no fault of the gateway costs the session', () => {
   const some = { kind: 'entitlement', access: 'some' }
   const publish = () => {
     setup.kv.put(

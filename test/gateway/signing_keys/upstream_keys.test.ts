@@ -110,7 +110,7 @@ describe('a token chooses among keys only by their id', () => {
 })
 
 describe('our own keys never count as upstream’s', () => {
-  test('nor does another key under the id of ours', async () => {
+  test('nor does another key under the gateway’s key id', async () => {
     const set = await inHand(setOf({ ...rsa.jwk, kid: own.kid }, ec.jwk))
     expect(set.published.map(({ kid }) => kid)).toEqual([ec.jwk.kid])
   })
