@@ -8,7 +8,7 @@
 import { posix } from 'node:path'
 import { parseAst } from 'vitest/node'
 
-/** What each part of `src` may import of ours, besides itself. `src/*.ts` are the package's entries. */
+/** What each part of `src` may import, besides itself and packages. `src/*.ts` are the package's entries. */
 const PARTS: Record<string, readonly string[]> = {
   core: [],
   gateway: ['core'],
