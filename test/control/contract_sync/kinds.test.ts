@@ -1,0 +1,575 @@
+/**
+ * Kinds of faults that contract sync must not have, each as a table of stories: what happens, what both organizations have
+ * after it in every environment, and what became of the last event.
+ */
+import { beforeEach, describe, expect, test } from 'vitest'
+import { type ControlUnderTest, setUp } from '../support/control.ts'
+import {
+  type Act,
+  agreed,
+  begin,
+  changed,
+  crm,
+  edited,
+  entitled,
+  flagDeleted,
+  has,
+  mapped,
+  organization,
+  ruled,
+  subscribed,
+  tell,
+} from './stories.ts'
+import { phase, snapshot } from './support.ts'
+
+let control: ControlUnderTest
+beforeEach(async () => {
+  control = await setUp()
+  await begin(control)
+})
+
+interface Story {
+  readonly name: string
+  readonly acts: readonly Act[]
+  /** What `org_a` and `org_b` have in the end. */
+  readonly a?: string
+  readonly b?: string
+  /** The state of the last event, and its problem and what of. */
+  readonly last?: string
+  /** How many events are open in the end. */
+  readonly open?: number
+}
+
+async function check({ acts, a = '', b = '', last, open }: Story): Promise<void> {
+  const answer = await tell(control, acts)
+  expect([await has(control, 'org_a'), await has(control, 'org_b')]).toEqual([a, b])
+  if (last !== undefined) {
+    const { state, problem, detail } = answer?.body ?? {}
+    expect([state, problem, detail].filter(Boolean).join(' ')).toBe(last)
+  }
+  if (open !== undefined) expect((await control.get('/inbox?state=open')).body.data).toHaveLength(open)
+  expect((await control.get('/audit/verify')).body.intact).toBe(true)
+}
+
+const enterprise = { plan: 'enterprise', add: ['scim'] }
+const ALL = 'reports scim sso'
+const AT = 1_795_000_000
+const customer = mapped('stripe/org/cus_1', 'org_a')
+
+describe('an end lands, whatever else of the event is not known', () => {
+  const over = { status: 'cancelled' }
+  const stripe = (options: object) => subscribed('sub_1', { at: AT + 10, status: 'canceled', ...options })
+  const active = subscribed('sub_1', { at: AT, prices: ['price_ent'] })
+
+  test.each<Story>([
+    {
+      name: 'a plan that is none',
+      acts: [agreed('C-1', 'org_a', 1, enterprise), agreed('C-1', 'org_a', 2, { ...over, plan: 'gold' })],
+      last: 'quarantined plan_unknown gold',
+    },
+    {
+      name: 'an add-on that is none',
+      acts: [agreed('C-1', 'org_a', 1, enterprise), agreed('C-1', 'org_a', 2, { ...over, add: ['nothing'] })],
+      last: 'quarantined flag_unknown nothing',
+    },
+    {
+      name: 'an organization that is none',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        agreed('C-1', 'acme-holding', 2, { ...enterprise, ...over }),
+      ],
+      last: 'quarantined org_unknown acme-holding',
+    },
+    {
+      name: 'an organization whose name can be none',
+      acts: [agreed('C-1', 'org_a', 1, enterprise), agreed('C-1', 'Acme Inc', 2, { ...enterprise, ...over })],
+      last: 'quarantined org_unknown Acme Inc',
+    },
+    {
+      name: 'another organization',
+      acts: [agreed('C-1', 'org_a', 1, enterprise), agreed('C-1', 'org_b', 2, { ...enterprise, ...over })],
+      last: 'applied',
+    },
+    {
+      name: 'a member that nobody knows',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        crm({
+          ...snapshot('C-1', 'org_a', 2, []),
+          data: { contract: 'C-1', org: 'org_a', revision: 2, phases: [{ ...phase(over), seats: 5 }] },
+        }),
+      ],
+      last: 'quarantined payload_invalid data.phases.0.seats',
+    },
+    {
+      name: 'a delta with a plan that is none',
+      acts: [agreed('C-1', 'org_a', 1, enterprise), changed('C-1', 2, { ...over, plan: 'gold' })],
+      last: 'quarantined plan_unknown gold',
+    },
+    {
+      name: 'a delta that takes one add-on and gives one that is none',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        changed('C-1', 2, { remove: ['scim'], add: ['nothing'] }),
+      ],
+      ...{ a: 'reports sso', last: 'quarantined flag_unknown nothing' },
+    },
+    {
+      name: 'an add-on less, and one that is none',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        agreed('C-1', 'org_a', 2, { plan: 'team', add: ['nothing'] }),
+      ],
+      ...{ a: 'reports', last: 'quarantined flag_unknown nothing' },
+    },
+    {
+      name: 'an earlier end, and an add-on that is none',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        agreed('C-1', 'org_a', 2, { ...enterprise, add: ['nothing'], to: '2026-02-01T00:00:00Z' }),
+      ],
+      last: 'quarantined flag_unknown nothing',
+    },
+    {
+      name: 'a downgrade, and a plan that is none',
+      acts: [agreed('C-1', 'org_a', 1, enterprise), agreed('C-1', 'org_a', 2, { plan: 'starter' })],
+      last: 'quarantined plan_unknown starter',
+    },
+    {
+      name: 'an end that comes before what it ends',
+      acts: [agreed('C-1', 'org_a', 2, { ...over, plan: 'gold' }), agreed('C-1', 'org_a', 1, enterprise)],
+      last: 'superseded later_revision_applied',
+    },
+    {
+      name: 'what is given waits: an upgrade with an add-on that is none',
+      acts: [
+        agreed('C-1', 'org_a', 1, { plan: 'team' }),
+        agreed('C-1', 'org_a', 2, { plan: 'enterprise', add: ['nothing'] }),
+      ],
+      ...{ a: 'reports', last: 'quarantined flag_unknown nothing' },
+    },
+    {
+      name: 'what is given waits: a new contract with an add-on that is none',
+      acts: [agreed('C-1', 'org_a', 1, { plan: 'team', add: ['nothing'] })],
+      last: 'quarantined flag_unknown nothing',
+    },
+    {
+      name: 'a subscription at a price that is mapped to nothing',
+      acts: [customer, active, stripe({ prices: ['price_new'] })],
+      last: 'quarantined price_unknown price_new',
+    },
+    {
+      name: 'a subscription whose price is mapped to nothing any more',
+      acts: [customer, active, mapped('stripe/plan/price_ent', null), stripe({ prices: ['price_ent'] })],
+      last: 'quarantined price_unknown price_ent',
+    },
+    {
+      name: 'a subscription of a customer that is deleted, and of nobody',
+      acts: [
+        subscribed('sub_1', { at: AT, prices: ['price_ent'], metadata: { org_id: 'org_a' } }),
+        stripe({ customer: 'cus_gone', prices: ['price_ent'] }),
+      ],
+      last: 'applied',
+    },
+    {
+      name: 'a subscription of a customer that is mapped to nobody any more',
+      acts: [customer, active, mapped('stripe/org/cus_1', null), stripe({ prices: ['price_ent'] })],
+      last: 'applied',
+    },
+    {
+      name: 'a subscription with items that cannot be read',
+      acts: [customer, active, stripe({ members: { items: 'none' } })],
+      last: 'quarantined payload_invalid data.object.items',
+    },
+    {
+      name: 'a subscription that is unpaid, and named for nobody',
+      acts: [
+        customer,
+        active,
+        stripe({ status: 'unpaid', metadata: { org_id: 'Acme Inc' }, prices: ['price_ent'] }),
+      ],
+      last: 'quarantined org_unknown Acme Inc',
+    },
+    {
+      name: 'entitlements of which one is none of ours',
+      acts: [customer, active, entitled('cus_1', ['scim'], AT + 1), entitled('cus_1', ['nothing'], AT + 2)],
+      ...{ a: 'reports sso', last: 'quarantined flag_unknown nothing' },
+    },
+    {
+      name: 'targets of which one is none of ours',
+      acts: [
+        ruled('2026-11-22T09:00:00.000Z', { organizations: ['org_a', 'org_b'] }),
+        ruled('2026-11-22T10:00:00.000Z', { organizations: ['org_b', 'org_nobody'] }),
+      ],
+      ...{ b: 'scim', last: 'quarantined org_unknown org_nobody' },
+    },
+  ])('$name', async (story) => {
+    // WorkOS speaks for production alone.
+    if (story.acts.some((act) => act !== 'cron' && 'workos' in act)) {
+      await control.must('PUT', '/flags/scim/rules/staging', { access: 'none' }, 1)
+      const answer = await tell(control, story.acts)
+      expect([answer?.body.state, answer?.body.problem, answer?.body.detail].join(' ')).toBe(story.last)
+      const production = async (org: string) =>
+        (await control.get(`/orgs/${org}/entitlements?environment=production`)).body.flags
+          .filter(({ on }: { on: boolean }) => on)
+          .map(({ flag }: { flag: string }) => flag)
+          .join(' ')
+      expect([await production('org_a'), await production('org_b')]).toEqual([story.a ?? '', story.b ?? ''])
+      return
+    }
+    await check(story)
+  })
+
+  test('flags that exclude each other keep nothing that is taken away', async () => {
+    await control.must('PUT', '/policies/production', { approvals: 0, exclusive: [['sso', 'scim']] }, 1)
+    await check({
+      name: '',
+      acts: [
+        agreed('C-1', 'org_a', 1, { plan: 'enterprise' }),
+        agreed('C-1', 'org_a', 2, { plan: 'team', add: ['sso', 'scim'] }),
+      ],
+      ...{ a: 'reports sso', last: 'quarantined flags_exclusive' },
+    })
+    await check({
+      name: '',
+      acts: [agreed('C-1', 'org_a', 3, { plan: null, add: ['sso', 'scim'] })],
+      ...{ a: 'sso', last: 'quarantined flags_exclusive' },
+    })
+  })
+})
+
+describe('an agreement moves, and takes its flags along', () => {
+  const bought = (org: string, at = AT) =>
+    subscribed('sub_1', { at, prices: ['price_ent'], metadata: { org_id: org } })
+
+  test.each<Story>([
+    {
+      name: 'a contract of a CRM',
+      acts: [agreed('C-1', 'org_a', 1, enterprise), agreed('C-1', 'org_b', 2, enterprise)],
+      ...{ b: ALL, last: 'applied' },
+    },
+    {
+      name: 'a contract, and back again',
+      acts: [1, 2, 3].map((revision) =>
+        agreed('C-1', revision === 2 ? 'org_b' : 'org_a', revision, enterprise),
+      ),
+      ...{ a: ALL, last: 'applied' },
+    },
+    {
+      name: 'a contract of which a later phase is no more',
+      acts: [
+        crm({
+          ...snapshot('C-1', 'org_a', 1, [
+            { plan: 'enterprise', to: '2030-01-01T00:00:00Z' },
+            { plan: 'team', from: '2030-01-01T00:00:00Z' },
+          ]),
+        }),
+        agreed('C-1', 'org_b', 2, enterprise),
+      ],
+      b: ALL,
+    },
+    { name: 'a subscription', acts: [bought('org_a'), bought('org_b', AT + 5)], b: 'reports sso' },
+    {
+      name: 'a customer, with its subscription and its entitlements',
+      acts: [
+        customer,
+        subscribed('sub_1', { at: AT, prices: ['price_ent'] }),
+        entitled('cus_1', ['scim'], AT),
+        mapped('stripe/org/cus_1', 'org_b'),
+      ],
+      b: ALL,
+    },
+    {
+      name: 'an organization that is merged into another, by its name',
+      acts: [agreed('C-1', 'org_a', 1, enterprise), mapped('standard/org/org_a', 'org_b')],
+      b: ALL,
+    },
+    {
+      name: 'an organization that is merged, of events to come',
+      acts: [mapped('standard/org/org_a', 'org_b'), agreed('C-1', 'org_a', 1, enterprise)],
+      b: ALL,
+    },
+    {
+      name: 'a subscription that no longer says whose it is stays whose it was',
+      acts: [
+        mapped('stripe/org/cus_1', 'org_b'),
+        bought('org_a'),
+        subscribed('sub_1', { at: AT + 5, prices: ['price_ent'] }),
+        subscribed('sub_1', { at: AT + 6, prices: ['price_team'] }),
+      ],
+      a: 'reports',
+    },
+    {
+      name: 'a name that is given and none is an error, not the payer',
+      acts: [
+        mapped('stripe/org/cus_1', 'org_b'),
+        subscribed('sub_1', { at: AT, metadata: { org_id: 'Acme Inc' } }),
+      ],
+      last: 'quarantined org_unknown Acme Inc',
+    },
+    {
+      name: 'a name with spaces around it is an error too',
+      acts: [
+        mapped('stripe/org/cus_1', 'org_b'),
+        subscribed('sub_1', { at: AT, metadata: { org_id: ' org_a ' } }),
+      ],
+      last: 'quarantined org_unknown org_a',
+    },
+    {
+      name: 'a name that is mapped by an operator is the one that counts',
+      acts: [
+        mapped('stripe/org/sub_1', 'org_a'),
+        subscribed('sub_1', { at: AT, metadata: { org_id: 'Acme Inc' } }),
+      ],
+      a: 'reports',
+    },
+  ])('$name', check)
+
+  test('both organizations are in the effective diff, and the old one’s tokens are refused', async () => {
+    const flag = (await control.get('/flags/sso')).body
+    await control.must('PATCH', '/flags/sso', { revoke_on_loss: true }, flag.revision)
+    await tell(control, [agreed('C-1', 'org_a', 1, enterprise), agreed('C-1', 'org_b', 2, enterprise)])
+    const rows = await control.auditRows()
+    const moved = rows.findLast(({ entity }) => entity === 'contract:C-1')
+    const { gained, lost } = JSON.parse(String(moved?.effect))
+    expect([lost, gained]).toMatchObject([{ organizations: { count: 1 } }, { organizations: { count: 1 } }])
+    expect((await control.get('/orgs/org_a')).body.not_before).toBeGreaterThan(0)
+    expect((await control.get('/orgs/org_b')).body.not_before).toBe(0)
+    await control.published()
+    expect((await control.org('org_a'))?.contracts).toEqual([])
+    expect((await control.org('org_b'))?.contracts).toMatchObject([{ id: 'C-1' }])
+  })
+})
+
+describe('order is that of what is changed', () => {
+  test.each<Story>([
+    {
+      name: 'two systems with one number, behind one endpoint',
+      acts: [
+        crm({ ...snapshot('1001', 'org_a', 1, [enterprise]), source: 'https://crm.a.example' }),
+        crm({ ...snapshot('1001', 'org_a', 2, [{ plan: 'team' }]), source: 'https://market.b.example' }),
+      ],
+      ...{ a: ALL, last: 'applied' },
+    },
+    {
+      name: 'two systems with one number, for two organizations, and one that ends',
+      acts: [
+        crm({ ...snapshot('1001', 'org_a', 1, [enterprise]), source: 'https://crm.a.example' }),
+        crm({ ...snapshot('1001', 'org_b', 1, [{ plan: 'team' }]), source: 'https://market.b.example' }),
+        crm({
+          ...snapshot('1001', 'org_a', 2, [{ ...enterprise, status: 'cancelled' }]),
+          source: 'https://crm.a.example',
+        }),
+      ],
+      ...{ b: 'reports', last: 'applied' },
+    },
+    {
+      name: 'two systems that call an event the same',
+      acts: [
+        {
+          crm: { ...snapshot('1001', 'org_a', 1, [enterprise]), source: 'https://crm.a.example' },
+          as: 'evt-1',
+        },
+        { crm: { ...snapshot('1002', 'org_b', 1, [{}]), source: 'https://market.b.example' }, as: 'evt-1' },
+      ],
+      ...{ a: ALL, b: 'reports', last: 'applied' },
+    },
+  ])('$name', check)
+
+  test('a named endpoint has secrets, numbers and mappings of its own', async () => {
+    control = await setUp({ STANDARD_WEBHOOK_SECRETS_MARKET: control.environment.STANDARD_WEBHOOK_SECRETS })
+    await begin(control)
+    const own = control.environment as unknown as Record<string, string>
+    expect(own.STANDARD_WEBHOOK_SECRETS_MARKET).toBeDefined()
+    const answer = await tell(control, [{ market: snapshot('1001', 'org_a', 1, [enterprise]), as: 'm-1' }])
+    // The inbox of the tests has no such endpoint: it is kept, and goes on once it has.
+    expect(answer?.status).toBe(202)
+    const [event] = (await control.get('/inbox?source=standard-market')).body.data
+    expect(event).toMatchObject({ source: 'standard-market', event_id: 'm-1' })
+  })
+
+  const [first, second, third] = [
+    '2026-11-22T09:00:00.000Z',
+    '2026-11-22T10:00:00.000Z',
+    '2026-11-22T11:00:00.000Z',
+  ]
+  test.each<[string, Act[], string]>([
+    [
+      'a flag that was deleted and made again: the deletion comes late',
+      [ruled(third, { id: 'flag_2', organizations: ['org_a'] }), flagDeleted(second, 'flag_1')],
+      'scim',
+    ],
+    [
+      'a flag that was deleted and made again: the rule of the first comes late',
+      [
+        ruled(third, { id: 'flag_2', organizations: [] }),
+        ruled(first, { id: 'flag_1', organizations: ['org_a'] }),
+      ],
+      '',
+    ],
+    [
+      'a flag that was deleted: its rule comes late',
+      [flagDeleted(second), ruled(first, { organizations: ['org_a'] })],
+      '',
+    ],
+  ])('%s', async (_, acts, expected) => {
+    await tell(control, acts)
+    const { body } = await control.get('/orgs/org_a/entitlements?environment=production')
+    const on = body.flags.filter((one: { on: boolean }) => one.on).map(({ flag }: { flag: string }) => flag)
+    expect(on.join(' ')).toBe(expected)
+  })
+})
+
+describe('people’s edits and the source’s revisions are two scales', () => {
+  test.each<Story>([
+    {
+      name: 'the source’s next message counts after a person’s edit',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        edited('C-1', 'org_a', { plan: 'team', status: 'active', revision: 2, source: 'standard' }),
+        agreed('C-1', 'org_a', 2, { ...enterprise, status: 'cancelled' }),
+      ],
+      last: 'applied',
+    },
+    {
+      name: 'after many edits',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        edited('C-1', 'org_a', { plan: 'team', status: 'active', revision: 9, source: 'standard' }),
+        agreed('C-1', 'org_a', 2, { plan: 'enterprise' }),
+      ],
+      ...{ a: 'reports sso', last: 'applied' },
+    },
+    {
+      name: 'a delta is of what the source said',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        edited('C-1', 'org_a', { plan: 'team', status: 'active', revision: 2, source: 'standard' }),
+        changed('C-1', 2, { remove: ['scim'] }),
+      ],
+      ...{ a: 'reports sso', last: 'applied' },
+    },
+    {
+      name: 'a contradiction is one of the source with itself',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        edited('C-1', 'org_a', { plan: 'team', status: 'active', revision: 2, source: 'standard' }),
+        agreed('C-1', 'org_a', 1, { plan: 'team' }),
+      ],
+      ...{ a: 'reports', last: 'quarantined contract_revision_conflict' },
+    },
+    {
+      name: 'the same word again is the last word again',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        edited('C-1', 'org_a', { plan: 'team', status: 'active', revision: 2, source: 'standard' }),
+        agreed('C-1', 'org_a', 1, enterprise),
+      ],
+      ...{ a: ALL, last: 'applied' },
+    },
+  ])('$name', check)
+})
+
+describe('what heals goes on by itself', () => {
+  test.each<Story>([
+    {
+      name: 'an organization that is made later',
+      acts: [
+        agreed('C-1', 'org_b', 1, enterprise),
+        agreed('C-2', 'org_late', 1),
+        organization('org_late'),
+        'cron',
+      ],
+      ...{ b: ALL, open: 0 },
+    },
+    {
+      name: 'an organization that is mapped later',
+      acts: [agreed('C-1', 'acme', 1, enterprise), mapped('standard/org/acme', 'org_a'), 'cron'],
+      ...{ a: ALL, open: 0 },
+    },
+    {
+      name: 'a plan that is made later',
+      acts: [
+        agreed('C-1', 'org_a', 1, { plan: 'gold' }),
+        { api: ['POST', '/plans', { key: 'gold', name: 'Gold', flags: ['scim'] }] },
+        'cron',
+      ],
+      ...{ a: 'scim', open: 0 },
+    },
+    {
+      name: 'a price that is mapped later',
+      acts: [
+        customer,
+        subscribed('sub_1', { at: AT, prices: ['price_team', 'price_scim'] }),
+        mapped('stripe/flag/price_scim', 'scim'),
+        'cron',
+      ],
+      ...{ a: 'reports scim', open: 0 },
+    },
+    {
+      name: 'a flag that is made later',
+      acts: [
+        agreed('C-1', 'org_a', 1, { plan: 'team', add: ['late'] }),
+        {
+          api: [
+            'POST',
+            '/flags',
+            { key: 'late', name: 'L', kind: 'entitlement', owner: 'team-a', no_plan_reason: 'a test' },
+          ],
+        },
+        'cron',
+      ],
+      ...{ a: 'reports', open: 0 },
+    },
+    {
+      name: 'several events, in order',
+      acts: [
+        agreed('C-1', 'acme', 1, { plan: 'team' }),
+        agreed('C-1', 'acme', 2, enterprise),
+        changed('C-1', 3, { remove: ['scim'] }),
+        mapped('standard/org/acme', 'org_a'),
+        'cron',
+      ],
+      ...{ a: 'reports sso', open: 0 },
+    },
+    {
+      name: 'all of what is missing, and not before',
+      acts: [
+        agreed('C-1', 'acme', 1, { plan: 'gold' }),
+        mapped('standard/org/acme', 'org_a'),
+        'cron',
+        'cron',
+      ],
+      open: 1,
+    },
+    {
+      name: 'a change of which only the end was applied',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        agreed('C-1', 'org_a', 2, { plan: 'gold' }),
+        { api: ['POST', '/plans', { key: 'gold', name: 'Gold', flags: ['scim'] }] },
+        'cron',
+      ],
+      ...{ a: 'scim', open: 0 },
+    },
+    {
+      name: 'what a later event has overtaken does no harm',
+      acts: [
+        agreed('C-1', 'org_a', 1, { plan: 'gold' }),
+        agreed('C-1', 'org_a', 2, { plan: 'team' }),
+        { api: ['POST', '/plans', { key: 'gold', name: 'Gold', flags: ['scim'] }] },
+        'cron',
+      ],
+      ...{ a: 'reports', open: 0 },
+    },
+    {
+      name: 'a checkout that comes after its subscription',
+      acts: [
+        subscribed('sub_1', { at: AT, customer: 'cus_late' }),
+        mapped('stripe/org/cus_late', 'org_a'),
+        'cron',
+      ],
+      ...{ a: 'reports', open: 0 },
+    },
+  ])('$name', check)
+})
