@@ -12,13 +12,13 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
 import { because } from '../ledger/command.ts'
+import type { ChangeRequestEdit } from '../ledger/commit.ts'
 import { APPROVERS, BREAKERS, EDITORS, READERS, RESPONDERS } from '../roles.ts'
 import { breakGlassBody, breakGlassItem } from './break_glass.ts'
 import {
   applyChangeCommand,
   approveChangeCommand,
   breakGlassCommand,
-  type ChangeEdit,
   cancelChangeCommand,
   editChangeCommand,
   newChangeId,
@@ -110,7 +110,7 @@ export function changeRoutes(api: Api): void {
     },
   })
 
-  write<typeof opening, ChangeEdit>(api, {
+  write<typeof opening, ChangeRequestEdit>(api, {
     method: 'post',
     path: '/changes',
     tag: 'Approvals',
@@ -144,7 +144,7 @@ export function changeRoutes(api: Api): void {
     },
   })
 
-  write<typeof editing, ChangeEdit, typeof changeParams>(api, {
+  write<typeof editing, ChangeRequestEdit, typeof changeParams>(api, {
     method: 'patch',
     path: '/changes/{change}',
     tag: 'Approvals',
@@ -169,14 +169,14 @@ export function changeRoutes(api: Api): void {
 }
 
 function verbs(api: Api): void {
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('submit', 'Ask for approval: of a draft, or again of what became stale'),
     roles: RESPONDERS,
     body: justWhy,
     command: ({ params, body, control }) =>
       submitChangeCommand(params.change, because(body), control.commands),
   })
-  write<typeof approving, ChangeEdit, typeof changeParams>(api, {
+  write<typeof approving, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('approve', 'Agree to exactly this'),
     roles: APPROVERS,
     body: approving,
@@ -184,19 +184,19 @@ function verbs(api: Api): void {
       approveChangeCommand(params.change, body.digest, because(body), control.commands),
     failure: staleness,
   })
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('reject', 'Say no'),
     roles: APPROVERS,
     body: justWhy,
     command: ({ params, body }) => rejectChangeCommand(params.change, because(body)),
   })
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('cancel', 'Take it back; an admin may take back anybody’s'),
     roles: RESPONDERS,
     body: justWhy,
     command: ({ params, body }) => cancelChangeCommand(params.change, because(body)),
   })
-  write<typeof applying, ChangeEdit, typeof changeParams>(api, {
+  write<typeof applying, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('apply', 'Do what was approved, if it is still that'),
     roles: [...new Set([...EDITORS, ...APPROVERS, ...RESPONDERS])],
     body: applying,
@@ -204,7 +204,7 @@ function verbs(api: Api): void {
       applyChangeCommand(params.change, because(body), control.commands),
     failure: staleness,
   })
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('review', 'Say what you found about something that was done by break-glass'),
     roles: APPROVERS,
     body: justWhy,
@@ -213,7 +213,7 @@ function verbs(api: Api): void {
 }
 
 function breakGlass(api: Api): void {
-  write<typeof breakGlassBody, ChangeEdit>(api, {
+  write<typeof breakGlassBody, ChangeRequestEdit>(api, {
     method: 'post',
     path: '/break-glass',
     tag: 'Approvals',

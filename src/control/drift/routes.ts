@@ -111,7 +111,7 @@ export function driftRoutes(api: Api): void {
     body: accepting,
     data: findingSchema,
     command: ({ params, body: { until, ...rest } }) =>
-      findingAccept.give({ ...params, until }, because(rest)),
+      findingAccept.create({ ...params, until }, because(rest)),
     // That it was accepted is what the answer is about.
     view: (row) => viewFinding(row, row.updated_at),
   })

@@ -7,15 +7,22 @@
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
 import { environmentsFor } from '../auth/actor.ts'
-import { type ChangeEdit, newChangeId, openChangeCommand } from '../change_requests/commands.ts'
+import { newChangeId, openChangeCommand } from '../change_requests/commands.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import type { ChangeItem } from '../db/schema.ts'
 import type { Contradiction } from '../effects/contradictions.ts'
 import { NO_EFFECT } from '../effects/summary.ts'
-import type { Edit } from '../entities/edit.ts'
+import type { EditOf } from '../entities/edit.ts'
 import { environmentName, flagKey } from '../entities/fields.ts'
 import { isPublished } from '../entities/projection.ts'
-import { type Command, type CommandBook, commandKind, type Why } from '../ledger/command.ts'
+import {
+  type Command,
+  type CommandRegistry,
+  commandKind,
+  type Decision,
+  type Why,
+} from '../ledger/command.ts'
+import type { ChangeRequestEdit } from '../ledger/commit.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 import { type Comparison, compare, type Differing, isNext, type Selection, UNSET } from './compare.ts'
@@ -23,12 +30,12 @@ import { type Comparison, compare, type Differing, isNext, type Selection, UNSET
 /** As many as a change request holds. */
 const MAX_ITEMS = 100
 
-type RuleEdit = Extract<Edit, { table: 'rules' }>
+type RuleEdit = EditOf<'rules'>
 
 export const rulePromote = commandKind({
   action: 'rule.promote',
   roles: EDITORS,
-  heedsContracts: true,
+  checkContracts: true,
   input: z.object({
     flag: flagKey,
     from: environmentName,
@@ -44,9 +51,9 @@ export const rulePromote = commandKind({
     if (!next.ok) return next
     if (environmentsFor(actor, [from, to]).length < 2) return err('environment_forbidden')
     const [existing, source, target] = await Promise.all([
-      state.flag(flag),
-      state.rule(flag, from),
-      state.rule(flag, to),
+      state.rows('flags').load(flag),
+      state.rows('rules').load([from, flag]),
+      state.rows('rules').load([to, flag]),
     ])
     if (!existing) return err('not_found')
     if (!isPublished(existing)) return err('promotion_unpublished')
@@ -76,19 +83,18 @@ export interface PromotionDetail extends Comparison {
 }
 
 /**
- * Asks for everything that differs, but for what is left out, as one change request.
+ * Requests everything that differs, but for what is left out, as one change request.
  *
  * @param dryRun - shows also what would be refused because a contract contradicts it, and what would be nothing
  */
 export const promoteCommand = (
   promotion: Promotion,
   why: Why,
-  book: CommandBook,
+  registry: CommandRegistry,
   dryRun: boolean,
-): Command<ChangeEdit> => ({
+): Command<ChangeRequestEdit> => ({
   action: 'change.open',
   ...why,
-  input: {},
   async decide(facts) {
     const { from, to, apply_at: applyAt } = promotion
     const next = isNext(from, to, facts.environments)
@@ -97,14 +103,15 @@ export const promoteCommand = (
     const compared = await compare(facts.state.db, from, to, promotion)
     if (!compared.ok) return compared
     const { taken } = compared.value
-    const told = { from, to, ...compared.value, dryRun }
-    if (taken.length === 0 && dryRun) return ok(nothing(told, facts.now))
+    const shown = { from, to, ...compared.value, dryRun }
+    if (taken.length === 0 && dryRun) return ok(nothing(shown, facts.now))
     if (taken.length > MAX_ITEMS && !dryRun) return err('change_too_large')
     const items = taken.map((one) => itemOf(one, from, to))
-    const change = { id: newChangeId(), items, applyAt, draft: false, lookOnly: dryRun }
-    const opened = await openChangeCommand(change, why, book).decide(facts)
+    const contradictions = dryRun ? 'show' : 'refuse'
+    const change = { id: newChangeId(), items, applyAt, draft: false, contradictions } as const
+    const opened = await openChangeCommand(change, why, registry).decide(facts)
     if (!opened.ok || 'table' in opened.value) return opened
-    const detail = { ...(opened.value.detail as Pick<PromotionDetail, 'contradictions'>), ...told }
+    const detail = { ...(opened.value.detail as Pick<PromotionDetail, 'contradictions'>), ...shown }
     return ok({ ...opened.value, detail })
   },
 })
@@ -115,14 +122,35 @@ const itemOf = ({ flag, from: source, to: target }: Differing, from: string, to:
 })
 
 /** Of two environments that have the same rules, there is no change request to show. */
-function nothing(told: Omit<PromotionDetail, 'contradictions'>, now: number) {
+function nothing(shown: Omit<PromotionDetail, 'contradictions'>, now: number): Decision<ChangeRequestEdit> {
   const at = new Date(now).toISOString()
   const row: ChangeRequestRow = {
-    ...{ id: '', kind: 'change', state: 'draft', author: '', author_key: null, people: [] },
-    ...{ items: [], rows: [], environments: [], flags: [], required: 0, effect: NO_EFFECT, digest: '' },
-    ...{ approvals: [], apply_at: null, reason: '', ticket: null, problem: null, applied_at: null },
-    ...{ reviewed_at: null, reviewed_by: null, review: null, created_at: at, updated_at: at, revision: 0 },
+    id: '',
+    kind: 'change',
+    state: 'draft',
+    author: '',
+    author_key: null,
+    people: [],
+    items: [],
+    rows: [],
+    environments: [],
+    flags: [],
+    required: 0,
+    effect: NO_EFFECT,
+    digest: '',
+    approvals: [],
+    apply_at: null,
+    reason: '',
+    ticket: null,
+    problem: null,
+    applied_at: null,
+    reviewed_at: null,
+    reviewed_by: null,
+    review: null,
+    created_at: at,
+    updated_at: at,
+    revision: 0,
   }
-  const edit: ChangeEdit = { table: 'change_requests', before: null, after: row }
-  return { first: [], edit, detail: { ...told, contradictions: [] } }
+  const edit: ChangeRequestEdit = { table: 'change_requests', before: null, after: row }
+  return { first: [], edit, detail: { ...shown, contradictions: [] } }
 }

@@ -5,7 +5,7 @@
 
 import type { InboxRow } from '../db/rows.ts'
 import type { Edit } from '../entities/edit.ts'
-import type { CommandBook, Facts } from '../ledger/command.ts'
+import type { CommandRegistry, Facts } from '../ledger/command.ts'
 import { entityOf } from './about.ts'
 import { type Applied, applyEvent } from './effects.ts'
 import type { LastApplied } from './give.ts'
@@ -26,7 +26,7 @@ export const unapplied = (problem: string, detail: string | null = null): Applie
 
 export interface AttemptOptions {
   readonly facts: Facts
-  readonly book: CommandBook
+  readonly book: CommandRegistry
   /** What the inbox has already, by `eventName`. */
   readonly known: ReadonlyMap<string, InboxRow>
   /** What waits there for one of the contracts in question. */

@@ -2,10 +2,11 @@
  * A group of events decided one on what the other made, to be committed together; and what follows where something is
  * taken away. Reads through `State`.
  */
+
 import { type Evaluation, evaluateEdits } from '../effects/evaluate.ts'
+import { byContract } from '../entities/contract.ts'
 import type { Edit } from '../entities/edit.ts'
-import { readPolicies } from '../entities/policy.ts'
-import type { CommandBook, Facts, Step } from '../ledger/command.ts'
+import type { CommandRegistry, Facts, Step } from '../ledger/command.ts'
 import type { State } from '../ledger/state.ts'
 import { prefetchOf } from './about.ts'
 import { Attempt, contractEntities, eventName } from './attempt.ts'
@@ -48,8 +49,20 @@ const prefetchAll = (group: readonly Incoming[]) => {
 /** Everything that the events will ask for, in two round trips: what they name, and what the contracts have. */
 async function readAhead(state: State, events: readonly Incoming[]): Promise<void> {
   const named = prefetchAll(events)
-  await state.prefetch(named)
-  const rows = (await Promise.all(named.contracts.map((contract) => state.contractRows(contract)))).flat()
+  const [rows] = await Promise.all([
+    state.rows('contracts').by(byContract, named.contracts),
+    state.rows('contracts').loadMany(named.contracts),
+    state.rows('organizations').loadMany(named.organizations),
+    state.rows('plans').loadMany(named.plans),
+    state.rows('flags').loadMany(named.flags),
+    state
+      .rows('mappings')
+      .loadMany(
+        named.mappings.flatMap(({ source, external_id }) =>
+          ['plan', 'flag', 'org'].map((kind) => [source, kind, external_id]),
+        ),
+      ),
+  ])
   const others = (all: readonly (string | null)[], known: readonly string[]) =>
     [...new Set(all)].filter((one) => one !== null && !known.includes(one)) as string[]
   const organizations = others(
@@ -64,7 +77,11 @@ async function readAhead(state: State, events: readonly Incoming[]): Promise<voi
     rows.flatMap(({ add }) => add),
     named.flags,
   )
-  await state.prefetch({ organizations, plans, flags })
+  await Promise.all([
+    state.rows('organizations').loadMany(organizations),
+    state.rows('plans').loadMany(plans),
+    state.rows('flags').loadMany(flags),
+  ])
 }
 
 /**
@@ -74,11 +91,11 @@ async function readAhead(state: State, events: readonly Incoming[]): Promise<voi
 export async function decideGroup(
   group: Group,
   facts: Facts,
-  book: CommandBook,
+  book: CommandRegistry,
   waiting: Waiting,
 ): Promise<Made | { ok: false; reason: 'flags_exclusive' }> {
   const {
-    environments,
+    policies,
     state: { db },
   } = facts
   const [known, waited] = await Promise.all([
@@ -92,8 +109,7 @@ export async function decideGroup(
   for (const contract of group.contracts ?? []) await attempt.follow(contract)
   for (const incoming of group.incoming) await attempt.take(incoming)
   const decided = attempt.finish()
-  const policies = await readPolicies(db, environments)
-  const evaluated = await evaluateEdits(db, editsOf(decided), policies, facts.now)
+  const evaluated = await evaluateEdits(db, editsOf(decided), { policies, now: facts.now })
   if (!evaluated.ok) return evaluated
   const flags = await revokeOnLoss(decided, evaluated.value, facts)
   return {
@@ -115,7 +131,9 @@ async function revokeOnLoss(
 ): Promise<(readonly string[])[]> {
   const perStep = [...flags]
   const lost = effects.filter(({ at, lost }) => at === null && lost.organizations.length > 0)
-  const revoking = (await facts.state.flags([...new Set(lost.map(({ flag }) => flag))].sort()))
+  const revoking = (
+    await facts.state.rows('flags').loadMany([...new Set(lost.map(({ flag }) => flag))].sort())
+  )
     .filter(({ revoke_on_loss }) => revoke_on_loss)
     .map(({ key }) => key)
   const organizations = [
@@ -126,7 +144,7 @@ async function revokeOnLoss(
       applied.steps.some(({ edit }) => edit.table === 'contracts' && edit.after.org === org),
     )
     const event = decided[position]
-    const before = await facts.state.after(editsOf(decided)).organization(org)
+    const before = await facts.state.after(editsOf(decided)).rows('organizations').load(org)
     const last = event?.applied.steps.at(-1)
     if (!event || !before || !last) continue
     const not_before = Math.max(before.not_before, Math.ceil(facts.now / 1000))

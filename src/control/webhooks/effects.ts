@@ -1,7 +1,9 @@
 import { ok } from '../../core/result.ts'
 import type { Actor } from '../auth/actor.ts'
 import type { ContractRow } from '../db/rows.ts'
+import { byContract, byOrg } from '../entities/contract.ts'
 import type { Edit } from '../entities/edit.ts'
+import { bySource } from '../entities/grant.ts'
 import type { Step } from '../ledger/command.ts'
 import type {
   CanonicalEvent,
@@ -87,7 +89,7 @@ async function applyOne(event: CanonicalEvent, context: EventContext): Promise<S
     case 'contract.snapshot':
       return applySnapshot(event, context)
     case 'contract.delta': {
-      const rows = await context.facts.state.contractRows(event.contract)
+      const rows = await context.facts.state.rows('contracts').by(byContract, [event.contract])
       const known = snapshotOfRows(event.contract, rows)
       const changed = applyDelta(known, event, await resolver(event, context))
       if (changed.ok) return applySnapshot(changed.value, context)
@@ -120,7 +122,7 @@ async function applyOne(event: CanonicalEvent, context: EventContext): Promise<S
 
 async function applySnapshot(snapshot: ContractSnapshot, context: EventContext): Promise<Steps> {
   const { state } = context.facts
-  const known = await state.contractRows(snapshot.contract)
+  const known = await state.rows('contracts').by(byContract, [snapshot.contract])
   if (known.some(({ source }) => source !== snapshot.source)) return quarantined('contract_of_another_source')
   if (snapshot.source !== 'stripe' && STRIPE_ID.test(snapshot.contract))
     return quarantined('contract_id_reserved')
@@ -134,7 +136,7 @@ async function applySnapshot(snapshot: ContractSnapshot, context: EventContext):
   if (!put.ok || snapshot.source !== 'stripe') return put
   const after = state.after(put.value.map(({ edit }) => edit))
   const org = projected.value[0]?.org
-  const own = org === undefined ? [] : await after.contractsOf(org)
+  const own = org === undefined ? [] : await after.rows('contracts').by(byOrg, [org])
   return ok([...put.value, ...followSubscriptions(own, context)])
 }
 
@@ -170,13 +172,13 @@ function followSubscriptions(own: readonly ContractRow[], context: EventContext)
 
 async function applyEntitlements(event: EntitlementsSnapshot, context: EventContext): Promise<Steps> {
   const { state } = context.facts
-  const known = await state.contract(event.contract)
+  const known = await state.rows('contracts').load(event.contract)
   if (known && known.source !== event.source) return quarantined('contract_of_another_source')
   if (known && event.revision < known.revision) return superseded
   const resolve = await resolver(event, context)
   const org = resolveName(event.source, event.org, resolve)
   if (org === undefined) return quarantined('org_unknown', nameOf(event.org))
-  const subscriptions = (await state.contractsOf(org)).filter(isSubscription)
+  const subscriptions = (await state.rows('contracts').by(byOrg, [org])).filter(isSubscription)
   const projected = projectEntitlements(event, resolve, subscriptions, known)
   if (!projected.ok) return unresolved(projected)
   return putAll(projected.value, context, contractActor(event.contract))
@@ -187,7 +189,7 @@ async function linkOrganization(
   context: EventContext,
 ): Promise<Steps> {
   const { state } = context.facts
-  const mapped = await state.mapping(source, 'org', external_id)
+  const mapped = await state.rows('mappings').load([source, 'org', external_id])
   if (mapped?.target === target) return ok([])
   if (mapped?.target) return quarantined('mapped_to_another_org', external_id)
   // It may come from an address that anybody can make up: an operator says whether it is so.
@@ -200,7 +202,7 @@ async function upsertOrganization(event: OrgUpserted, context: EventContext): Pr
   if (passed) return passed
   const { state } = context.facts
   const id = resolveName(event.source, event.org, await resolver(event, context)) ?? nameOf(event.org)
-  const known = await state.organization(id)
+  const known = await state.rows('organizations').load(id)
   if (known?.name === event.name) return ok([])
   const actor = sourceActor(event.source)
   return known
@@ -214,7 +216,7 @@ async function endOrganization(event: OrgDeleted, context: EventContext): Promis
   if (passed) return passed
   const { state, now } = context.facts
   const id = resolveName(event.source, event.org, await resolver(event, context)) ?? nameOf(event.org)
-  if (!(await state.organization(id))) return ok([])
+  if (!(await state.rows('organizations').load(id))) return ok([])
   const not_before = Math.ceil(now / 1000)
   return give('organization.update', { org: id, not_before }, context, sourceActor(event.source))
 }
@@ -236,7 +238,7 @@ async function applyTargets(event: FlagTargets | FlagDeleted, context: EventCont
   }
   const resolve = await resolver(event, context)
   const flag = resolveName(source, event.flag, resolve)
-  if (flag === undefined || !(await state.flag(flag))) {
+  if (flag === undefined || !(await state.rows('flags').load(flag))) {
     // A flag that is not ours has nothing to lose.
     return event.type === 'flag.deleted' ? ok([]) : quarantined('flag_unknown', nameOf(event.flag))
   }
@@ -244,7 +246,7 @@ async function applyTargets(event: FlagTargets | FlagDeleted, context: EventCont
   const steps: Step[] = []
   if (!accessStop) {
     const access = event.type === 'flag.targets' ? event.access : 'none'
-    const percentage = (await state.rule(flag, environment))?.percentage ?? null
+    const percentage = (await state.rows('rules').load([environment, flag]))?.percentage ?? null
     const set = await give('rule.set', { flag, environment, access, percentage }, context, actor)
     if (!set.ok) return set
     steps.push(...set.value)
@@ -276,7 +278,7 @@ async function grantsFor(
   for (const user of targets.users) wanted.add(`user ${user}`)
   const at = new Date(now).toISOString()
   const steps: Step[] = []
-  const imported = await state.grantsFrom('import', flag, environment)
+  const imported = await state.rows('grants').by(bySource, [['import', flag, environment]])
   const active = imported.filter(({ to, effect }) => effect === 'allow' && (to === null || to > at))
   for (const grant of active) {
     if (wanted.delete(`${grant.subject_kind} ${grant.subject_id}`)) continue
@@ -313,7 +315,7 @@ async function resolver(event: CanonicalEvent, { source, facts }: EventContext):
     const kinds = of === 'price' ? (['plan', 'flag'] as const) : [of]
     for (const kind of kinds) {
       for (const candidate of candidates) {
-        const mapping = await facts.state.mapping(source, kind, candidate)
+        const mapping = await facts.state.rows('mappings').load([source, kind, candidate])
         if (mapping?.target) found.set(`${kind} ${candidate}`, mapping.target)
       }
     }

@@ -5,7 +5,7 @@ import type * as z from 'zod'
 import { ok } from '../../core/result.ts'
 import { type Actor, systemActor } from '../auth/actor.ts'
 import { isUnchanged } from '../entities/edit.ts'
-import type { CommandBook, Facts, Step } from '../ledger/command.ts'
+import type { CommandRegistry, Facts, Step } from '../ledger/command.ts'
 import type { State } from '../ledger/state.ts'
 import type { ReceivedEvent, SourceName } from '../model/source.ts'
 import { nameOf } from './about.ts'
@@ -16,7 +16,7 @@ export interface EventContext {
   readonly source: SourceName
   readonly event: ReceivedEvent
   readonly facts: Facts
-  readonly book: CommandBook
+  readonly book: CommandRegistry
   /** The digest of what the event means. */
   readonly meaning: string | null
   /** The latest event about something that was applied, of these types if they are named. */
@@ -74,7 +74,7 @@ export async function give(
   if (!kind || !parsed?.success) return quarantined('payload_invalid', refusedIn(input, parsed?.error))
   const why = whyOf(context)
   const state = facts.state.after(before.map(({ edit }) => edit))
-  const decided = await kind.give(parsed.data, why).decide({ ...facts, actor, state })
+  const decided = await kind.create(parsed.data, why).decide({ ...facts, actor, state })
   if (!decided.ok) return quarantined(decided.reason, await unknownNames(decided.reason, input, state))
   if (!('table' in decided.value)) return quarantined('payload_invalid')
   const edit = decided.value
@@ -104,7 +104,7 @@ async function unknownNames(
       return (org ?? (subject as { id: string } | undefined)?.id ?? target) as string
     case 'flag_unknown': {
       const named = (flag === undefined ? add : [flag]) as string[]
-      const known = new Set((await state.flags(named)).map(({ key }) => key))
+      const known = new Set((await state.rows('flags').loadMany(named)).map(({ key }) => key))
       return named.find((key) => !known.has(key))
     }
     default:

@@ -11,9 +11,8 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { systemActor } from '../auth/actor.ts'
 import type { Database } from '../db/client.ts'
 import { inbox } from '../db/schema.ts'
-import { documentsOf } from '../entities/edit.ts'
-import type { Command, CommandBook } from '../ledger/command.ts'
-import { submit } from '../ledger/commit.ts'
+import type { Command, CommandRegistry } from '../ledger/command.ts'
+import type { Ledger } from '../ledger/commit.ts'
 import type { Arrival, ReceivedEvent, Settled, SourceName } from '../model/source.ts'
 import type { Refusal } from '../refusals.ts'
 import { contractEntities, unapplied } from './attempt.ts'
@@ -38,12 +37,10 @@ const RETRIED = 20
 export interface InboxOptions {
   readonly db: Database
   readonly clock: () => number
-  readonly environments: readonly string[]
-  readonly commands: CommandBook
+  readonly ledger: Ledger
+  readonly commands: CommandRegistry
   /** Denies a session to live verification. */
   readonly deny: (environment: string, sid: string) => Promise<void>
-  /** Tells the publishers that there is something to publish. */
-  readonly wake: (environments: readonly string[]) => void
   /** The events of a source that wait, parsed again. */
   readonly parse: (source: SourceName, event: ReceivedEvent) => Promise<Arrival['parsed']>
 }
@@ -160,10 +157,12 @@ export class Inbox {
 
   /** Commits a group, or says why it cannot be. @param follow - whether what waited for it comes along */
   async #commit(group: Group, follow = true): Promise<Result<ReadonlyMap<Incoming, Settled>, Refusal>> {
-    const { db, clock, environments, commands, wake } = this.#options
+    const { db, ledger, commands } = this.#options
     let made: Pick<Made, 'value' | 'unfinished'> = { value: [], unfinished: [] }
-    const command: Command = {
-      ...{ action: 'inbox.apply', reason: 'As other systems say', ticket: null, input: {} },
+    const command: Command<null> = {
+      action: 'inbox.apply',
+      reason: 'As other systems say',
+      ticket: null,
       clearance: 'contract',
       decide: async (facts) => {
         const waiting: Waiting = async (entities) => (follow ? this.#waiting(entities) : [])
@@ -171,27 +170,15 @@ export class Inbox {
         if (!decided.ok) return decided
         made = decided
         const steps = decided.value.flatMap(({ applied }) => applied.steps)
-        const last = steps.at(-1)
-        if (!last) return err('change_empty')
-        return ok({ first: steps.slice(0, -1), edit: last.edit, own: last, evaluation: decided.evaluation })
+        return ok({ first: steps, edit: null, evaluation: decided.evaluation })
       },
     }
-    const submitted = await submit({
-      ...{ db, clock, environments, command, actor: systemActor('system:inbox') },
-      requestId: crypto.randomUUID(),
+    const committed = await ledger.commit(command, systemActor('system:inbox'), {
       alongside: (seq) => recordsOf(db, made.value, seq, this.#now()),
     })
-    if (!submitted.ok && submitted.reason !== 'change_empty') return submitted
+    if (!committed.ok) return committed
     this.#unfinished.push(...made.unfinished)
-    if (!submitted.ok) {
-      const [first, ...others] = recordsOf(db, made.value, null, this.#now())
-      if (first) await db.batch([first, ...others])
-      return ok(settledOf(made.value, null))
-    }
-    const { outcome } = submitted.value as Extract<typeof submitted.value, { outcome: unknown }>
-    const touched = outcome.edits.flatMap((edit) => documentsOf(edit, environments))
-    wake([...new Set(touched.map(({ environment }) => environment))])
-    return ok(settledOf(made.value, outcome.seq))
+    return ok(settledOf(made.value, 'outcome' in committed.value ? committed.value.outcome.seq : null))
   }
 
   async #waiting(entities: readonly string[]): Promise<readonly Incoming[]> {

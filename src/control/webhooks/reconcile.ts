@@ -118,7 +118,7 @@ export async function reconcile(
 const NOTHING_TOLD = { here: [], there: [], detail: null, repaired: false } satisfies Partial<Difference>
 
 const isUnknown = async ({ db }: Control, contract: string): Promise<boolean> =>
-  (await new State(db).contract(contract)) === undefined
+  (await new State(db).rows('contracts').load(contract)) === undefined
 
 const customerOf = (customer: Subscription['customer']): string =>
   typeof customer === 'string' ? customer : customer.id
@@ -132,7 +132,7 @@ async function compare(
   const { db, config, commands: book } = control
   const contract = 'contract' in event ? event.contract : ''
   const facts = {
-    ...{ state: new State(db), head: 0, now, environments: config.environments },
+    ...{ state: new State(db), head: 0, now, environments: config.environments, policies: [] },
     actor: { id: 'system:stripe', roles: [], apiKey: null, environments: null, teams: [], people: [] },
   }
   const applied = await applyEvent([event], {
