@@ -20,7 +20,13 @@ export default defineConfig({
         test: {
           name: 'workerd',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/repository/**', 'test/conformance/**', 'test/control/**'],
+          exclude: [
+            'test/e2e/**',
+            'test/repository/**',
+            'test/conformance/**',
+            'test/control/**',
+            'test/clients/**',
+          ],
           // No module keeps state between tests, and a workerd for each file would take most of the time.
           isolate: false,
           // Some wait for real seconds, and the other project keeps the second core busy.
@@ -32,6 +38,7 @@ export default defineConfig({
         // The control plane, with real D1, KV and Durable Objects.
         plugins: [
           cloudflareTest(async () => ({
+            main: './test/control/support/worker.ts',
             wrangler: { configPath: './wrangler.control.toml' },
             miniflare: {
               bindings: {
@@ -55,7 +62,8 @@ export default defineConfig({
         // Tests of the repository itself and end-to-end tests with real processes and real clients run in Node.
         test: {
           name: 'node',
-          include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts'],
+          include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts', 'test/dev/**/*.test.ts'],
+          globalSetup: ['test/support/bundle.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -65,6 +73,7 @@ export default defineConfig({
         test: {
           name: 'conformance',
           include: ['test/conformance/**/*.test.ts'],
+          globalSetup: ['test/support/bundle.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

@@ -1,8 +1,8 @@
 /**
  * `npm run audit`: exports the audit log as lines of JSON, and verifies such a file without any server.
  *
- * Verifying uses the control plane's own chain module. An export that was kept shows what a database that was rewritten
- * since would hide: compare the head.
+ * Verifying uses the control plane's own chain module. A kept export reveals that the database was rewritten since: compare
+ * the head.
  */
 
 import { once } from 'node:events'
@@ -69,12 +69,12 @@ async function verifyFile(file: string): Promise<void> {
 const command = new Command('npm run audit --')
   .description('Exports the audit log, and verifies an export offline.')
   .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
-  .option('--state <folder>', 'of a local control plane', STATE)
-  .addHelpText('after', '\nWith REMINT_API_KEY set, --control is a control plane that is not local.')
+  .option('--state <folder>', 'the state folder of a local control plane', STATE)
+  .addHelpText('after', '\nWith REMINT_API_KEY set, --control may be a deployed control plane.')
 
 command
   .command('export')
-  .description('prints the log, one row a line, the first row first')
+  .description('prints the log, one row per line, oldest first')
   .option('--out <file>', 'write it to a file instead')
   .action(({ out }: { out?: string }) => main(() => exportLog(command.opts<Common>(), out)))
 

@@ -1,8 +1,8 @@
 /**
- * The commands that the runner, the tools and the demo app tell people to type, in one place so that all tell one story.
+ * The commands that the runner, the tools and the demo app print, in one place so that all tell the same story.
  *
- * A command that is printed works as it stands: it names the state folder and the environment where they are not the
- * defaults, and quotes them for a shell. Also what npm does to options that lack the `--` before them.
+ * A printed command can be pasted as it is: it names the state folder and the environment where they are not the
+ * defaults, and quotes them for a shell. Also handles options that npm takes because the `--` before them is missing.
  */
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
@@ -24,7 +24,7 @@ export function entitleCommand({ state = STATE, environment = ENVIRONMENT }: Doc
   return ['npm run entitle --', ...options].join(' ')
 }
 
-/** What the README, the banner and the page tell: Globex gets the reports, an incident takes them away, and back. */
+/** What the README, the banner and the page show: Globex gets the reports, an incident takes them away, and back. */
 export const story = (entitle = entitleCommand()) => ({
   grant: `${entitle} grant org_globex advanced-analytics --source beta --for 30d`,
   kill: `${entitle} rule advanced-analytics --kill`,
@@ -35,8 +35,8 @@ const quoted = (text: string): string =>
   /^[\w./:@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 
 /**
- * Runs a command line, unless npm has taken its options: `npm run entitle rule sso --kill` reaches us as `rule sso`, and
- * what was an option is a setting of npm's in the environment.
+ * Runs a command line, unless npm has taken its options: `npm run entitle rule sso --kill` arrives here as `rule sso`, and
+ * the option as an npm setting in the environment.
  */
 export async function parseCommandLine(command: Command, env = process.env): Promise<void> {
   const taken = takenByNpm(command, env)
@@ -51,7 +51,7 @@ export async function parseCommandLine(command: Command, env = process.env): Pro
   const example = [command.name(), ...kept, ...taken.map(({ usage }) => usage)]
   const names = taken.map(({ name }) => name).join(', ')
   console.error(`
-npm has taken ${names} for itself. Put -- before everything that is meant for the command:
+npm took ${names} for itself. Put -- before the arguments of the command:
 
   ${example.join(' ')}
 `)

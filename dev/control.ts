@@ -1,7 +1,7 @@
 /**
  * The control plane on this machine: migrations first, then the Worker, ready when `/healthz` says so.
  *
- * `wrangler dev` does not run crons, so that they are called here every minute, as the platform would.
+ * `wrangler dev` does not run crons, so this calls them every minute, as the platform would.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UsageError } from './cli.ts'
@@ -23,7 +23,7 @@ export interface ControlOptions {
   /** For secrets: files of `NAME=value` lines. */
   envFiles?: readonly string[]
   onLine?: (line: string) => void
-  /** Another configuration of the same Worker: the bench's. */
+  /** Another configuration of the same Worker, for the bench. */
   config?: string
   /** `false`: the state folder is known to be up to date, as this process has started it before. */
   migrate?: boolean

@@ -1,20 +1,22 @@
 /**
- * The control plane's API for the command line tools: one call, its problem as a sentence, and waiting until what was
- * changed is published.
+ * The control plane's API for the command line tools: one call, its problem as a sentence, and waiting until a change
+ * is published.
  */
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isSecureUrl } from '../src/core/secure_url.ts'
 import { type Running, UsageError } from './cli.ts'
 import { startControl } from './control.ts'
 import { localKey } from './local_d1.ts'
 import { freePorts } from './network.ts'
+import { parsePrintable } from './printable.ts'
 import { seedControl } from './seed_control.ts'
 
 const PUBLISH_TIMEOUT_MS = 15_000
 const POLL_MS = 50
 const TIMEOUT_MS = 10_000
 
-/** A refusal of the control plane, with its stable code. */
+/** The control plane refused a request; `code` is the stable code of the problem. */
 export class ControlError extends UsageError {
   override name = 'ControlError'
   readonly code: string
@@ -29,13 +31,13 @@ export interface Written {
   readonly data: { readonly revision: number; readonly to?: string | null }
 }
 
-/** It was asked for instead of done, because the policy of an environment wants it approved. */
+/** The write became a change request, because the policy of an environment requires approval. */
 export class AskedError extends UsageError {
   override name = 'AskedError'
 
   constructor(change: string) {
     super(
-      `The policy wants this approved by somebody else. It is not done, but asked for as\n  ${change}\n(GET /api/v1/changes/${change} shows it, POST …/approve and …/apply go on with it).`,
+      `The policy requires approval by somebody else. The change is not applied yet; it was requested as\n  ${change}\n(GET /api/v1/changes/${change} shows it; continue with POST …/approve and …/apply).`,
     )
   }
 }
@@ -51,6 +53,9 @@ export class ControlClient {
   readonly #key: string
 
   constructor(url: string, key: string) {
+    if (!isSecureUrl(url)) {
+      throw new UsageError(`An API key goes over https, or to this machine; ${url} is neither.`)
+    }
     this.url = url
     this.#key = key
   }
@@ -84,19 +89,20 @@ export class ControlClient {
     return this.#call<T>(method, path, body, revision)
   }
 
-  /** What is asked with a body and is no write of a row. */
+  /** A request with a body that does not write a row. */
   post<T>(path: string, body: object): Promise<T> {
     return this.#call<T>('POST', path, body)
   }
 
-  /** Waits until every document of the environment is as it should be. */
+  /** Waits until every document of the environment is published. */
   async settled(environment: string): Promise<void> {
     const deadline = Date.now() + PUBLISH_TIMEOUT_MS
     for (;;) {
       const { data } = await this.get<{ data: { environment: string; out_of_step: number }[] }>('/publishing')
       const status = data.find((one) => one.environment === environment)
       if (!status?.out_of_step) return
-      if (Date.now() > deadline) throw new UsageError('The change is made, but it is not published yet.')
+      if (Date.now() > deadline)
+        throw new UsageError('The change is stored, but not published yet. Check GET /api/v1/publishing.')
       await sleep(POLL_MS)
     }
   }
@@ -112,9 +118,10 @@ export class ControlClient {
       ...(body && { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     }).catch((cause: Error) => {
-      throw new UsageError(`The control plane at ${this.url} does not answer: ${cause.message}`)
+      throw new UsageError(`The control plane at ${this.url} does not respond: ${cause.message}`)
     })
-    const answer = (await response.json()) as T & Problem & { data?: { id?: string; state?: string } }
+    const answer = parsePrintable(await response.text()) as T &
+      Problem & { data?: { id?: string; state?: string } }
     if (response.status === 202 && answer.data?.id?.startsWith('change_'))
       throw new AskedError(answer.data.id)
     if (response.ok) return answer
@@ -131,8 +138,8 @@ export interface ReachOptions {
 }
 
 /**
- * The control plane that `REMINT_API_KEY` is for, if that is set. Otherwise the one of the state folder: the one that runs,
- * or one that is started for this command alone, seeded if it is empty.
+ * The control plane that `REMINT_API_KEY` belongs to, if it is set. Otherwise that of the state folder: the running one,
+ * or one that is started for this command alone. It is seeded if it is empty.
  */
 export async function reachControl(running: Running, options: ReachOptions): Promise<ControlClient> {
   const { REMINT_API_KEY: remoteKey } = process.env
@@ -140,12 +147,12 @@ export async function reachControl(running: Running, options: ReachOptions): Pro
   const state = resolve(options.state)
   const client = (await runningClient(options.control, state)) ?? (await startOwn(running, state))
   const seeded = await seedControl(client, state)
-  // Not among what a tool prints, which may be going into a file.
+  // On stderr, because stdout may be redirected to a file.
   if (seeded.length > 0) console.error(`Seeded production: ${seeded.join(', ')}.`)
   return client
 }
 
-/** The control plane that runs, if it is the one of this folder: then it knows the folder's key. */
+/** The running control plane, if it belongs to this folder: then it accepts the folder's key. */
 async function runningClient(url: string, state: string): Promise<ControlClient | undefined> {
   const key = await localKey(state)
   if (key === undefined) return undefined

@@ -1,9 +1,9 @@
 /**
- * `npm run demo`: what Remint is for, told without a person. Logs in, refreshes, grants a flag, refreshes, kills it,
- * refreshes, and shows the claim each time.
+ * `npm run demo`: what Remint does, as a script. Logs in, refreshes, grants a flag, refreshes, kills it, refreshes, and
+ * shows the claim each time.
  *
- * Real processes and real HTTP on ports and in a folder of its own, so that it runs beside `npm start` and leaves the
- * developer's documents alone. It succeeds only if every claim is exactly what it should be.
+ * Real processes and real HTTP, on ports and in a folder of its own, so that it runs beside `npm start` and does not touch
+ * the developer's documents. It succeeds only if every claim is exactly what it should be.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -86,11 +86,18 @@ async function story({ gateway, control }: Stage): Promise<void> {
   await refresh(session)
   await expectClaim(FUNDED)
 
-  step(`Support grants ${FLAG} to Acme`, `npm run entitle -- grant ${ORGANIZATION} ${FLAG} --source support`)
+  step(
+    `Support grants ${FLAG} to Acme`,
+    `npm run entitle -- grant ${ORGANIZATION} ${FLAG} --source support --ticket SUP-1`,
+  )
   await control.write('POST', '/grants', {
-    ...{ environment: 'production', subject: { kind: 'org', id: ORGANIZATION }, flag: FLAG },
-    ...{ source: 'support', to: new Date(Date.now() + GRANT_MS).toISOString() },
-    ...{ reason: 'The customer moves to a new directory', ticket: 'SUP-1234' },
+    environment: 'production',
+    subject: { kind: 'org', id: ORGANIZATION },
+    flag: FLAG,
+    source: 'support',
+    to: new Date(Date.now() + GRANT_MS).toISOString(),
+    reason: 'The customer moves to a new directory',
+    ticket: 'SUP-1234',
   })
   await refreshUntil(GRANTED)
 
@@ -145,7 +152,7 @@ async function story({ gateway, control }: Stage): Promise<void> {
 
 async function refresh(session: Session): Promise<void> {
   const { refresh_token } = session.tokens
-  if (refresh_token === undefined) throw new UsageError('The token endpoint gave no refresh token.')
+  if (refresh_token === undefined) throw new UsageError('The token endpoint returned no refresh token.')
   session.tokens = await oidc.refreshTokenGrant(session.config, refresh_token)
   if (session.tokens.refresh_token === refresh_token)
     throw new UsageError('The refresh token did not rotate.')

@@ -1,9 +1,9 @@
 /**
- * `npm run flags`: flags and plans as a file that is kept in version control. Written from what the control plane has,
- * compared with it, and applied to it; and the promotion of rules from an environment to the next.
+ * `npm run flags`: flags and plans as a file that is kept in version control. Exported from the control plane, compared
+ * with it, and applied to it; also promotes rules from an environment to the next.
  *
- * The report goes to stdout, progress to stderr. `plan` exits with 0 where there is no difference, 2 where there is one,
- * and 1 where it could not tell.
+ * The report goes to stdout, progress to stderr. `plan` exits with 0 if there is no difference, 2 if there is one, and 1 if
+ * that could not be determined.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
@@ -26,11 +26,11 @@ Examples:
   npm run flags -- export > flags.yaml
   npm run flags -- plan flags.yaml                     what would change, and for whom; exits with 2 if anything would
   npm run flags -- apply flags.yaml --reason "Scim for teams" --ticket PROD-12
-  npm run flags -- apply flags.yaml --wait 30m         waits until somebody has approved it, and applies it
+  npm run flags -- apply flags.yaml --wait 30m         waits for approval, then applies it
   npm run flags -- promote staging production --dry-run
   npm run flags -- promote staging production --leave-out new-editor,scim
 
-With REMINT_API_KEY set, --control is a control plane that is not local. docs/flags-as-code.md tells more.`
+With REMINT_API_KEY set, --control may be a deployed control plane. See docs/flags-as-code.md.`
 
 const DIFFERS = 2
 const WAIT_MS = 3_600_000
@@ -81,7 +81,7 @@ async function readFlagsFile(path: string): Promise<ParsedFile> {
   return parseFlagsFile(text, path)
 }
 
-/** @throws UsageError where the file wants what cannot be */
+/** @throws UsageError if the file asks for something impossible */
 async function compare(client: ControlClient, { file, describe }: ParsedFile): Promise<Difference> {
   const difference = differenceOf(file, await readGoverned(client))
   if (difference.faults.length > 0) throw new UsageError(describe(difference.faults))
@@ -96,7 +96,7 @@ async function plan(client: ControlClient, parsed: ParsedFile): Promise<void> {
   process.exitCode = DIFFERS
 }
 
-/** @returns the digest of what would be done, if the caller may know */
+/** @returns the digest of what applying would do, if the caller may see it */
 async function showEffect(client: ControlClient, { items }: Difference): Promise<string | undefined> {
   const part = firstPart(items)
   try {
@@ -104,20 +104,20 @@ async function showEffect(client: ControlClient, { items }: Difference): Promise
     console.log(`\n${effectText(data.effect)}`)
     if (part.length < items.length) {
       console.log(
-        `That is of the first ${part.length} of ${items.length} commands: they are applied in parts.`,
+        `This covers the first ${part.length} of ${items.length} commands: they are applied in parts.`,
       )
     }
     console.log(approvalText(requires_approval, data.required))
     return data.digest
   } catch (error) {
     if (!(error instanceof ControlError && error.code === 'role_missing')) throw error
-    console.log('\nWho gains and who loses by it is shown to editors only, and this API key is not one.')
+    console.log('\nWho gains and who loses is shown to editors only. This API key has another role.')
     return undefined
   }
 }
 
 async function apply(client: ControlClient, parsed: ParsedFile, name: string, options: ApplyOptions) {
-  const why = { reason: options.reason ?? `As ${basename(name)} says`, ticket: options.ticket }
+  const why = { reason: options.reason ?? `As in ${basename(name)}`, ticket: options.ticket }
   let left = Number.POSITIVE_INFINITY
   for (let round = 0; ; round++) {
     const difference = await compare(client, parsed)
@@ -125,21 +125,23 @@ async function apply(client: ControlClient, parsed: ParsedFile, name: string, op
     if (round === 0) console.log(differenceText(difference))
     if (items.length === 0) return
     if (items.length >= left)
-      throw new UsageError('It is applied, and still differs: somebody else changes the same.')
+      throw new UsageError(
+        'It was applied, but the difference remains: somebody else is changing the same flags.',
+      )
     left = items.length
     const part = firstPart(items)
     const digest = await showEffect(client, difference)
     const known = digest && (await findRequest(client, digest))
-    if (known) progress(`It was asked for already, as ${known.id}.`)
+    if (known) progress(`It was already requested, as ${known.id}.`)
     const change = known || (await ask(client, part, why))
     if (!(await bring(client, change, why, options.wait))) {
-      if (part.length < items.length) console.log('The rest of it follows then: apply the file again.')
+      if (part.length < items.length) console.log('Apply the file again after that, for the rest.')
       return
     }
   }
 }
 
-/** Applies a change request, waiting for approval if that is wanted. @returns whether it is applied */
+/** Applies a change request, after waiting for approval if requested. @returns whether it is applied */
 async function bring(client: ControlClient, asked: Change, why: Why, wait: ApplyOptions['wait']) {
   let change = asked
   if (change.state === 'in_review' && wait !== undefined) {
@@ -149,8 +151,8 @@ async function bring(client: ControlClient, asked: Change, why: Why, wait: Apply
   if (change.state === 'in_review') {
     const missing = change.required - change.approvals.length
     console.log(`
-It is not done, but asked for: ${change.id} waits for ${missing > 1 ? `${missing} approvals` : 'approval'}.
-  look     GET  ${client.url}/api/v1/changes/${change.id}
+Not applied yet: ${change.id} waits for ${missing > 1 ? `${missing} approvals` : 'approval'}.
+  show     GET  ${client.url}/api/v1/changes/${change.id}
   approve  POST ${client.url}/api/v1/changes/${change.id}/approve   {"digest": "${change.digest}"}
   apply    POST ${client.url}/api/v1/changes/${change.id}/apply     or the same command again`)
     return false
@@ -175,7 +177,7 @@ async function promote(client: ControlClient, from: string, to: string, options:
   if (data.contradictions.length > 0) {
     const flags = [...new Set(data.contradictions.map(({ flag }) => flag))]
     throw new UsageError(
-      `Contracts contradict it. Change the rules or the contracts, or promote the rest: --leave-out ${[...leaveOut, ...flags].join(',')}`,
+      `Contracts contradict the promotion. Change the rules or the contracts, or promote the rest: --leave-out ${[...leaveOut, ...flags].join(',')}`,
     )
   }
   if (dryRun) return
@@ -190,7 +192,12 @@ function program(): Command {
     .description('Flags and plans as a file: exported, compared, applied; and promoted between environments.')
     .addHelpText('after', HELP)
     .option('--control <url>', 'the control plane, if it runs', `http://localhost:${CONTROL_PORT}`)
-    .addOption(new Option('--state <folder>', 'of a local control plane').default(STATE, '.wrangler/state'))
+    .addOption(
+      new Option('--state <folder>', 'the state folder of a local control plane').default(
+        STATE,
+        '.wrangler/state',
+      ),
+    )
 
   const run = (work: (client: ControlClient) => Promise<void>) =>
     main(() => withClient(command.opts<Common>(), work))
@@ -202,37 +209,39 @@ function program(): Command {
   const withWhy = (sub: Command): Command =>
     sub
       .option('--reason <text>', 'why, for the audit log')
-      .option('--ticket <id>', 'what it belongs to')
+      .option('--ticket <id>', 'the ticket it belongs to')
       .addOption(
-        new Option('--wait [duration]', 'until it is approved, and apply it then (default: 1h)').argParser(
+        new Option('--wait [duration]', 'wait until it is approved, then apply it (default: 1h)').argParser(
           parseDuration,
         ),
       )
 
   command
     .command('export')
-    .description('prints the flags and plans of the control plane as such a file')
+    .description('prints the flags and plans of the control plane as a file')
     .option('--out <file>', 'write it to a file instead')
     .action(({ out }: { out?: string }) => run((client) => exportFile(client, out)))
 
   command
     .command('plan')
-    .description('shows what applying the file would change, and for whom; exits with 2 if anything')
+    .description(
+      'shows what applying the file would change, and for whom; exits with 2 if there is a difference',
+    )
     .argument('<file>')
     .action((file: string) => runFile(file, plan))
 
   withWhy(command.command('apply'))
-    .description('makes it so; where a policy wants it approved, asks for it')
+    .description('applies the file; makes a change request where a policy requires approval')
     .argument('<file>')
     .action((file: string, options: ApplyOptions) =>
       runFile(file, (client, parsed) => apply(client, parsed, file, options)),
     )
 
   withWhy(command.command('promote'))
-    .description('carries the rules of an environment on to the next one')
+    .description('carries the rules of an environment to the next one')
     .argument('<from>')
     .argument('<to>')
-    .addOption(new Option('--leave-out <flags>', 'but for these, separated by commas').argParser(listed))
+    .addOption(new Option('--leave-out <flags>', 'all but these, separated by commas').argParser(listed))
     .addOption(new Option('--only <flags>', 'only these, separated by commas').argParser(listed))
     .option('--dry-run', 'only show what it would do')
     .action((from: string, to: string, options: PromoteOptions) =>

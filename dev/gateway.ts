@@ -107,7 +107,7 @@ Each request leaves one line of JSON; where the status is 500 or above, "reason"
 export function parsePort(text: string): number {
   const port = Number(text)
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    throw new InvalidArgumentError('It is 1 to 65535.')
+    throw new InvalidArgumentError('It must be a number from 1 to 65535.')
   return port
 }
 
@@ -139,7 +139,9 @@ async function run({ port, var: pairs = [], state, seed: wanted, verbose }: RunO
     ])
     const gateway = running.add(
       await startGateway({
-        ...{ port, vars, persistTo },
+        port,
+        vars,
+        persistTo,
         ...(await developerSecrets()),
         onLine: verbose ? console.log : printShown,
       }),
@@ -171,11 +173,11 @@ if (import.meta.main) {
     .option('--port <port>', 'where it listens', parsePort, GATEWAY_PORT)
     .option(
       '--var <NAME:VALUE>',
-      'a var of the gateway, over wrangler.toml; repeatable',
+      'a var of the gateway, overrides wrangler.toml; repeatable',
       (pair: string, pairs: string[] = []) => [...pairs, pair],
     )
     .addOption(new Option('--state <folder>', 'documents and signing key').default(STATE, '.wrangler/state'))
-    .option('--seed', "write the demo's organizations, also in front of an identity provider of your own")
+    .option('--seed', "write the demo's organizations even in front of your own identity provider")
     .option('--verbose', 'print all that wrangler prints, not only the log of the gateway')
     .addHelpText('after', HELP)
     .action((options: RunOptions) => main(() => run(options)))

@@ -3,7 +3,7 @@
  *
  * It behaves as a well-run IdP does: refresh tokens rotate, access tokens are RFC 9068 JWTs, PKCE and DPoP are on. It
  * differs where a person at a laptop gains from it: no passwords, consent is given, nothing survives a restart. Keys
- * are made anew on every start.
+ * are generated on every start.
  *
  * @see https://github.com/panva/node-oidc-provider
  */

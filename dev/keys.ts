@@ -1,7 +1,7 @@
 /**
  * `npm run keys`: the command line over `keys/rotation.ts` (what may happen when) and `keys/file.ts` (the file).
  *
- * Every command ends with what to do now. Private key material goes to the file only, never to the terminal: a
+ * Every command ends with what to do next. Private key material goes to the file only, never to the terminal: a
  * terminal's output ends up in scroll-back buffers and CI logs.
  */
 import { Command, InvalidArgumentError, Option } from 'commander'
@@ -27,7 +27,7 @@ interface Options {
 
 const FORCE = [
   '--force',
-  'do not wait; for a stolen key. Tokens may be refused downstream meanwhile',
+  'do not wait; for a stolen key. Services may refuse valid tokens meanwhile',
 ] as const
 
 const program = new Command('npm run keys --')
@@ -46,16 +46,16 @@ The order is publish, sign, retire. After each step, put the file as the gateway
   npx wrangler secret put SIGNING_KEYS < FILE
 
   1. next      publishes a key that does not sign yet.
-               Wait 11 minutes: services downstream keep a key set for 10, the gateway's roll-out takes 1.
-  2. promote   lets it sign. The key that signed before stays published, without its private half.
+               Wait 11 minutes: services cache a key set for 10, the gateway's roll-out takes 1.
+  2. promote   makes it sign. The previous key stays published, without its private half.
                Wait until the last token it signed has expired: TOKEN_MAX_SECONDS and 2 minutes.
   3. retire    stops publishing it.
 
-A step that comes too early is refused with the time from which it is safe. "show" tells where you are.
+A step that comes too early is refused, with the time from which it is safe. "show" lists the next step.
 
 A stolen key: next, promote --force, retire --force, then put the file.
 
-Algorithms: ES256 is small and fast. RS256 is for services that know nothing else; a secret is at most 5 KB, which
+Algorithms: ES256 is small and fast. RS256 is for services that support nothing else; a secret is at most 5 KB, which
 holds two private RSA keys of 2048 bits and three public ones. EdDSA is Ed25519.`,
   )
 
@@ -86,7 +86,7 @@ program
 
 program
   .command('promote')
-  .description('let the next key sign; the key that signed stays published')
+  .description('make the next key sign; the previous one stays published')
   .option(...FORCE)
   .action(async ({ force }: { force?: true }) => {
     const { context, set: before } = await open()

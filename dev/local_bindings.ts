@@ -1,6 +1,6 @@
 /**
- * Bindings of a local Worker, on the files that `wrangler dev --persist-to` serves from: what is written here is what a
- * running Worker's next read finds. Opening starts a workerd: about a second.
+ * Bindings of a local Worker, on the files that `wrangler dev --persist-to` serves from: a running Worker's next read finds
+ * what is written here. Opening starts a workerd: about a second.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -42,8 +42,8 @@ export async function openBindings<Env extends object>(
 }
 
 /**
- * Takes away the signal handlers that miniflare installs: they end the process at once, and the rest of what it started
- * would be left behind. Its workerd still ends with the process.
+ * Removes the signal handlers that miniflare installs: they end the process at once, and other child processes would be
+ * left behind. Its workerd still ends with the process.
  */
 async function leavingSignalsAlone<T>(start: () => Promise<T>): Promise<T> {
   const known = new Set<unknown>(STOP_SIGNALS.flatMap((signal) => process.listeners(signal)))

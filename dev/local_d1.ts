@@ -1,8 +1,8 @@
 /**
- * The control plane's local database: its migrations, and what is in it from the start.
+ * The control plane's local database: its migrations and initial rows.
  *
  * The state folder gets an admin's API key, in a file that only its owner can read, so that the command line tools need
- * no log-in, and a policy for production that asks for no approval, as there is nobody else on this machine to ask.
+ * no log-in; and a policy for production that requires no approval, because there is nobody else on this machine.
  */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,13 +11,13 @@ import { sha256Hex } from '../src/control/canonical.ts'
 import { openBindings } from './local_bindings.ts'
 import { PROJECT, STATE } from './wrangler.ts'
 
-/** A developer's machine is not asked to make a new one every year. */
+/** Long, so that developers do not have to replace it every year. */
 const KEY_DAYS = 3_650
 
 const MIGRATIONS = join(PROJECT, 'migrations')
 
 /** The part of a D1 database that is used here; wrangler's proxy has no types of its own for it. */
-interface Database {
+export interface Database {
   prepare(query: string): Statement
   batch(statements: Statement[]): Promise<unknown>
 }
@@ -29,10 +29,10 @@ interface Statement {
 }
 
 /**
- * Applies the migrations that the local D1 has not seen, and makes the key. What was applied is noted where `wrangler d1
- * migrations` notes it, so that either can go on after the other.
+ * Applies the migrations that the local D1 does not have, and makes the key. Applied ones are recorded where `wrangler d1
+ * migrations` records them, so that either can continue after the other.
  *
- * @returns the names of those that it has applied
+ * @returns the names of those that it applied
  */
 export async function migrate(persistTo = STATE): Promise<string[]> {
   const { env, dispose } = await openBindings<{ DB: Database }>(
@@ -77,7 +77,8 @@ export const localKey = (persistTo: string): Promise<string | undefined> =>
 
 const keyFile = (persistTo: string): string => join(persistTo, 'control-key')
 
-async function makeLocalKey(db: Database, persistTo: string): Promise<void> {
+/** Makes the API key of a state folder, whose database this is. */
+export async function makeLocalKey(db: Database, persistTo: string): Promise<void> {
   const key = makeApiKey()
   const now = new Date()
   const ends = new Date(now.getTime() + KEY_DAYS * 86_400_000).toISOString()

@@ -1,7 +1,7 @@
 /**
  * The entitlement documents of the local environment, in the KV that `wrangler dev --persist-to` serves from.
  *
- * Opens the same files as a running gateway does, so that a document written here is what its next read finds. Every
+ * Opens the same files as a running gateway does, so that its next read finds a document that is written here. Every
  * document is checked against the schema on its way in and out. Opening starts a workerd: about a second.
  */
 import type * as z from 'zod'

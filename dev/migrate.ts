@@ -16,8 +16,8 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(`npm run migrate -- [--state <folder> | --remote]
 
-Applies the migrations in migrations/ that the database has not seen: to the local one in .wrangler/state,
-or with --remote to the one that wrangler.control.toml names.`)
+Applies the migrations in migrations/ that the database does not have yet: locally in .wrangler/state,
+or with --remote to the database in wrangler.control.toml.`)
 } else {
   await main(async () => {
     if (!values.remote) {
@@ -27,6 +27,6 @@ or with --remote to the one that wrangler.control.toml names.`)
     }
     const args = ['d1', 'migrations', 'apply', 'DB', '--remote', '--config', 'wrangler.control.toml']
     const { status } = spawnSync('wrangler', args, { cwd: PROJECT, stdio: 'inherit' })
-    if (status !== 0) throw new UsageError('wrangler has not applied the migrations.')
+    if (status !== 0) throw new UsageError('wrangler did not apply the migrations.')
   })
 }

@@ -1,8 +1,8 @@
 /**
- * Ports of the local environment: is one free, which one is, and listening with an error that says what to do.
+ * Ports of the local environment: checking one, finding a free one, and listening with an error that says what to do.
  *
- * Everything listens on 127.0.0.1 only, because the local IdP asks for no password. A port found free can be taken by
- * somebody else a moment later; that is accepted, as the server that then fails names the port.
+ * Everything listens on 127.0.0.1 only, because the local IdP asks for no password. A free port can be taken by
+ * another process a moment later; that is accepted, because the server that then fails names the port.
  */
 import { randomInt } from 'node:crypto'
 import { createServer, type Server } from 'node:net'
@@ -42,11 +42,11 @@ export async function requireFreePort(port: number, owner: string, option: strin
   }
 }
 
-/** Below those that systems give to outgoing connections and to whoever asks for any port, one of which may come first. */
+/** Below the ephemeral range, which systems use for outgoing connections and for port 0. */
 const CHOSEN_FROM = 20_000
 const CHOSEN_TO = 30_000
 
-/** Ports that nobody listens on, all different. */
+/** Free ports, all different. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>()
   while (ports.size < count) {

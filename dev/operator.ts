@@ -1,6 +1,6 @@
 /**
  * `npm run operator`: logs in at the local identity provider as one of the control plane's operators, and prints the access
- * token, for trying out what takes more than one person. The token lives for minutes and opens nothing but this machine's.
+ * token, for actions that take more than one person. The token is valid for minutes, on this machine only.
  */
 import { Argument, Command } from 'commander'
 import { main, UsageError } from './cli.ts'
@@ -13,11 +13,14 @@ const REDIRECT_URI = 'http://localhost:8789/callback'
 async function print(role: string, issuer: string): Promise<void> {
   const account = operators.find(({ operatorRole }) => operatorRole === role)?.id ?? ''
   const login = logIn({
-    ...{ issuer, account, redirectUri: REDIRECT_URI },
-    ...{ resource: CONTROL_AUDIENCE, scope: 'openid control' },
+    issuer,
+    account,
+    redirectUri: REDIRECT_URI,
+    resource: CONTROL_AUDIENCE,
+    scope: 'openid control',
   })
   const { tokens } = await login.catch((cause: Error) => {
-    throw new UsageError(`No log-in at ${issuer}: ${cause.message}. Is "npm start" running?`)
+    throw new UsageError(`Cannot log in at ${issuer}: ${cause.message}. Is "npm start" running?`)
   })
   console.log(tokens.access_token)
 }
@@ -30,7 +33,7 @@ if (import.meta.main) {
   const roles = operators.flatMap(({ operatorRole }) => operatorRole ?? [])
   await new Command('npm run operator --')
     .description('Prints an access token of a local operator of the control plane.')
-    .addArgument(new Argument('<role>', 'whose').choices(roles))
+    .addArgument(new Argument('<role>', 'the role').choices(roles))
     .option('--issuer <url>', 'the local identity provider', 'http://localhost:9000')
     .addHelpText('after', HELP)
     .action((role: string, { issuer }: { issuer: string }) => main(() => print(role, issuer)))

@@ -1,4 +1,4 @@
-/** `npm run rebuild`: has the control plane write every document of KV anew from D1, and shows how far it is. */
+/** `npm run rebuild`: has the control plane write every document in KV again from D1, and shows the progress. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { main, Running } from './cli.ts'
@@ -51,11 +51,11 @@ async function follow(client: ControlClient, environment: string): Promise<void>
 
 if (import.meta.main) {
   await new Command('npm run rebuild --')
-    .description('Writes every document of KV anew from D1. Goes on where it stopped if it is interrupted.')
+    .description('Writes every document in KV again from D1. If interrupted, it resumes where it stopped.')
     .option('--environment <name>', 'only this one')
     .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
-    .option('--state <folder>', 'of a local control plane', STATE)
-    .addHelpText('after', '\nWith REMINT_API_KEY set, --control is a control plane that is not local.')
+    .option('--state <folder>', 'the state folder of a local control plane', STATE)
+    .addHelpText('after', '\nWith REMINT_API_KEY set, --control may be a deployed control plane.')
     .action((options: Options) => main(() => rebuild(options)))
     .parseAsync()
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run reconcile`: what a source says now beside what its events have made here, as a table. It changes nothing unless
- * it is told to.
+ * `npm run reconcile`: the current state of a source beside the contracts here, as a table. It changes nothing without
+ * `--apply`.
  */
 import { Command } from 'commander'
 import { main, paint, Running } from './cli.ts'
@@ -8,7 +8,7 @@ import { CONTROL_PORT } from './control.ts'
 import { type ControlClient, reachControl } from './control_client.ts'
 import { STATE } from './wrangler.ts'
 
-/** Something differs, and is not repaired. */
+/** Something differs and is not repaired. */
 const EXIT_DIFFERENT = 2
 
 interface Options {
@@ -67,7 +67,7 @@ async function compareAll(client: ControlClient, { source, apply = false }: Opti
   const open = differences.filter(({ repaired }) => !repaired)
   const repaired = differences.length - open.length
   console.log(
-    `${checked} subscriptions looked at, ${differences.length} differences` +
+    `${checked} subscriptions checked, ${differences.length} differences` +
       (apply ? `, ${repaired} repaired.` : '.'),
   )
   if (open.length === 0) return
@@ -75,7 +75,7 @@ async function compareAll(client: ControlClient, { source, apply = false }: Opti
   process.exitCode = EXIT_DIFFERENT
 }
 
-/** A block of lines: the contract, its rows here and there, and what stands in the way. */
+/** A block of lines: the contract, its rows on both sides, and the problem. */
 export function describe({ contract, here, there, problem, detail, repaired }: Difference): string {
   const rows = (name: string, all: readonly Contract[]) =>
     (all.length === 0 ? ['nothing'] : all.map(row)).map(
@@ -97,14 +97,14 @@ const row = ({ id, org, plan, status, from, to, add }: Contract): string =>
 
 if (import.meta.main) {
   await new Command('npm run reconcile --')
-    .description('Compares a source as it is now with what its events have made here.')
-    .requiredOption('--source <name>', 'only stripe can be asked')
-    .option('--apply', 'repair what differs; otherwise nothing is changed')
+    .description('Compares the current state of a source with the contracts here.')
+    .requiredOption('--source <name>', 'only stripe can be queried')
+    .option('--apply', 'repair the differences; without it nothing is changed')
     .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
-    .option('--state <folder>', 'of a local control plane', STATE)
+    .option('--state <folder>', 'the state folder of a local control plane', STATE)
     .addHelpText(
       'after',
-      '\nExits with 2 if something differs that is not repaired. With REMINT_API_KEY set, --control is a control plane that is not local.',
+      '\nExits with 2 if something differs that is not repaired. With REMINT_API_KEY set, --control may be a deployed control plane.',
     )
     .action((options: Options) => main(() => reconcile(options)))
     .parseAsync()

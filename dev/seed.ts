@@ -1,8 +1,8 @@
 /**
  * The documents that a fresh checkout starts with: a catalog, three plans and two organizations.
  *
- * Only what is missing is written, so that what a developer has changed stays changed. Dates are relative to the day of
- * seeding, so that a beta that is about to end still is.
+ * Only what is missing is written, so a developer's changes are kept. Dates are relative to the day of seeding, so that
+ * the example beta always ends soon.
  */
 import type { Catalog, Grant, OrgDocument } from '../src/core/documents.ts'
 import { type LocalDocuments, openDocuments } from './local_kv.ts'
@@ -57,7 +57,7 @@ export function seedOrganizations(now: number): OrgDocument[] {
 
 const day = (now: number, offset: number): string => new Date(now + offset * DAY_MS).toISOString()
 
-/** @returns the keys of what was missing and has been written */
+/** @returns the names of the documents that were missing and are now written */
 export async function seed(
   environment = 'production',
   persistTo?: string,
@@ -71,7 +71,7 @@ export async function seed(
   }
 }
 
-/** @param organizations - whether the two of the demo are wanted, or the catalog alone */
+/** @param organizations - whether to write the demo's two organizations too, or only the catalog */
 export async function seedMissing(documents: LocalDocuments, organizations = true): Promise<string[]> {
   const written: string[] = []
   if ((await documents.catalog()) === null) {

@@ -1,6 +1,6 @@
 /**
- * Seeds an empty control plane through its API: every row has an audit row from the beginning. With the documents that the
- * state folder has, as after `npm run gateway`, or else with what `seed.ts` says.
+ * Seeds an empty control plane through its API, so every row has an audit row from the beginning. The content is that of the
+ * state folder's documents, as after `npm run gateway`, or else of `seed.ts`.
  */
 import type { Catalog, OrgDocument } from '../src/core/documents.ts'
 import { ENVIRONMENT } from './commands.ts'
@@ -16,10 +16,10 @@ const OWNERS: Record<string, string> = {
 const NAMES: Record<string, string> = { org_acme: 'Acme', org_globex: 'Globex' }
 const reason = 'Seeded for local development'
 
-/** A grant of a local document may have no end; one of the control plane has this one. */
+/** A grant in a local document may have no end; in the control plane it gets this one. */
 const GRANT_MS = 30 * 86_400_000
 
-/** @returns what was seeded; nothing if there was a flag already */
+/** @returns what was seeded; nothing if there are flags already */
 export async function seedControl(client: ControlClient, state?: string): Promise<string[]> {
   const { data } = await client.get<{ data: object[] }>('/flags?limit=1')
   if (data.length > 0) return []

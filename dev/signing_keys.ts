@@ -1,8 +1,8 @@
 /**
- * How the local gateway gets its secrets, the signing key and the pepper of refresh sessions: from the caller, from the
- * developer's settings, or made once.
+ * The secrets of the local gateway, the signing key and the pepper of refresh sessions: from the caller, from the
+ * developer's settings, or generated once.
  *
- * What is made is kept, mode 0600, beside the local state that git ignores. Keys reach the Worker in a file, never
+ * Generated secrets are kept, mode 0600, beside the local state that git ignores. Keys reach the Worker in a file, never
  * in a command line, where every user of the machine could read them, and are never printed.
  */
 import { randomBytes } from 'node:crypto'
@@ -20,7 +20,7 @@ export interface Secrets {
   envFiles?: readonly string[]
 }
 
-/** What the developer has configured: `SIGNING_KEYS` in the environment, `.dev.vars`. */
+/** The developer's configuration: `SIGNING_KEYS` in the environment, `.dev.vars`. */
 export async function developerSecrets(): Promise<Secrets> {
   const devVars = join(PROJECT, '.dev.vars')
   const signingKeys = process.env.SIGNING_KEYS

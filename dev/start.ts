@@ -101,7 +101,7 @@ function printAddresses(options: StartOptions): void {
     ['Demo app', appPort, 'log in here'],
     ['Gateway', gatewayPort, 'what the app trusts'],
     ['Identity provider', idpPort, 'behind the gateway'],
-    ['Control plane', controlPort, 'the API is described at /docs'],
+    ['Control plane', controlPort, 'the API reference is at /docs'],
   ] as const
   console.log('')
   for (const [name, port, note] of rows) {
@@ -111,11 +111,11 @@ function printAddresses(options: StartOptions): void {
   if (redirectUri.length > 0) printOwnClients(`http://localhost:${gatewayPort}`, redirectUri)
   const { grant, kill, revive } = story(entitleCommand({ state }))
   console.log(`
-  Log in to the demo app as Grace of Globex. In a second terminal, give Globex the reports:
+  Log in to the demo app as Grace of Globex. In a second terminal, grant Globex the reports:
 
     ${paint('cyan', grant)}
 
-  wait five seconds and press "Refresh session". An incident, and back again:
+  wait five seconds and press "Refresh session". Switch them off in an incident, and on again:
 
     ${paint('cyan', kill)}
     ${paint('cyan', revive)}

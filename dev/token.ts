@@ -17,10 +17,10 @@ const GATEWAY = `http://localhost:${GATEWAY_PORT}`
 
 async function print(person: string, issuer: string): Promise<void> {
   const account = accounts.find(({ id }) => id === PREFIX + person)
-  if (!account) throw new UsageError(`There is no ${person}.`)
+  if (!account) throw new UsageError(`There is no customer ${person}.`)
   const login = logIn({ issuer, account: account.id, redirectUri: DEFAULT_REDIRECT_URI })
   const { tokens } = await login.catch((cause: Error) => {
-    throw new UsageError(`No log-in at ${issuer}: ${cause.message}. Is "npm start" running?`)
+    throw new UsageError(`Cannot log in at ${issuer}: ${cause.message}. Is "npm start" running?`)
   })
   const { feature_flags: flags, exp = 0, iat = 0 } = decodeJwt(tokens.access_token)
   const held = Array.isArray(flags) ? `flags: ${flags.join(', ') || 'none'}` : 'no feature_flags claim'
@@ -40,7 +40,9 @@ if (import.meta.main) {
     .description(
       'Logs in as a customer of the demo and prints the access token. "npm start" must be running.',
     )
-    .addArgument(new Argument('<person>', 'whose').choices(accounts.map(({ id }) => id.slice(PREFIX.length))))
+    .addArgument(
+      new Argument('<person>', 'the customer').choices(accounts.map(({ id }) => id.slice(PREFIX.length))),
+    )
     .option('--issuer <url>', 'where to log in: the gateway, or the identity provider', GATEWAY)
     .addHelpText('after', HELP)
     .action((person: string, { issuer }: { issuer: string }) => main(() => print(person, issuer)))

@@ -2,8 +2,8 @@
  * Runs a Worker of this project in a `wrangler dev` child process, and ends it with everything it started.
  *
  * The child leads a process group of its own, because wrangler starts workerd and esbuild and a signal to the first
- * alone can leave the others behind. Nothing is sent anywhere: no telemetry, no update check, no request for `cf.json`.
- * The `wrangler` package takes half a second to import, so that is done when it is needed.
+ * alone can leave the others behind. Nothing leaves the machine: no telemetry, no update check, no request for `cf.json`.
+ * The `wrangler` package takes half a second to import, so it is imported when it is needed.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
@@ -19,9 +19,9 @@ export const PROJECT = dirname(import.meta.dirname)
 export const STATE = join(PROJECT, '.wrangler', 'state')
 
 /**
- * Settings that keep wrangler and miniflare off the network, and what they write in the state folder. Without the store of
- * traces that wrangler keeps beside a Worker, which takes a third of the machine under load, nor the page that shows the
- * content of every binding to whoever reaches the port.
+ * Settings that keep wrangler and miniflare off the network, and their files in the state folder. They also turn off
+ * wrangler's store of traces, which takes a third of the machine under load, and its page that shows the content of every
+ * binding to anybody who reaches the port.
  */
 export const wranglerSettings = (persistTo: string): Record<string, string> => ({
   WRANGLER_SEND_METRICS: 'false',
@@ -58,10 +58,10 @@ export interface WorkerProcess {
   /** What it last printed, for an error message. */
   output(): string
   running(): boolean
-  /** Settles when it has ended, asked to or not. */
+  /** Settles when it has ended, for whatever reason. */
   readonly exited: Promise<void>
   close(): Promise<void>
-  /** Ends it without a warning, as a machine that fails does. */
+  /** Ends it without a warning, like a machine that fails. */
   kill(): Promise<void>
 }
 
@@ -128,12 +128,12 @@ export async function configuredVars(config: string): Promise<Vars> {
   return Object.fromEntries(Object.entries(vars).map(([name, value]) => [name, String(value)]))
 }
 
-async function readConfig(config: string) {
+export async function readConfig(config: string) {
   const { experimental_readRawConfig } = await import('wrangler')
   return experimental_readRawConfig({ config: join(PROJECT, config) }).rawConfig
 }
 
-/** The project's configuration without the vars that are not wanted here, for which wrangler has no option. */
+/** The project's configuration without the vars that are overridden, for which wrangler has no option. */
 async function localConfig({ config, port, persistTo, vars = {} }: WorkerOptions): Promise<string> {
   const rawConfig = await readConfig(config)
   const kept = Object.entries(rawConfig.vars ?? {}).filter(([name]) => !(name in vars))
@@ -144,7 +144,7 @@ async function localConfig({ config, port, persistTo, vars = {} }: WorkerOptions
   }
   const file = join(persistTo, `wrangler.${port}.json`)
   await mkdir(persistTo, { recursive: true })
-  // One that was killed leaves its entry behind, and for 90 s queues and bindings would lead to where it was.
+  // A killed Worker leaves its entry behind, and for 90 s queues and bindings would lead to its old address.
   if (rawConfig.name) await rm(join(registryOf(persistTo), rawConfig.name), { force: true })
   await writeFile(file, JSON.stringify(local, null, 2))
   return file
@@ -152,7 +152,7 @@ async function localConfig({ config, port, persistTo, vars = {} }: WorkerOptions
 
 const isRunning = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null
 
-/** Signals the child and everything it started; a group that is gone is what was wanted. */
+/** Signals the child and everything it started. A group that is already gone is fine. */
 function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   if (child.pid === undefined) return
   try {

@@ -7,7 +7,7 @@
 import { Hono } from 'hono'
 import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
 
-/** The flag that `GET /api/reports` asks for. */
+/** The flag that `GET /api/reports` requires. */
 export const REPORTS_FLAG = 'advanced-analytics'
 
 export interface ReportsOptions {
@@ -48,7 +48,7 @@ export function reports({ issuer, audience }: ReportsOptions): Hono {
       if (error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError)) {
         return problem(503, 'keys_unreachable', 'The keys of the gateway cannot be read right now.')
       }
-      return problem(401, 'token_invalid', 'The access token is not one of the gateway for this API.')
+      return problem(401, 'token_invalid', 'The access token is not valid for this API.')
     }
   }
 }

@@ -25,7 +25,7 @@ const HTML = 'text/html; charset=utf-8'
 const CSS = 'text/css; charset=utf-8'
 const SCRIPT = 'text/javascript; charset=utf-8'
 
-/** What is served, read anew on each request so that an edit shows on reload. */
+/** The files, read again on each request so that an edit shows on reload. */
 const FILES: Readonly<Record<string, readonly [file: string, type: string]>> = {
   '/': [join(PUBLIC, 'index.html'), HTML],
   '/callback': [join(PUBLIC, 'index.html'), HTML],

@@ -1,30 +1,32 @@
 /**
- * Changes a document and says what came of it: what is on before and after, or why nothing changed and what would.
+ * Changes a document and prints the result: what is on before and after, or why nothing changed and what would change it.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Catalog, OrgDocument, Rule, UserDocument } from '../../src/core/documents.ts'
 import { type Decision, evaluate, type Subject } from '../../src/core/evaluate.ts'
+import { UsageError } from '../cli.ts'
 import { entitleCommand } from '../commands.ts'
 import { newOrg, newUser, withRule } from './changes.ts'
 import type { Documents } from './governed.ts'
 import { explainNoChange, inWords } from './reasons.ts'
 import { flagsOf, hints, printChange } from './show.ts'
 
-const NEXT =
-  'The next refresh shows it, at most 5 s from now: so long may the gateway keep a document in memory.'
+const NEXT = 'The next refresh shows it, after at most 5 s: the gateway caches documents that long.'
 
 export interface Target {
   documents: Documents
   catalog: Catalog
   /** The folder that the documents are in, for the commands that are printed. */
   state: string
+  /** Whether an organization that does not exist yet may be created. */
+  create: boolean
 }
 
 export interface SubjectChange {
   id: string
   user: boolean | undefined
   flag: string
-  /** How the flag is to become; `undefined` leaves that to contract and rule. */
+  /** The state that the flag should have; `undefined` leaves that to contract and rule. */
   asked: boolean | undefined
   change: <D extends OrgDocument | UserDocument>(document: D) => D
 }
@@ -43,13 +45,14 @@ export async function changeSubject(target: Target, change: SubjectChange): Prom
   const is = decisionOf(catalog, after, flag)
   if (change.user && was.reason !== is.reason) {
     console.log(
-      `\n${flag}: ${inWords(is)} (${is.reason}). A token also has what the organization gives.\n${NEXT}`,
+      `\n${flag}: ${inWords(is)} (${is.reason}). A token also has the flags of the organization.\n${NEXT}`,
     )
     return
   }
   const option = change.user ? ' --user' : ''
   const { why, remedy } = explainNoChange(is, change.asked, { id, option })
-  const kept = change.asked === true && !is.on ? ' The grant is written and counts as soon as it can.' : ''
+  const kept =
+    change.asked === true && !is.on ? ' The grant is stored, and takes effect once that changes.' : ''
   console.log(`\n${written ? '' : `${id} has no grant and no denial of ${flag}. `}${why}${kept}`)
   if (remedy) console.log(`${remedy.purpose}:\n\n  ${entitle(target)} ${remedy.command}`)
 }
@@ -60,14 +63,22 @@ interface Changed {
   written: boolean
 }
 
-async function changeOrg({ documents }: Target, { id, change, asked }: SubjectChange): Promise<Changed> {
+async function changeOrg(
+  { documents, create }: Target,
+  { id, change, asked }: SubjectChange,
+): Promise<Changed> {
   const existing = await documents.org(id)
   const before = existing ?? newOrg(id)
   const after = change(before)
   const written = !isDeepStrictEqual(before, after)
   if (existing === null) {
-    const what = asked === undefined ? 'There is no organization' : 'This creates a new organization,'
-    console.log(`\n${what} ${id}.${hints(id, await documents.organizations())}`)
+    const hint = hints(id, await documents.organizations())
+    if (asked !== undefined && !create) {
+      throw new UsageError(`There is no organization ${id}.${hint}\nTo create it, add --create.`)
+    }
+    console.log(
+      `\n${asked === undefined ? 'There is no organization' : 'Creating the organization'} ${id}.${hint}`,
+    )
   }
   if (written) await documents.saveOrg(after)
   return { before: { orgId: id, org: before }, after: { orgId: id, org: after }, written }
@@ -99,7 +110,7 @@ export async function changeRule(target: Target, flag: string, change: Partial<R
     }
   }
   if (unaffected.length > 0) {
-    const rule = same ? `The rule of ${flag} was so already. ` : ''
+    const rule = same ? `The rule of ${flag} was already like this. ` : ''
     console.log(`\n${rule}No change for:\n${unaffected.join('\n')}`)
   }
   if (unaffected.length < organizations.length) console.log(`\n${NEXT}`)
@@ -108,7 +119,7 @@ export async function changeRule(target: Target, flag: string, change: Partial<R
 const entitle = ({ state, catalog }: Target): string =>
   entitleCommand({ state, environment: catalog.environment })
 
-/** A rule that says `killed: false` is the one that says nothing of it. */
+/** A rule with `killed: false` equals one without it. */
 const plain = (catalog: Catalog, flag: string) => ({ killed: false, ...catalog.flags[flag] })
 
 function decisionOf(catalog: Catalog, subject: Subject, flag: string): Decision {

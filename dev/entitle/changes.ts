@@ -1,8 +1,8 @@
 /**
  * What `npm run entitle` does to a document. Pure: a document in, the changed one out.
  *
- * One subject has at most one local grant for a flag: a new one takes the place of the old, because at a keyboard the
- * last word is the one that was meant.
+ * One subject has at most one local grant for a flag: a new one replaces the old, because at a keyboard the last command
+ * counts.
  */
 import { randomUUID } from 'node:crypto'
 import type { Catalog, Grant, OrgDocument, Rule, UserDocument } from '../../src/core/documents.ts'

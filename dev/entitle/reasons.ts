@@ -6,7 +6,7 @@ import type { Decision, Reason } from '../../src/core/evaluate.ts'
 const WORDS: Readonly<Record<Reason, string>> = {
   killed: 'killed for everybody',
   rule_none: 'its rule gives it to nobody',
-  denied: 'a denial takes it away',
+  denied: 'denied by a grant',
   rule_all: 'its rule gives it to everybody',
   beta: 'granted, as part of a beta',
   support: 'granted by support',
@@ -14,7 +14,7 @@ const WORDS: Readonly<Record<Reason, string>> = {
   import: 'granted by an import',
   contract: 'the contract pays for it',
   rollout: 'inside the percentage rollout',
-  default: 'nothing gives it',
+  default: 'no rule, grant or contract gives it',
 }
 
 export const inWords = ({ reason }: Decision): string => WORDS[reason]
@@ -26,7 +26,7 @@ export interface Explanation {
 }
 
 /**
- * Why what was asked for made no difference.
+ * Why a command made no difference.
  *
  * @param asked - how the flag should have become; `undefined` where that was left to contract and rule
  * @param subject - the id, with ` --user` where it is a user's
@@ -37,21 +37,21 @@ export function explainNoChange(
   subject: { id: string; option: string },
 ): Explanation {
   const { flag, on, reason } = decision
-  const why = `${flag} ${on === asked ? 'was' : 'stays'} ${on ? 'on' : 'off'}${on === asked ? ' already' : ''}: ${WORDS[reason]} (${reason}).`
+  const why = `${flag} ${on === asked ? 'was already' : 'stays'} ${on ? 'on' : 'off'}: ${WORDS[reason]} (${reason}).`
   if (on === asked) return { why }
   const target = `${subject.id} ${flag}${subject.option}`
-  if (on) return { why, remedy: { purpose: 'To take it away all the same', command: `deny ${target}` } }
+  if (on) return { why, remedy: { purpose: 'To take it away anyway', command: `deny ${target}` } }
   switch (reason) {
     case 'killed':
       return {
-        why: `${flag} is killed for everybody (killed), whatever grants and contracts say.`,
-        remedy: { purpose: 'To bring it back', command: `rule ${flag} --revive` },
+        why: `${flag} is killed for everybody, whatever grants and contracts say (killed).`,
+        remedy: { purpose: 'To switch it on again', command: `rule ${flag} --revive` },
       }
     case 'rule_none':
       return { why, remedy: { purpose: 'To let grants and contracts decide', command: `rule ${flag} some` } }
     case 'denied':
       return { why, remedy: { purpose: 'To end the denial', command: `revoke ${target}` } }
     default:
-      return { why, remedy: { purpose: 'To give it', command: `grant ${target}` } }
+      return { why, remedy: { purpose: 'To grant it', command: `grant ${target}` } }
   }
 }

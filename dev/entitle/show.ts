@@ -28,18 +28,18 @@ export async function showAll(documents: Documents, catalog: Catalog): Promise<v
 export async function showOrg(documents: Documents, catalog: Catalog, id: string): Promise<void> {
   const org = await documents.org(id)
   if (org === null) {
-    console.log(`\n${id} has no document: only rules decide.${hints(id, await documents.organizations())}`)
+    console.log(
+      `\n${id} has no grants and no contract: only rules decide.${hints(id, await documents.organizations())}`,
+    )
   }
   printDecisions(id, evaluate(catalog, { orgId: id, org }, Date.now()).decisions)
 }
 
 export async function showUser(documents: Documents, catalog: Catalog, id: string): Promise<void> {
   const user = await documents.user(id)
-  if (user === null) console.log(`\n${id} has no document: no grant or denial of their own.`)
+  if (user === null) console.log(`\n${id} has no grants or denials of their own.`)
   printDecisions(id, evaluate(catalog, { user }, Date.now()).decisions)
-  console.log(
-    'This is without an organization: a token also has what the contract and grants of that give.\n',
-  )
+  console.log('This is without an organization: a token also has the flags from its contract and grants.\n')
 }
 
 function printDecisions(id: string, decisions: readonly Decision[]): void {
@@ -63,7 +63,7 @@ export function printChange(id: string, before: readonly string[], after: readon
   console.log(`          ${changes.join(' ') || paint('dim', 'no change')}`)
 }
 
-/** What somebody who typed an organization's id that nobody knows may have meant. */
+/** Suggestions for an unknown organization id. */
 export function hints(id: string, known: readonly string[]): string {
   const near = nearNames(id, known)
   return [

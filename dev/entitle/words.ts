@@ -1,5 +1,5 @@
 /**
- * Reading what a person types: durations, numbers, and names that are almost right. Pure.
+ * Parses what a person types: durations, numbers, and names that are almost right. Pure.
  */
 import { InvalidArgumentError } from 'commander'
 

@@ -1,9 +1,9 @@
 /**
- * From what the control plane has to what a file says: the members that differ, and the commands that make it so, in an
- * order in which each is allowed when the ones before it are done. Pure.
+ * From the state of the control plane to that in a file: the members that differ, and the commands that change them, in an
+ * order in which each is valid after those before it. Pure.
  *
  * Nothing is ever removed because the file does not name it. Rules of environments, `review_every_days` and `retire_by`
- * that the file leaves out are left alone too; everything else that it leaves out has its default.
+ * that the file leaves out are not changed either; everything else that it leaves out gets its default.
  */
 import { nearNames } from '../entitle/words.ts'
 import type { Fault, FileFlag, FilePlan, FlagsFile } from './file.ts'
@@ -16,7 +16,7 @@ export interface Item {
 
 export interface Member {
   readonly name: string
-  /** `undefined` of what is new. */
+  /** `undefined` if it is new. */
   readonly before: unknown
   readonly after: unknown
 }
@@ -32,7 +32,7 @@ export interface Entry {
 export interface Difference {
   readonly entries: readonly Entry[]
   readonly items: readonly Item[]
-  /** What the file says that cannot be made so. */
+  /** What the file asks for and cannot be done. */
   readonly faults: readonly Fault[]
   /** What the control plane has and the file does not name. */
   readonly leftAlone: { readonly flags: readonly string[]; readonly plans: readonly string[] }
@@ -49,9 +49,9 @@ const STEPS = [
   'set rules',
   'extend',
   'move to live or retiring',
-  // A flag that leaves its last plan must not be live any more, or say why.
+  // A flag that leaves its last plan must not be live any more, or have a no_plan_reason.
   'take out of plans',
-  // Which a flag needs no more once a plan holds it.
+  // A flag no longer needs it once a plan holds it.
   'clear no_plan_reason',
   'retire',
 ] as const
@@ -120,7 +120,7 @@ function compareFlag(
     return
   }
   if (existing && existing.kind !== flag.kind) {
-    fault(found, key, 'kind', `A flag stays what it is: this one is of the kind ${existing.kind}`)
+    fault(found, key, 'kind', `A flag cannot change its kind: this one is ${existing.kind}`)
     return
   }
   const members: Member[] = existing ? changedMembers(key, flag, existing, found) : newFlag(key, flag, found)
@@ -128,7 +128,7 @@ function compareFlag(
   const from = existing?.state ?? 'draft'
   const path = pathOf(from, flag.state)
   if (!path) {
-    fault(found, key, 'state', `A flag does not go from ${from} to ${flag.state}`)
+    fault(found, key, 'state', `A flag cannot go from ${from} to ${flag.state}`)
     return
   }
   for (const state of path) {
@@ -189,7 +189,7 @@ function changedEnd(key: string, { retire_by }: FileFlag, existing: GovernedFlag
   const [after, before] = [Date.parse(retire_by), Date.parse(existing.retire_by)]
   if (after === before) return []
   if (after < before) {
-    const message = `The end of a rollout is only put off, not brought forward: it is ${existing.retire_by}`
+    const message = `A rollout can only be extended, not shortened: it ends at ${existing.retire_by}`
     fault(found, key, 'retire_by', message)
     return []
   }
@@ -206,7 +206,7 @@ function changedRules(
 ): Member[] {
   return Object.entries(rules).flatMap(([environment, { access, percentage }]): Member[] => {
     if (!environments.includes(environment)) {
-      const message = `There is no such environment for you. There are: ${environments.join(', ')}`
+      const message = `The environment does not exist, or your key does not cover it. There are: ${environments.join(', ')}`
       found.faults.push({ path: ['flags', key, 'rules', environment], message })
       return []
     }
@@ -239,7 +239,7 @@ const NEXT: Record<State, Partial<Record<State, readonly State[]>>> = {
   retired: { retired: [] },
 }
 
-/** The states that a flag goes through; `undefined` where there is no way. */
+/** The states that a flag goes through; `undefined` if it cannot get there. */
 export const pathOf = (from: State, to: State): readonly State[] | undefined => NEXT[from][to]
 
 function checkPlan(
@@ -298,7 +298,7 @@ const sameSet = (one: readonly string[], other: readonly string[]): boolean =>
 const MAX_ITEMS = 100
 const MAX_BYTES = 56 * 1024
 
-/** The commands that go first; what comes after them needs them, and never the other way round. */
+/** The first part of the commands. Later ones may depend on earlier ones, never the other way round. */
 export function firstPart(items: readonly Item[]): readonly Item[] {
   let bytes = 0
   const part = items.slice(0, MAX_ITEMS).filter((item) => {

@@ -1,9 +1,8 @@
 /**
- * The file of flags and plans: what may stand in it, reading it with the line of everything that is wrong, and writing
- * it. Pure.
+ * The file of flags and plans: its schema, reading it with the line of every fault, and writing it. Pure.
  *
  * Members are checked by the schemas of the control plane's own routes, so that what passes here is not refused there for
- * its form. A kill switch is an incident's, not intent, and has no place in it; nor have grants and contracts.
+ * its form. Kill switches belong to incidents, not to intent, and are not in the file; nor are grants and contracts.
  */
 import { Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
 import { z } from 'zod'
@@ -11,9 +10,10 @@ import { environmentName } from '../../src/control/entities/fields.ts'
 import { FLAG_STATES, flagCreation, ruleChange } from '../../src/control/flags/schemas.ts'
 import { planCreation } from '../../src/control/plans/schemas.ts'
 import { UsageError } from '../cli.ts'
+import { printableLine } from '../printable.ts'
 
 const FORMAT = 1
-/** Faults that are told at once. */
+/** Faults that are reported at once. */
 const MAX_FAULTS = 20
 const LINE_WIDTH = 110
 
@@ -27,7 +27,11 @@ const rule = z.strictObject({
 
 const flag = z
   .strictObject({
-    ...{ name, description, kind, owner, tags },
+    name,
+    description,
+    kind,
+    owner,
+    tags,
     state: z.enum(FLAG_STATES),
     no_plan_reason: no_plan_reason.unwrap().nullable().default(null),
     review_every_days,
@@ -39,11 +43,11 @@ const flag = z
     const wrong = (path: string, message: string) =>
       context.addIssue({ code: 'custom', path: [path], message })
     if (flag.kind === 'rollout' && flag.review_every_days !== undefined)
-      wrong('review_every_days', 'Only an entitlement is reviewed; a rollout has a retire_by')
+      wrong('review_every_days', 'Only an entitlement has reviews; a rollout has a retire_by')
     if (flag.kind === 'entitlement' && flag.retire_by !== undefined)
-      wrong('retire_by', 'Only a rollout has a retire_by; an entitlement is reviewed')
+      wrong('retire_by', 'Only a rollout has a retire_by; an entitlement has reviews')
     if (flag.kind === 'rollout' && flag.retire_by === undefined)
-      wrong('kind', 'A rollout says when it must be gone: retire_by: "2027-01-31T00:00:00Z"')
+      wrong('kind', 'A rollout needs a date by which it must end: retire_by: "2027-01-31T00:00:00Z"')
   })
 
 const plan = z.strictObject({
@@ -77,7 +81,7 @@ export interface ParsedFile {
 }
 
 /**
- * @param name - of the file, as errors tell it
+ * @param name - of the file, for errors
  * @throws UsageError with everything that is wrong
  */
 export function parseFlagsFile(text: string, name: string): ParsedFile {
@@ -85,24 +89,33 @@ export function parseFlagsFile(text: string, name: string): ParsedFile {
   const document = parseDocument(withoutBanner(text), { lineCounter: lines, prettyErrors: false })
   const at = (offset: number) => `${name}:${lines.linePos(offset).line}`
   if (document.errors.length > 0) {
-    const told = document.errors.slice(0, MAX_FAULTS).map(({ pos, message }) => `${at(pos[0])}: ${message}`)
-    throw new UsageError(told.join('\n'))
+    const reported = document.errors.slice(0, MAX_FAULTS)
+    throw new UsageError(reported.map(({ pos, message }) => `${at(pos[0])}: ${message}`).join('\n'))
   }
   const describe = (faults: readonly Fault[]): string => {
-    const told = faults
+    const reported = faults
       .map(({ path, message }) => ({ offset: offsetOf(document, path), text: `${dotted(path)}${message}` }))
       .sort((a, b) => a.offset - b.offset)
       .slice(0, MAX_FAULTS)
       .map(({ offset, text }) => `${at(offset)}: ${text}`)
-    const more = faults.length - told.length
-    return [...told, ...(more > 0 ? [`… and ${more} more.`] : [])].join('\n')
+    const more = faults.length - reported.length
+    return [...reported, ...(more > 0 ? [`… and ${more} more.`] : [])].join('\n')
   }
-  const parsed = flagsFile.safeParse(document.toJS() ?? {})
+  const parsed = flagsFile.safeParse(contentOf(document, name) ?? {})
   if (!parsed.success) throw new UsageError(describe(parsed.error.issues.flatMap(faultsOf)))
   return { file: parsed.data, describe }
 }
 
-/** What npm prints before the output of a script, where it was redirected together with it. Lines stay where they are. */
+/** @throws UsageError for aliases that unfold into more than anybody writes */
+function contentOf(document: Document.Parsed, name: string): unknown {
+  try {
+    return document.toJS()
+  } catch {
+    throw new UsageError(`${name}: its aliases unfold into too much; write the values out.`)
+  }
+}
+
+/** Removes what npm prints before the output of a script, if it was redirected too. Line numbers do not change. */
 function withoutBanner(text: string): string {
   const [head = ''] = /^(?:[ \t]*\r?\n)*(?:> .*\r?\n)+/.exec(text) ?? []
   return head.replace(/[^\n]/g, '') + text.slice(head.length)
@@ -110,7 +123,7 @@ function withoutBanner(text: string): string {
 
 function faultsOf(issue: z.core.$ZodIssue): Fault[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not known here' }))
+    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is unknown' }))
   }
   if (issue.code === 'invalid_key') {
     return [{ path: issue.path, message: issue.issues[0]?.message ?? issue.message }]
@@ -119,9 +132,10 @@ function faultsOf(issue: z.core.$ZodIssue): Fault[] {
   return [{ path: issue.path, message: missing ? 'is missing' : issue.message }]
 }
 
-const dotted = (path: Path): string => (path.length === 0 ? '' : `${path.map(String).join('.')}: `)
+const dotted = (path: Path): string =>
+  path.length === 0 ? '' : `${path.map((part) => printableLine(String(part))).join('.')}: `
 
-/** Where the member begins, or the nearest thing around it that is there. */
+/** Where the member begins, or the nearest parent that exists. */
 function offsetOf(document: Document.Parsed, path: Path): number {
   let node: unknown = document.contents
   let offset = document.contents?.range[0] ?? 0
@@ -143,9 +157,9 @@ function offsetOf(document: Document.Parsed, path: Path): number {
 const HEAD = ` Flags and plans as code, for "npm run flags --": see docs/flags-as-code.md.
 
    npm run flags -- plan flags.yaml     shows what would change, and for whom; exits with 2 if anything would
-   npm run flags -- apply flags.yaml    makes it so, or asks for it where a policy wants it approved
+   npm run flags -- apply flags.yaml    applies it, or makes a change request where a policy requires approval
 
- What is not in this file is left alone. A kill switch is an incident's and is not in it.`
+ What is not in this file is not changed. Kill switches are not in it: they belong to incidents.`
 
 /** The text of a file, with everything in a fixed order, so that two exports differ only where the control plane does. */
 export function printFlagsFile({ flags, plans }: Pick<FlagsFile, 'flags' | 'plans'>): string {
@@ -187,14 +201,15 @@ function printedFlag(flag: FileFlag): object {
   return {
     name: flag.name,
     ...(flag.description !== '' && { description: flag.description }),
-    ...{ kind: flag.kind, owner: flag.owner },
+    kind: flag.kind,
+    owner: flag.owner,
     ...(flag.tags.length > 0 && { tags: flag.tags.toSorted() }),
     state: flag.state,
     ...(no_plan_reason !== null && { no_plan_reason }),
     ...(review_every_days !== undefined && { review_every_days }),
     ...(retire_by !== undefined && { retire_by }),
     ...(revoke_on_loss && { revoke_on_loss }),
-    // In the order of promotion, as the control plane tells them.
+    // In the order of promotion, as the control plane lists them.
     rules: Object.fromEntries(
       Object.entries(flag.rules).map(([environment, { access, percentage }]) => [
         environment,

@@ -1,4 +1,4 @@
-/** What the control plane has, as far as a file of flags can say it; and that as such a file. Reads over the API. */
+/** The state of the control plane that a file of flags can hold, and its conversion to such a file. Reads over the API. */
 import type { ControlClient } from '../control_client.ts'
 import type { FileFlag, FlagsFile } from './file.ts'
 
@@ -33,7 +33,7 @@ export interface GovernedPlan {
 }
 
 export interface Governed {
-  /** Those that the caller sees, in the order of promotion. */
+  /** Those that the caller can see, in the order of promotion. */
   readonly environments: readonly string[]
   readonly flags: readonly GovernedFlag[]
   readonly plans: readonly GovernedPlan[]
@@ -68,7 +68,14 @@ export function asFile({ flags, plans }: Governed): Pick<FlagsFile, 'flags' | 'p
 function flagOf(flag: GovernedFlag): FileFlag {
   const { name, description, kind, owner, tags, state, no_plan_reason, revoke_on_loss } = flag
   return {
-    ...{ name, description, kind, owner, tags: [...tags], state, no_plan_reason, revoke_on_loss },
+    name,
+    description,
+    kind,
+    owner,
+    tags: [...tags],
+    state,
+    no_plan_reason,
+    revoke_on_loss,
     ...(flag.review_every_days !== null && { review_every_days: flag.review_every_days }),
     ...(flag.retire_by !== null && { retire_by: flag.retire_by }),
     rules: Object.fromEntries(

@@ -1,4 +1,4 @@
-/** Change requests as the tool asks for them, over the API: looked at, asked for, and applied. */
+/** Change requests of the tool, over the API: previewed, requested, and applied. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UsageError } from '../cli.ts'
 import type { ControlClient } from '../control_client.ts'
@@ -46,11 +46,11 @@ export interface Why {
   readonly ticket?: string | undefined
 }
 
-/** What the commands would do, and which environments' policies want that approved. */
+/** What the commands would do, and which environments' policies require approval. */
 export const lookAt = (client: ControlClient, items: readonly Item[]): Promise<Answer> =>
   client.write<Answer>('POST', '/changes?dry_run=true', { items, reason: 'A plan' })
 
-/** The request for exactly this that somebody has made already, so that a second run makes no second one. */
+/** An open request for exactly the same, so that a second run makes no second one. */
 export async function findRequest(client: ControlClient, digest: string): Promise<Change | undefined> {
   for (const state of ['approved', 'in_review']) {
     const open = await client.all<Change>(`/changes?state=${state}`)
@@ -67,9 +67,9 @@ export const applyChange = async (client: ControlClient, { id }: Change, why: Wh
   (await client.write<Answer>('POST', `/changes/${id}/apply`, why)).data
 
 /**
- * Waits until somebody has agreed, or somebody has applied it.
+ * Waits until somebody has approved or applied it.
  *
- * @throws UsageError where it has come to another end, or the time is over
+ * @throws UsageError if it ended otherwise, or the time is over
  */
 export async function decided(client: ControlClient, asked: Change, waitMs: number): Promise<Change> {
   const deadline = Date.now() + waitMs

@@ -9,15 +9,15 @@ const MAX_NAMED = 10
 
 export function differenceText({ entries, killed, leftAlone }: Difference): string {
   const lines = entries.flatMap((entry) => [...entryLines(entry), ''])
-  if (entries.length === 0) lines.push('No difference: the control plane is as the file says.', '')
+  if (entries.length === 0) lines.push('No difference: the control plane matches the file.', '')
   for (const { flag, environment } of killed) {
-    lines.push(paint('yellow', `! ${flag} is killed in ${environment}, which stays, whatever the file says`))
+    lines.push(paint('yellow', `! ${flag} is killed in ${environment}; the file does not change that`))
   }
   const alone = [
     ...leftAlone.flags.map((key) => `flag ${key}`),
     ...leftAlone.plans.map((key) => `plan ${key}`),
   ]
-  if (alone.length > 0) lines.push(paint('dim', `Not in the file, left alone: ${alone.join(', ')}`))
+  if (alone.length > 0) lines.push(paint('dim', `Not in the file, not changed: ${alone.join(', ')}`))
   if (entries.length > 0) lines.push(`${summary(entries)}.`)
   return lines.join('\n').trimEnd()
 }
@@ -53,20 +53,20 @@ const listText = (before: readonly string[], after: readonly string[]): string =
 function summary(entries: readonly Entry[]): string {
   const counted = (isNew: boolean, kind: Entry['kind']) =>
     entries.filter((entry) => entry.isNew === isNew && entry.kind === kind).length
-  const told = [
+  const counts = [
     [counted(true, 'flag'), 'flag to create', 'flags to create'],
     [counted(false, 'flag'), 'flag to change', 'flags to change'],
     [counted(true, 'plan'), 'plan to create', 'plans to create'],
     [counted(false, 'plan'), 'plan to change', 'plans to change'],
   ] as const
-  return told
+  return counts
     .filter(([count]) => count > 0)
     .map(([count, one, several]) => `${count} ${count === 1 ? one : several}`)
     .join(', ')
 }
 
 export function effectText({ changes }: Effect): string {
-  if (changes.length === 0) return 'Nobody gains or loses anything by it.'
+  if (changes.length === 0) return 'Nobody gains or loses anything.'
   return ['Who gains and who loses:', ...changes.flatMap(changeLines)].join('\n')
 }
 
@@ -91,10 +91,10 @@ function countedLine({ count, ids }: Counted, noun: string): string[] {
 
 export const approvalText = (guarded: readonly string[], required: number): string =>
   guarded.length === 0
-    ? 'No policy asks for approval.'
+    ? 'No policy requires approval.'
     : paint(
         'yellow',
-        `The policy of ${guarded.join(' and ')} wants it approved by ${required === 1 ? 'somebody else' : `${required} others`}.`,
+        `The policy of ${guarded.join(' and ')} requires approval by ${required === 1 ? 'somebody else' : `${required} others`}.`,
       )
 
 export interface PromotionView {
@@ -122,7 +122,7 @@ interface Side {
 export function promotionText({ from, to, items, left_out, contradictions }: PromotionView): string {
   const width = Math.max(0, ...items.map(({ flag }) => flag.length))
   const lines = items.map(({ flag, ...sides }) => {
-    const killed = sides.to.killed ? paint('yellow', ` (killed in ${to}, which stays)`) : ''
+    const killed = sides.to.killed ? paint('yellow', ` (stays killed in ${to})`) : ''
     const change = `${paint('red', sideText(sides.to))} → ${paint('green', sideText(sides.from))}`
     return `${paint('yellow', '~')} ${flag.padEnd(width)}  ${change}${killed}`
   })
@@ -133,8 +133,8 @@ export function promotionText({ from, to, items, left_out, contradictions }: Pro
     const [who] = countedLine(organizations, 'organization')
     const why =
       kind === 'paid_lost'
-        ? 'would be lost, though a contract pays for it, by'
-        : 'is sold, and would be had without a contract for it by'
+        ? 'is paid for by a contract, and would be lost by'
+        : 'is sold, and would be given without a contract to'
     lines.push(paint('red', `✗ ${flag} ${why} ${who}`))
   }
   return lines.join('\n')

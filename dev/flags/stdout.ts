@@ -1,12 +1,12 @@
 /**
- * Printing what is meant for a file. `npm run flags -- export > flags.yaml` sends npm's own two lines about the script
- * into the file first; where they are all that is in it so far, the file begins anew.
+ * Prints output that is meant for a file. `npm run flags -- export > flags.yaml` first sends npm's own two lines about the
+ * script into the file; if they are all that is in it, the file is truncated.
  */
 import { fstatSync, ftruncateSync, writeSync } from 'node:fs'
 
 const STDOUT = 1
 
-/** What npm has printed before it ran this script, to the byte; `undefined` where it was not npm, or told to be silent. */
+/** What npm printed before it ran this script, to the byte; `undefined` if npm did not run it, or was silent. */
 export function npmBanner(env: NodeJS.ProcessEnv, args: readonly string[]): string | undefined {
   const { npm_package_name, npm_package_version, npm_lifecycle_event, npm_lifecycle_script } = env
   if (!npm_lifecycle_event || !npm_lifecycle_script || env.npm_config_loglevel === 'silent') return undefined

@@ -1,6 +1,6 @@
 /**
- * Asks the upstream identity provider for its discovery document once, so that somebody who starts a gateway by hand is
- * told that it fronts nothing, or the wrong thing, before the first log-in fails.
+ * Fetches the discovery document of the upstream identity provider once, so that somebody who starts a gateway by hand
+ * learns that it is in front of nothing, or of the wrong thing, before the first log-in fails.
  */
 import type { Config } from '../../src/gateway/config.ts'
 import { discoveryPaths } from '../../src/gateway/http/paths.ts'
@@ -21,10 +21,10 @@ export async function upstreamProblem({ upstream }: Config): Promise<string | nu
     if (upstream.profile === 'workos' || answer.issuer === upstream.issuer) return null
     return `${upstream.origin} calls itself ${answer.issuer}, which is not UPSTREAM_ISSUER (${upstream.issuer}). Until they agree, nobody can log in.`
   }
-  return `Upstream does not answer as it should. Until it does, nobody can log in:\n${failures.map((failure) => `  ${failure}`).join('\n')}`
+  return `Upstream does not respond as it should. Until it does, nobody can log in:\n${failures.map((failure) => `  ${failure}`).join('\n')}`
 }
 
-/** The document, or what became of it. */
+/** The document, or why it could not be read. */
 async function fetchJson(url: string): Promise<{ issuer?: unknown } | string> {
   try {
     const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS) })

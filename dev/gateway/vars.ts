@@ -1,8 +1,8 @@
 /**
- * The vars of a gateway that is started by hand: which there are, how they are typed, and what they add up to. Pure.
+ * The vars of a gateway that is started by hand: their names, how they are typed, and their effective values. Pure.
  *
- * A name that the gateway does not know is refused, because wrangler would take it and the gateway would go on with the
- * value it has: a typo would put it in front of the wrong identity provider.
+ * An unknown name is refused, because wrangler would accept it and the gateway would keep the value that it has: a typo
+ * would put it in front of the wrong identity provider.
  */
 import { type Config, type GatewayBindings, parseConfig } from '../../src/gateway/config.ts'
 import { UsageError } from '../cli.ts'
@@ -15,7 +15,7 @@ type Secret = 'SIGNING_KEYS' | 'SESSION_PEPPER' | 'VERIFIERS'
 /** What belongs into `.dev.vars` or the environment, not on a command line. */
 export const SECRETS: readonly string[] = ['SIGNING_KEYS', 'SESSION_PEPPER', 'VERIFIERS'] satisfies Secret[]
 
-/** The compiler holds this to be what the gateway reads. */
+/** The compiler checks that these are the names that the gateway reads. */
 const NAMES = {
   ENVIRONMENT: true,
   ISSUER: true,
@@ -41,7 +41,7 @@ export function parseVars(pairs: readonly string[]): Record<string, string> {
   const vars: Record<string, string> = {}
   for (const pair of pairs) {
     const [, name = '', value = ''] = /^(\w+)[:=](.*)$/s.exec(pair) ?? []
-    if (name === '') throw new UsageError(`"${pair}" is not a var: it is NAME:VALUE.`)
+    if (name === '') throw new UsageError(`"${pair}" is not a var. Write NAME:VALUE.`)
     const problem = problemOfName(name)
     if (problem) throw new UsageError(problem)
     vars[name] = value
@@ -49,7 +49,7 @@ export function parseVars(pairs: readonly string[]): Record<string, string> {
   return vars
 }
 
-/** Why there is no such var, or `null`. */
+/** Why the name is not a var of the command line, or `null`. */
 export function problemOfName(name: string): string | null {
   if (Object.hasOwn(NAMES, name)) return null
   if (SECRETS.includes(name)) {
@@ -57,7 +57,7 @@ export function problemOfName(name: string): string | null {
   }
   const near = nearNames(name, KNOWN).slice(0, MAX_HINTS)
   const hint = near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${KNOWN.join(', ')}.`
-  return `The gateway knows no var ${name}. ${hint}`
+  return `The gateway has no var ${name}. ${hint}`
 }
 
 export interface VarSources {
@@ -71,10 +71,10 @@ export interface VarSources {
 }
 
 export interface ResolvedVars {
-  /** What has to be said to wrangler, over the files. */
+  /** What to pass to wrangler, over the files. */
   vars: Vars
   config: Config
-  /** Whether upstream is another one than that of `npm start`. */
+  /** Whether upstream is not that of `npm start`. */
   foreign: boolean
 }
 
@@ -84,7 +84,7 @@ export function resolveVars({ port, project, file, given }: VarSources): Resolve
   const foreign = upstream !== undefined && upstream !== project.UPSTREAM_ORIGIN
   const vars: Record<string, string | undefined> = {
     ISSUER: file.ISSUER ?? `http://localhost:${port}`,
-    // The issuer and the audience in wrangler.toml are the demo's, which another IdP has never heard of.
+    // The issuer and the audience in wrangler.toml are the demo's; another IdP does not know them.
     ...(foreign && { UPSTREAM_ISSUER: file.UPSTREAM_ISSUER ?? upstream }),
     ...(foreign && !file.UPSTREAM_AUDIENCE && { UPSTREAM_AUDIENCE: undefined }),
     ...given,
@@ -92,8 +92,9 @@ export function resolveVars({ port, project, file, given }: VarSources): Resolve
   const effective = Object.entries({ ...project, ...file, ...vars })
   const result = parseConfig({
     ...Object.fromEntries(effective.filter(([, value]) => value !== undefined)),
-    // Wrangler brings these; the gateway itself says whether they are good.
-    ...{ ENTITLEMENTS: { get: () => undefined }, SIGNING_KEYS: '' },
+    // Wrangler adds these; the gateway itself checks them.
+    ENTITLEMENTS: { get: () => undefined },
+    SIGNING_KEYS: '',
   })
   if (result.ok) return { vars, config: result.config, foreign }
   throw new UsageError(`The gateway cannot run like this:

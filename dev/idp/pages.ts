@@ -10,10 +10,10 @@ import { html, raw } from 'hono/html'
 import type { Account } from './accounts.ts'
 
 const STYLE = `
-:root { color-scheme: light dark; --bg: #f4f5f7; --card: #fff; --text: #16181d; --muted: #5b6270; --line: #dfe2e8;
-  --accent: #2f54d1; --on-accent: #fff; --hover: #f2f5ff }
-@media (prefers-color-scheme: dark) { :root { --bg: #0e1014; --card: #171a21; --text: #eceef2; --muted: #9aa2b1;
-  --line: #2a2f3a; --accent: #8da6ff; --on-accent: #0e1014; --hover: #1d2230 } }
+:root { color-scheme: light dark; --bg: #f5f6f2; --card: #fff; --text: #14201b; --muted: #55635c; --line: #dde2db;
+  --accent: #0b6b4a; --on-accent: #fff; --hover: #f1f3ee }
+@media (prefers-color-scheme: dark) { :root { --bg: #0c1210; --card: #131b18; --text: #e8efeb; --muted: #9aaba2;
+  --line: #25302b; --accent: #5fdca6; --on-accent: #0c1210; --hover: #1a2420 } }
 * { box-sizing: border-box }
 body { margin: 0; min-height: 100dvh; display: grid; place-items: center; padding: 1.5rem; background: var(--bg);
   color: var(--text); font: 1rem/1.5 system-ui, sans-serif }
@@ -99,44 +99,50 @@ ${accounts.map(
   )
 
 /**
- * What somebody sees who opens the address that the terminal printed. The gateway proxies it, so that its address has one
- * too; then it speaks of the gateway.
+ * The page at the address that the terminal prints. The gateway proxies it, so its address shows the page too, with a text
+ * about the gateway.
  */
 export const homePage = (app: string, throughGateway: boolean): string =>
   throughGateway
     ? page(
         'Remint gateway',
         html`<h1>The gateway is running</h1>
-<p>It stands in front of the identity provider and signs every access token anew, with the flags that hold now.</p>
+<p>It re-signs every access token of the identity provider behind it, with the flags that hold now.</p>
 <a class="primary" href="${app}">Open the demo app</a>
 <ul>
-${link('/healthz', 'whether it is well')}
-${link('/.well-known/openid-configuration', 'what a client needs to know')}
-${link('/.well-known/jwks.json', 'the keys that verify its tokens')}
-<li><code>POST /verify</code><span>a decision about a token; the demo app has a line to try it</span></li>
+${link('/healthz', 'liveness and configuration problems')}
+${link('/.well-known/openid-configuration', 'the discovery document for clients')}
+${link('/.well-known/jwks.json', 'the public keys that verify its tokens')}
+${route('POST /verify', 'a decision about a token; the demo app has a command to try')}
+${route('GET /guard/{flag}', 'forward-auth for nginx, Caddy, Traefik, Envoy and HAProxy')}
+${route('POST /introspect', 'token introspection, RFC 7662')}
+${route('POST /access/v1/evaluation', 'AuthZEN 1.0')}
+${route('POST /ofrep/v1/evaluate/flags', 'OFREP, for OpenFeature providers')}
 </ul>`,
         'Remint gateway, on your machine',
       )
     : page(
         IDENTITY_PROVIDER,
         html`<h1>The identity provider is running</h1>
-<p>It stands in for your own. Apps do not come here: they log in through the gateway in front of it.</p>
+<p>It stands in for your own. Apps do not use this address: they log in through the gateway in front of it.</p>
 <a class="primary" href="${app}">Open the demo app</a>
 <ul>
 ${link('/.well-known/openid-configuration', 'its discovery document')}
-${link('/jwks', 'the keys of its own tokens, which the gateway verifies')}
+${link('/jwks', 'the public keys that the gateway verifies its tokens with')}
 </ul>`,
       )
 
 const link = (path: string, what: string): Markup =>
   html`<li><a href="${path}"><code>${path}</code></a><span>${what}</span></li>`
 
+const route = (name: string, what: string): Markup => html`<li><code>${name}</code><span>${what}</span></li>`
+
 /** Submits itself where scripts run; where they do not, the button is there. */
 export const logoutPage = (action: string, xsrf: string): string =>
   page(
     'Log out',
     html`<h1>Logging you out</h1>
-<p>You are on your way back.</p>
+<p>You will return to the app.</p>
 <form method="post" action="${action}">
 <input type="hidden" name="xsrf" value="${xsrf}">
 <button class="primary" name="logout" value="yes">Log out</button>

@@ -72,7 +72,7 @@ export function refusalText(refusal: Refusal, context: Context): string {
     case 'too_early':
       return `Not yet. It is safe from ${when(refusal.safeAt, context.now)}, counted from when the file was changed; if the secret was put later, wait longer by as much. --force goes ahead now: tokens may be refused downstream.`
     case 'time_unknown':
-      return 'The file does not say when this key got where it is, so it cannot be told whether it is safe. If you know that it is: --force'
+      return 'The file does not say when this key reached its state, so the tool cannot determine whether this is safe. If you know that it is: --force'
   }
 }
 

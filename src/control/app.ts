@@ -1,8 +1,8 @@
 /**
- * The control plane as a Hono app: opens what a request needs, asks who it is, and wires the features' routes.
+ * The control plane as a Hono app: opens what a request needs, authenticates it, and wires the features' routes.
  *
- * Everything under `/api/v1` wants credentials, routes that do not exist included; what each role may do stands at the
- * routes. Webhooks are signed. `/openapi.json`, `/docs`, to which `/` leads, and `/healthz` tell nothing about anybody and are open.
+ * Everything under `/api/v1` requires credentials, routes that do not exist included; each route names the roles that may
+ * use it. Webhooks are signed. `/openapi.json`, `/docs` (where `/` redirects to) and `/healthz` hold no data and are open.
  */
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
@@ -12,6 +12,7 @@ import { afterCommit } from './after_commit.ts'
 import { keyRoutes } from './api_keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { authenticate } from './auth/authenticate.ts'
+import { FailedAttempts } from './auth/failed_attempts.ts'
 import { TokenVerifier } from './auth/tokens.ts'
 import { requestApproval } from './change_requests/commands.ts'
 import { policyCommands, policyRoutes } from './change_requests/policy_routes.ts'
@@ -56,7 +57,7 @@ export const COMMANDS: CommandRegistry = new Map([
   ...promotionCommands,
 ])
 
-/** What a command is, with room to spare. */
+/** Enough for any command. */
 const MAX_BODY_BYTES = 64 * 1024
 
 export interface ControlOptions {
@@ -72,14 +73,14 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
   const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
   const app = new OpenAPIHono<ControlEnv>()
   app.use(logRequest(now))
-  // The validators throw where a body is not JSON at all.
+  // The validators throw if a body is not JSON at all.
   app.onError((error, c) =>
     error instanceof HTTPException ? refuse(c, 'request_invalid') : internalError(c, error),
   )
   app.notFound((c) => refuse(c, 'route_unknown'))
   app.use(open(fetcher, now))
   app.get('/healthz', (c) => c.json({ status: 'ok' }, 200, NO_STORE))
-  // Both are open to everybody, so that they are made once.
+  // Both are the same for everybody, so they are made once.
   let described: Document | undefined
   let page: Awaited<ReturnType<typeof referencePage>> | undefined
   const describe = () => {
@@ -100,7 +101,7 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
     type: 'http',
     scheme: 'bearer',
     description:
-      'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, its assertion.',
+      'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, the assertion that it adds.',
   })
   app.post('/webhooks/:source', receive)
   app.route('/api/v1', api())
@@ -168,7 +169,7 @@ function logRequest(now: () => number): MiddlewareHandler<ControlEnv> {
   }
 }
 
-/** The edge's name of the request, or the caller's if it can be trusted to be a name, or a new one. */
+/** The request id of the edge, or the caller's if it is well-formed, or a new one. */
 function requestId(headers: Headers): string {
   const given = headers.get('cf-ray') ?? headers.get('x-request-id')
   return given !== null && /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID()
@@ -182,6 +183,7 @@ interface Opened {
 
 function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<ControlEnv> {
   const opened = new WeakMap<object, Opened | { readonly problems: readonly string[] }>()
+  const failures = new FailedAttempts()
   return async function open(c, next) {
     const env = c.env as unknown as ControlBindings
     let kept = opened.get(env)
@@ -220,8 +222,14 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       },
     })
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
+      // Cloudflare sets it; without it, on a local machine, there is nobody to keep out.
+      const address = c.req.header('cf-connecting-ip')
+      if (address !== undefined && failures.isBlocked(address, now())) return refuse(c, 'too_many_failures')
       const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
-      if (!actor.ok) return refuse(c, actor.reason)
+      if (!actor.ok) {
+        if (address !== undefined && actor.reason === 'token_refused') failures.count(address, now())
+        return refuse(c, actor.reason)
+      }
       c.set('actor', actor.value)
     }
     try {
@@ -232,7 +240,7 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
   }
 }
 
-/** The cron goes on with it, so that a failure here is only noted. */
+/** The cron continues with it, so a failure here is only logged. */
 async function checkDrift(env: ControlBindings): Promise<void> {
   try {
     await env.SCHEDULER.getByName(DRIFT_NAME).checkDrift()

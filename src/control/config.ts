@@ -6,6 +6,7 @@
  */
 import * as z from 'zod'
 import { ENVIRONMENT_NAME } from '../core/names.ts'
+import { isSecureUrl } from '../core/secure_url.ts'
 import { ROLES, type Role } from './roles.ts'
 
 /** The asymmetric JWS algorithms that operators' tokens may use. */
@@ -44,28 +45,28 @@ export interface SchedulerNamespace {
 }
 
 export interface SchedulerStub {
-  /** Has what is scheduled applied at that time, epoch milliseconds, or at an earlier one that it was told. */
+  /** Applies scheduled changes at that time (epoch milliseconds), or at an earlier one that was given before. */
   wakeAt(at: number): Promise<void>
-  /** Applies what is due, and looks whether what waits is still what was asked for. */
+  /** Applies what is due, and checks whether open requests are stale. */
   tick(): Promise<void>
-  /** Begins a pass of drift; where one is on its way, another one follows it. */
+  /** Starts a drift pass. If one is running, another one follows it. */
   startDrift(): Promise<DriftProgress>
   driftProgress(): Promise<DriftProgress>
-  /** Goes on with a pass, or begins one if it is time. */
+  /** Continues a pass, or starts one when it is due. */
   checkDrift(): Promise<void>
 }
 
-/** The name of the scheduler that looks for drift and does nothing else, so that what is due never waits for it. */
+/** The name of the scheduler for drift, separate so that scheduled changes never wait for it. */
 export const DRIFT_NAME = 'drift'
 
 export interface DriftProgress {
   readonly running: {
     readonly started_at: string
     readonly stage: string
-    /** Looked at so far. */
+    /** Checked so far. */
     readonly organizations: number
   } | null
-  /** The last pass that looked at everything. */
+  /** The last complete pass. */
   readonly last: {
     readonly started_at: string
     readonly completed_at: string
@@ -73,7 +74,7 @@ export interface DriftProgress {
     readonly organizations: number
     readonly documents: number
     readonly mints: number
-    /** Tokens that it did not look at, as there were too many since the pass before. */
+    /** Tokens that it did not check, because there were too many since the pass before. */
     readonly mints_skipped: number
   } | null
 }
@@ -111,7 +112,7 @@ export interface ControlBindings {
   WORKOS_ENVIRONMENT?: string
 }
 
-/** The sources of webhooks; one that is not configured has no route. Secrets: several while one is rotated. */
+/** The sources of webhooks; one that is not configured has no route. There are several secrets while one is rotated. */
 export interface WebhooksConfig {
   readonly stripe:
     | {
@@ -126,7 +127,7 @@ export interface WebhooksConfig {
   readonly workos:
     | {
         readonly secrets: readonly string[]
-        /** Which environment the flags of WorkOS are for. */
+        /** The environment that WorkOS's flags belong to. */
         readonly environment: string
       }
     | undefined
@@ -136,7 +137,7 @@ export interface TokenIssuer {
   readonly issuer: string
   readonly audience: string
   readonly algorithms: readonly string[]
-  /** `undefined`: as discovery says. */
+  /** `undefined`: from the discovery document. */
   readonly jwksUrl: string | undefined
 }
 
@@ -144,7 +145,7 @@ export interface Config {
   /** In the order of promotion; the last one is protected. */
   readonly environments: readonly string[]
   readonly rolesClaim: string
-  /** Names the teams of an operator, as owners of flags are named. */
+  /** The claim with an operator's teams, named like the owners of flags. */
   readonly teamsClaim: string
   /** Everybody who may own a flag, people and teams; `undefined`: there is no list. */
   readonly owners: ReadonlySet<string> | undefined
@@ -157,14 +158,6 @@ export interface Config {
 export type ConfigResult =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly problems: readonly string[] }
-
-/** `https`, or `http` on a loopback host. */
-export function isSecureUrl(value: string): boolean {
-  if (!URL.canParse(value)) return false
-  const { protocol, hostname } = new URL(value)
-  const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
-  return protocol === 'https:' || (protocol === 'http:' && loopback)
-}
 
 const required = 'is required'
 const url = z.string(required).refine(isSecureUrl, 'must be an https URL (http is accepted for localhost)')
@@ -203,7 +196,7 @@ const secrets = (form: RegExp, example: string) =>
       `must be 1 to ${MAX_SECRETS} comma-separated secrets such as ${example}`,
     )
 
-/** A secret as its sender shows it: no spaces, and nothing that could be a placeholder. */
+/** A secret as its sender shows it: no spaces, and not a placeholder. */
 const ANY_SECRET = /^[\x21-\x7e]{16,256}$/
 /** Base64 of 24 to 64 bytes, as Standard Webhooks has it. */
 const STANDARD_SECRET = /^whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
@@ -327,7 +320,7 @@ function unknownEnvironment({ WORKOS_ENVIRONMENT: name, ENVIRONMENTS }: Vars): s
 
 type Name = keyof ControlBindings
 
-/** Without an audience, a token for anything that the issuer serves would do. */
+/** Without an audience, any token of the issuer would be accepted. */
 function together(bindings: Partial<Record<Name, unknown>>, one: Name, other: Name): string[] {
   const [first, second] = [bindings[one] !== undefined, bindings[other] !== undefined]
   if (first === second) return []

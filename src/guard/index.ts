@@ -2,28 +2,29 @@
  * `remint/guard`: a service's side of the bargain. Verifies the gateway's access tokens offline, checks the flags that a
  * route requires, and asks the gateway where a route needs to know what is true now.
  *
- * For plain `Request`s (Workers, Node, service workers) and as Hono middleware; Hono itself is only needed for its types.
+ * For plain `Request`s (Workers, Deno, Bun, service workers) and as Hono middleware; Hono itself is only needed for its
+ * types. Express, Fastify and Node's own server have `remint/guard/node`.
  */
+// biome-ignore lint/suspicious/noTsIgnore: it must hold where Hono is not installed too; there the type is any.
+/** @ts-ignore */
 import type { MiddlewareHandler } from 'hono'
 import { bearerToken } from '../core/bearer.ts'
 import { documentId, stringClaim } from '../core/claims.ts'
-import { type Freshness, missingFlags, NOTHING, type Requirement } from '../core/requirement.ts'
+import { type Freshness, missingFlags } from '../core/requirement.ts'
+import { type GuardDecision, report } from './decision.ts'
+import { GatewayClock } from './gateway_clock.ts'
 import { GatewayKeys } from './keys.ts'
 import { askGateway } from './live.ts'
-import {
-  type GuardConfig,
-  type GuardOptions,
-  type Required,
-  readFreshness,
-  readOptions,
-  readRequirement,
-} from './options.ts'
+import { type GuardOptions, readOptions } from './options.ts'
 import { type RefusalReason, refusal } from './refusal.ts'
+import { type CheckOptions, type Demand, type ReadDemand, type Required, readDemand } from './requirement.ts'
 import { type VerifiedToken, verifyToken } from './verify.ts'
 
 export type { Freshness, Requirement } from '../core/requirement.ts'
-export type { GuardOptions, Required, VerifierBinding } from './options.ts'
+export type { GuardDecision } from './decision.ts'
+export type { GuardOptions, VerifierBinding } from './options.ts'
 export type { RefusalReason } from './refusal.ts'
+export type { CheckOptions, Required } from './requirement.ts'
 
 /** Who may pass. */
 export interface GuardIdentity {
@@ -41,9 +42,10 @@ export type Checked =
   | { readonly ok: true; readonly identity: GuardIdentity }
   | { readonly ok: false; readonly reason: RefusalReason; readonly response: Response }
 
-/** Over the guard's own. */
-export interface CheckOptions {
-  readonly freshness?: Freshness
+/** What a guard reads of a request: a `Request`, or anything like one. */
+export interface GuardedRequest {
+  readonly method?: string
+  readonly headers: { get(name: string): string | null }
 }
 
 /** What `requireFeature` sets in Hono's context: `c.var.remint`. */
@@ -58,14 +60,20 @@ export interface Guard {
    *
    * @returns who it is, or the answer to give: 401, 403, or 503 where this cannot be told right now
    */
-  check(request: Request): Promise<Checked>
-  check(request: Request, required: Required, options?: CheckOptions): Promise<Checked>
+  check(request: GuardedRequest): Promise<Checked>
+  check(request: GuardedRequest, required: Required, options?: CheckOptions): Promise<Checked>
   /** Hono middleware that lets a request pass which has the flag, or all of several, or what the lists say. */
   requireFeature(
     required: Required,
     options?: CheckOptions,
   ): MiddlewareHandler<{ Variables: RemintVariables }>
 }
+
+type Refused = Omit<GuardDecision, 'allowed' | 'required' | 'freshness'> & { readonly reason: RefusalReason }
+
+type Outcome =
+  | { readonly ok: true; readonly identity: GuardIdentity; readonly live?: string }
+  | ({ readonly ok: false } & Refused)
 
 /**
  * Makes a guard. Make one and keep it: it holds the gateway's keys.
@@ -76,54 +84,78 @@ export function createGuard(options: GuardOptions): Guard {
   const config = readOptions(options)
   const { now = Date.now } = options
   const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
-  const keys = new GatewayKeys(config.jwksUri, fetcher, now)
+  const clock = new GatewayClock()
+  const keys = new GatewayKeys(config.jwksUri, fetcher, clock, now)
 
-  async function pass(request: Request, requirement: Requirement, freshness: Freshness): Promise<Checked> {
+  async function decide(request: GuardedRequest, { requirement, freshness }: ReadDemand): Promise<Outcome> {
     const bearer = bearerToken(request.headers.get('authorization'))
-    if (!bearer.ok) return refuse(bearer.reason)
-    if (bearer.value === undefined) return refuse('token_missing')
+    if (!bearer.ok) return bearer
+    if (bearer.value === undefined) return { ok: false, reason: 'token_missing' }
     const verified = await verifyToken(bearer.value, config, keys, now())
-    if (!verified.ok) return refuse(verified.reason)
-    const { features } = verified.value
-    const missing = missingFlags(features, requirement)
-    if (missing.length > 0) return refuse('feature_missing', missing)
-    if (freshness === 'claim') return allow(verified.value, features, 'claim', config)
+    if (!verified.ok) return verified
+    const token = verified.value
+    clock.see(token.claims.iat, now())
+    const missing = missingFlags(token.features, requirement)
+    if (missing.length > 0) return { ok: false, reason: 'feature_missing', missing }
+    if (freshness === 'claim') return { ok: true, identity: identityOf(token, token.features, 'claim') }
 
-    const answer = await askGateway(bearer.value, requirement, config, fetcher)
-    if (!answer.ok) {
-      if (answer.reason === 'answer_refused') return refuse('live_unavailable')
-      const ageSeconds = now() / 1000 - verified.value.claims.iat
-      if (ageSeconds >= config.graceSeconds) return refuse('live_unavailable')
-      return allow(verified.value, features, 'grace', config)
+    const asked = await askGateway(bearer.value, requirement, config, fetcher)
+    if (!asked.ok) {
+      const live = asked.fault
+      const ageSeconds = clock.ageSeconds(token.claims.iat, now())
+      return asked.reason === 'no_answer' && ageSeconds < config.graceSeconds
+        ? { ok: true, identity: identityOf(token, token.features, 'grace'), live }
+        : { ok: false, reason: 'live_unavailable', live }
     }
-    const { active, allowed, current_feature_flags: current = features } = answer.value
-    if (!active) return refuse('token_inactive')
-    if (!allowed) return refuse('feature_missing', missingFlags(current, requirement))
-    return allow(
-      verified.value,
-      features.filter((feature) => current.includes(feature)),
-      'live',
-      config,
-    )
+    const { active, allowed, current_feature_flags: current = token.features } = asked.value
+    const live = /^[a-z_]{1,40}$/.test(asked.value.reason) ? asked.value.reason : 'another_reason'
+    if (!active) return { ok: false, reason: 'token_inactive', live }
+    const features = token.features.filter((feature) => current.includes(feature))
+    const gone = missingFlags(features, requirement)
+    if (!allowed || gone.length > 0) return { ok: false, reason: 'feature_missing', missing: gone, live }
+    return { ok: true, identity: identityOf(token, features, 'live'), live }
   }
 
-  const freshnessOf = ({ freshness }: CheckOptions): Freshness =>
-    freshness === undefined ? config.freshness : readFreshness(freshness)
+  function identityOf(
+    { claims }: VerifiedToken,
+    features: readonly string[],
+    freshness: GuardIdentity['freshness'],
+  ): GuardIdentity {
+    const ids = { sub: stringClaim(claims, 'sub'), sid: stringClaim(claims, 'sid') }
+    return { ...ids, orgId: documentId(claims[config.orgClaim]), features, freshness, claims }
+  }
+
+  async function check(request: GuardedRequest, demand: ReadDemand): Promise<Checked> {
+    const outcome = await decide(request, demand)
+    const { requirement: required, freshness } = demand
+    if (outcome.ok) {
+      const { identity, ok: _, ...rest } = outcome
+      const decision = { ...rest, allowed: true, reason: 'allowed', required } as const
+      report(config.onDecision, { ...decision, freshness: identity.freshness })
+      return { ok: true, identity }
+    }
+    const { ok: _, ...refused } = outcome
+    report(config.onDecision, { ...refused, allowed: false, required, freshness })
+    const { reason, missing } = refused
+    const isPreflight =
+      request.method === 'OPTIONS' && request.headers.get('access-control-request-method') !== null
+    return { ok: false, reason, response: refusal(reason, { isPreflight, ...(missing && { missing }) }) }
+  }
 
   return {
-    // Told apart by their number: a requirement that turns out undefined is a mistake, one that is left out is none.
-    async check(request: Request, ...rest: [Required?, CheckOptions?]) {
-      const [required, options = {}] = rest
-      const requirement = rest.length === 0 ? NOTHING : readRequirement(required)
-      return pass(request, requirement, freshnessOf(options))
+    async check(request: GuardedRequest, ...demand: Demand) {
+      return check(request, readDemand(demand, config.freshness))
     },
-    requireFeature(required, options = {}) {
-      const requirement = readRequirement(required)
-      if (requirement.all.length + requirement.any.length === 0)
+    requireFeature(...demand) {
+      const read = readDemand(demand, config.freshness)
+      if (read.requirement.all.length + read.requirement.any.length === 0)
         throw new TypeError('requireFeature requires a feature')
-      const freshness = freshnessOf(options)
       return async function requireFeature(c, next) {
-        const checked = await pass(c.req.raw, requirement, freshness)
+        if (typeof c?.req?.raw?.headers?.get !== 'function')
+          throw new TypeError(
+            'requireFeature is Hono middleware. For Express, Fastify or Node use createNodeGuard of remint/guard/node.',
+          )
+        const checked = await check(c.req.raw, read)
         if (!checked.ok) return checked.response
         c.set('remint', checked.identity)
         await next()
@@ -131,26 +163,3 @@ export function createGuard(options: GuardOptions): Guard {
     },
   }
 }
-
-const refuse = (reason: RefusalReason, missing?: readonly string[]): Checked => ({
-  ok: false,
-  reason,
-  response: refusal(reason, missing),
-})
-
-const allow = (
-  { claims }: VerifiedToken,
-  features: readonly string[],
-  freshness: GuardIdentity['freshness'],
-  { orgClaim }: GuardConfig,
-): Checked => ({
-  ok: true,
-  identity: {
-    sub: stringClaim(claims, 'sub'),
-    orgId: documentId(claims[orgClaim]),
-    sid: stringClaim(claims, 'sid'),
-    features,
-    freshness,
-    claims,
-  },
-})

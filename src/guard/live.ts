@@ -2,10 +2,12 @@
  * What the gateway says about a token now, over a service binding or HTTP, within a time limit.
  *
  * No answer is a result of its own: the caller decides by its stated policy, never by accident. An answer that is none of
- * the gateway's (a 404 of another server, a page) is another: it will not be better in a minute, and earns no grace.
+ * the gateway's (a 404 of another server, a page) is another, and so is a bug on this side: neither will be better in a
+ * minute, and neither earns grace.
  */
 import type { Requirement } from '../core/requirement.ts'
-import { err, ok, type Result } from '../core/result.ts'
+import { within } from '../core/within.ts'
+import { isNetworkFailure, nameOf } from './network_failure.ts'
 import type { GuardConfig, VerifierBinding } from './options.ts'
 
 export interface LiveAnswer {
@@ -19,12 +21,18 @@ export interface LiveAnswer {
 /** `no_answer`: the network, a time-out, 429, 5xx, or a gateway that cannot read its own state. */
 export type LiveReason = 'no_answer' | 'answer_refused'
 
+export type LiveResult<T = LiveAnswer> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly reason: LiveReason; readonly fault: string }
+
+const fail = (reason: LiveReason, fault: string): LiveResult<never> => ({ ok: false, reason, fault })
+
 export async function askGateway(
   token: string,
   { all, any }: Requirement,
   { verifier, timeoutMs }: GuardConfig,
   fetcher: typeof fetch,
-): Promise<Result<LiveAnswer, LiveReason>> {
+): Promise<LiveResult> {
   // An empty list asks for nothing here, and is refused there as a mistake.
   const requirement = { ...(all.length > 0 && { all }), ...(any.length > 0 && { any }) }
   const asked =
@@ -33,71 +41,67 @@ export async function askGateway(
       : await call(verifier, token, { ...requirement, freshness: 'live' }, timeoutMs)
   if (!asked.ok) return asked
   const answer = asked.value
-  if (!isAnswer(answer)) return err('answer_refused')
+  if (!isAnswer(answer)) return fail('answer_refused', 'not_an_answer')
   // A gateway that cannot tell has not answered the question.
-  return answer.reason === 'state_unknown' ? err('no_answer') : ok(answer)
+  return answer.reason === 'state_unknown' ? fail('no_answer', 'state_unknown') : { ok: true, value: answer }
 }
 
 async function call(
   verifier: VerifierBinding,
   ...[token, question, timeoutMs]: [...Parameters<VerifierBinding['verify']>, number]
-): Promise<Result<unknown, LiveReason>> {
+): Promise<LiveResult<unknown>> {
   try {
-    return ok(await within(timeoutMs, verifier.verify(token, question)))
+    const work = Promise.resolve(verifier.verify(token, question))
+    const answered = await within(
+      timeoutMs,
+      work.then((answer) => ({ answer })),
+    )
+    return answered ? { ok: true, value: answered.answer } : fail('no_answer', 'timeout')
   } catch (cause) {
-    // The other side does not know this method, or this question.
-    return err(cause instanceof TypeError ? 'answer_refused' : 'no_answer')
+    // A TypeError: the other side does not know this method, or this question.
+    return nameOf(cause) === 'TypeError' ? fail('answer_refused', 'threw_TypeError') : failureOf(cause)
   }
 }
 
 async function post(
   url: URL,
-  body: object,
+  question: object,
   timeoutMs: number,
   fetcher: typeof fetch,
-): Promise<Result<unknown, LiveReason>> {
-  let response: Response
-  let text: string
-  try {
-    response = await send(url, body, timeoutMs, fetcher)
-    text = await response.text()
-  } catch {
-    return err('no_answer')
-  }
-  const { status } = response
-  if (status === 429 || status >= 500) return err('no_answer')
-  if (status !== 200) return err('answer_refused')
-  try {
-    return ok(JSON.parse(text))
-  } catch {
-    return err('answer_refused')
-  }
-}
-
-async function send(url: URL, body: object, timeoutMs: number, fetcher: typeof fetch): Promise<Response> {
-  return fetcher(url.href, {
+): Promise<LiveResult<unknown>> {
+  const init: RequestInit = {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
+    body: JSON.stringify(question),
     redirect: 'manual',
     signal: AbortSignal.timeout(timeoutMs),
-  })
+  }
+  let status: number
+  let text: string
+  try {
+    const response = await fetcher(url.href, init)
+    status = response.status
+    text = await response.text()
+  } catch (cause) {
+    return failureOf(cause)
+  }
+  if (status === 429 || status >= 500) return fail('no_answer', `status_${status}`)
+  if (status !== 200) return fail('answer_refused', `status_${status}`)
+  try {
+    return { ok: true, value: JSON.parse(text) }
+  } catch {
+    return fail('answer_refused', 'not_an_answer')
+  }
 }
 
-async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  let stopTimer = () => {}
-  const timeout = new Promise<never>((_, reject) => {
-    const timer = setTimeout(() => reject(new Error('timeout')), timeoutMs)
-    stopTimer = () => clearTimeout(timer)
-  })
-  try {
-    return await Promise.race([work, timeout])
-  } finally {
-    stopTimer()
-  }
+function failureOf(cause: unknown): LiveResult<never> {
+  const name = nameOf(cause)
+  if (!isNetworkFailure(cause)) return fail('answer_refused', `threw_${name}`)
+  return fail('no_answer', name === 'TimeoutError' ? 'timeout' : 'network')
 }
 
 function isAnswer(value: unknown): value is LiveAnswer {
-  const { active, allowed, reason } = (value ?? {}) as Record<string, unknown>
-  return typeof active === 'boolean' && typeof allowed === 'boolean' && typeof reason === 'string'
+  const { active, allowed, reason, current_feature_flags: flags } = (value ?? {}) as Record<string, unknown>
+  if (typeof active !== 'boolean' || typeof allowed !== 'boolean' || typeof reason !== 'string') return false
+  return flags === undefined || (Array.isArray(flags) && flags.every((flag) => typeof flag === 'string'))
 }

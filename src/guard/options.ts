@@ -2,10 +2,12 @@
  * What a guard is configured with, checked once when it is made. Pure.
  *
  * A guard that is wrong lets everybody in or nobody; so a mistake throws where the application starts, not on the first
- * request.
+ * request, and names the option and what to do.
  */
-import { FLAG_KEY } from '../core/names.ts'
-import type { Freshness, Requirement } from '../core/requirement.ts'
+import type { Freshness } from '../core/requirement.ts'
+import type { GuardDecision } from './decision.ts'
+import { refuseUnknown } from './known_names.ts'
+import { readFreshness } from './requirement.ts'
 
 /** The `Verifier` entrypoint of the gateway, as a service binding gives it. */
 export interface VerifierBinding {
@@ -20,18 +22,25 @@ export interface GuardOptions {
   readonly issuer: string
   /** The `aud` that a token must have one of. */
   readonly audience: string | readonly string[]
+  /**
+   * The environment whose tokens are accepted: `ENVIRONMENT` of the gateway. Default: the one that the key set names.
+   * Required where it names several.
+   */
+  readonly environment?: string
   /** Default: `claim`, which trusts a token until it expires. `live` asks the gateway on every request. */
   readonly freshness?: Freshness
   /** Whom `live` asks: the gateway's origin or a service binding to its `Verifier`. Default: the issuer. */
   readonly gateway?: string | VerifierBinding
   /** Default: `/.well-known/jwks.json` of the gateway's origin, or of the issuer. */
   readonly jwksUri?: string
-  /** How long `live` waits for an answer. Default: 1000. */
+  /** How long `live` waits for an answer: whole milliseconds. Default: 1000. */
   readonly timeoutMs?: number
   /** Without an answer, `live` lets a token pass that is younger than this, and refuses any other. Default: 60. */
   readonly graceSeconds?: number
   /** The claim that names the organization. Default: `org_id`. */
   readonly orgClaim?: string
+  /** Called after each decision, for logs and metrics. It never sees the token, and what it throws changes nothing. */
+  readonly onDecision?: (decision: GuardDecision) => unknown
   /** Default: the global one. */
   readonly fetch?: typeof fetch
   /** Epoch milliseconds. Default: `Date.now`. */
@@ -41,74 +50,117 @@ export interface GuardOptions {
 export interface GuardConfig {
   readonly issuer: string
   readonly audience: string[]
+  readonly environment: string | undefined
   readonly freshness: Freshness
   readonly verifier: URL | VerifierBinding
   readonly jwksUri: URL
   readonly timeoutMs: number
   readonly graceSeconds: number
   readonly orgClaim: string
+  readonly onDecision: ((decision: GuardDecision) => unknown) | undefined
 }
 
+/** In a type that has to name every option, so that none can be forgotten. */
+const NAMES: Record<keyof GuardOptions, true> = {
+  issuer: true,
+  audience: true,
+  environment: true,
+  freshness: true,
+  gateway: true,
+  jwksUri: true,
+  timeoutMs: true,
+  graceSeconds: true,
+  orgClaim: true,
+  onDecision: true,
+  fetch: true,
+  now: true,
+}
+
+/** The longest time that a timer can be set to; any longer one would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** @throws TypeError when an option is missing, unknown, or not what it should be */
 export function readOptions(options: GuardOptions): GuardConfig {
-  const { issuer, gateway, freshness = 'claim', timeoutMs = 1000, graceSeconds = 60 } = options
+  refuseUnknown('the options of createGuard', options, Object.keys(NAMES))
+  const { issuer, environment, gateway, jwksUri, onDecision, now } = options
+  const { freshness = 'claim', timeoutMs = 1000, graceSeconds = 60, orgClaim = 'org_id' } = options
   const audience = [options.audience ?? []].flat()
-  if (typeof issuer !== 'string' || issuer === '') throw new TypeError('issuer is required')
-  if (audience.length === 0 || !audience.every(Boolean)) throw new TypeError('audience is required')
+  assertOption(
+    isText(issuer),
+    'issuer',
+    'is required: the iss of the tokens, such as "https://auth.example.com"',
+  )
+  assertOption(
+    audience.length > 0 && audience.every(isText),
+    'audience',
+    'is required: the aud of the tokens, a string or a list of strings',
+  )
+  assertOption(
+    environment === undefined || isText(environment),
+    'environment',
+    'must be the name of one, such as "production"',
+  )
+  assertOption(isText(orgClaim), 'orgClaim', 'must be the name of a claim')
+  assertOption(
+    Number.isSafeInteger(timeoutMs) && timeoutMs > 0 && timeoutMs <= MAX_TIMER_MS,
+    'timeoutMs',
+    `must be a whole number from 1 to ${MAX_TIMER_MS}`,
+  )
+  assertOption(
+    Number.isFinite(graceSeconds) && graceSeconds >= 0,
+    'graceSeconds',
+    'must be a number of seconds, 0 or more',
+  )
+  assertOption(
+    onDecision === undefined || typeof onDecision === 'function',
+    'onDecision',
+    'must be a function',
+  )
+  assertOption(
+    options.fetch === undefined || typeof options.fetch === 'function',
+    'fetch',
+    'must be a function',
+  )
+  assertOption(now === undefined || typeof now === 'function', 'now', 'must be a function')
   readFreshness(freshness)
-  if (!(timeoutMs > 0)) throw new TypeError('timeoutMs must be positive')
-  if (!(graceSeconds >= 0)) throw new TypeError('graceSeconds must not be negative')
-  const origin = typeof gateway === 'string' ? gateway : issuer
+
+  const [origin, option] = isText(gateway) ? ([gateway, 'gateway'] as const) : ([issuer, 'issuer'] as const)
   return {
-    issuer,
-    audience,
-    freshness,
-    verifier: typeof gateway === 'object' ? gateway : secureUrl('gateway', new URL('/verify', origin)),
-    jwksUri: secureUrl('jwksUri', new URL(options.jwksUri ?? new URL('/.well-known/jwks.json', origin))),
-    timeoutMs,
-    graceSeconds,
-    orgClaim: options.orgClaim ?? 'org_id',
+    ...{ issuer, audience, environment, freshness, timeoutMs, graceSeconds, orgClaim, onDecision },
+    verifier: isBinding(gateway) ? gateway : secureUrl(option, '/verify', origin),
+    jwksUri:
+      jwksUri === undefined
+        ? secureUrl(option, '/.well-known/jwks.json', origin)
+        : secureUrl('jwksUri', jwksUri),
   }
 }
 
-/** What a route requires: a flag, several of which all are needed, or lists of all and any. */
-export type Required = string | readonly string[] | Partial<Requirement>
-
-/**
- * Checks a requirement. One that is there but cannot be understood is a mistake, never the requirement of nothing.
- *
- * @throws TypeError when it is no flag, list or object of `all` and `any`, or has an `any` that nobody can meet
- */
-export function readRequirement(required: unknown): Requirement {
-  if (typeof required === 'string') return { all: flagList('a flag', [required]), any: [] }
-  if (Array.isArray(required)) return { all: flagList('a list of flags', required), any: [] }
-  if (typeof required !== 'object' || required === null)
-    throw new TypeError('a requirement is a flag, a list of flags, or { all, any }')
-  const unknown = Object.keys(required).find((name) => name !== 'all' && name !== 'any')
-  if (unknown !== undefined) throw new TypeError(`a requirement has all and any, not ${unknown}`)
-  const requirement = required as Record<'all' | 'any', unknown>
-  if (!('all' in required || 'any' in required)) throw new TypeError('a requirement needs all or any')
-  const any = 'any' in required ? flagList('any', requirement.any) : []
-  if ('any' in required && any.length === 0) throw new TypeError('any must name a flag')
-  return { all: 'all' in required ? flagList('all', requirement.all) : [], any }
+function assertOption(holds: boolean, option: keyof GuardOptions, what: string): void {
+  if (!holds) throw new TypeError(`createGuard: ${option} ${what}`)
 }
 
-function flagList(name: string, list: unknown): readonly string[] {
-  if (!Array.isArray(list)) throw new TypeError(`${name} must be a list of flags`)
-  const wrong = list.find((flag) => typeof flag !== 'string' || !FLAG_KEY.test(flag))
-  // `find` would not tell a wrong `undefined` from none.
-  if (wrong !== undefined || list.includes(undefined)) throw new TypeError(`not a flag key: ${String(wrong)}`)
-  return [...list]
-}
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
-export function readFreshness(freshness: unknown): Freshness {
-  if (freshness !== 'claim' && freshness !== 'live') throw new TypeError('freshness is claim or live')
-  return freshness
+/** What a runtime makes of a service binding is its own affair; that it is one shows when it is called. */
+function isBinding(gateway: unknown): gateway is VerifierBinding {
+  if (gateway === undefined || isText(gateway)) return false
+  const isOne = (typeof gateway === 'object' && gateway !== null) || typeof gateway === 'function'
+  assertOption(isOne, 'gateway', 'must be the origin of the gateway, or a service binding to its Verifier')
+  return true
 }
 
 /** Keys over plain HTTP are anybody's who stands on the way; `http` is for this machine. */
-function secureUrl(name: string, url: URL): URL {
-  const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback))
-    throw new TypeError(`${name} must be an https URL (http is for localhost, 127.0.0.1 and [::1])`)
-  return url
+function secureUrl(option: keyof GuardOptions, url: string, base?: string): URL {
+  const parsed = URL.canParse(url, base) ? new URL(url, base) : undefined
+  const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(parsed?.hostname ?? '')
+  const isSecure = parsed?.protocol === 'https:' || (parsed?.protocol === 'http:' && isLoopback)
+  if (!parsed || !isSecure) {
+    const otherwise = option === 'issuer' ? ', or gateway must be one' : ''
+    assertOption(
+      false,
+      option,
+      `must be an https URL (http is for localhost, 127.0.0.1 and [::1])${otherwise}`,
+    )
+  }
+  return parsed as URL
 }

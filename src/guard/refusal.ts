@@ -12,49 +12,79 @@ export type RefusalReason =
   | 'feature_missing'
   | 'live_unavailable'
 
-const RETRY_AFTER_SECONDS = '2'
-
-export function refusal(reason: RefusalReason, missing: readonly string[] = []): Response {
-  switch (reason) {
-    case 'token_missing':
-      return answer(401, reason, 'A bearer token is required.', challenge())
-    case 'authorization_repeated':
-    case 'authorization_malformed':
-      return answer(401, reason, 'Send one Authorization: Bearer header.', challenge('invalid_request'))
-    case 'token_too_large':
-    case 'token_malformed':
-    case 'token_header_refused':
-    case 'type_refused':
-    case 'not_an_access_token':
-    case 'algorithm_refused':
-    case 'key_unknown':
-    case 'signature_invalid':
-    case 'claim_refused':
-    case 'token_expired':
-    case 'token_bound':
-    case 'token_inactive':
-      return answer(401, reason, 'The bearer token is not valid here.', challenge('invalid_token'))
-    case 'feature_missing':
-      return answer(403, reason, 'A feature is missing.', challenge('insufficient_scope'), { missing })
-    case 'keys_unreachable':
-    case 'live_unavailable':
-      return answer(503, reason, 'This cannot be decided right now.', { 'retry-after': RETRY_AFTER_SECONDS })
-  }
+interface Refusal {
+  readonly status: 401 | 403 | 503
+  readonly detail: string
+  readonly headers: Readonly<Record<string, string>>
 }
 
 const challenge = (error?: BearerError) => ({ 'www-authenticate': bearerChallenge(error) })
 
-const answer = (
-  status: number,
-  code: RefusalReason,
-  detail: string,
-  headers: Record<string, string>,
-  members: object = {},
-): Response =>
-  Response.json(
-    { type: 'about:blank', status, code, detail, ...members },
-    {
-      status,
-      headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headers },
-    },
-  )
+const TOKEN_INVALID: Refusal = {
+  status: 401,
+  detail: 'The bearer token is not valid here.',
+  headers: challenge('invalid_token'),
+}
+const UNDECIDABLE: Refusal = {
+  status: 503,
+  detail: 'This cannot be decided right now.',
+  headers: { 'retry-after': '2' },
+}
+
+const REFUSALS: Record<RefusalReason, Refusal> = {
+  token_missing: { status: 401, detail: 'A bearer token is required.', headers: challenge() },
+  authorization_repeated: {
+    status: 401,
+    detail: 'Send one Authorization: Bearer header.',
+    headers: challenge('invalid_request'),
+  },
+  authorization_malformed: {
+    status: 401,
+    detail: 'Send one Authorization: Bearer header.',
+    headers: challenge('invalid_request'),
+  },
+  token_too_large: TOKEN_INVALID,
+  token_malformed: TOKEN_INVALID,
+  token_header_refused: TOKEN_INVALID,
+  type_refused: TOKEN_INVALID,
+  not_an_access_token: TOKEN_INVALID,
+  algorithm_refused: TOKEN_INVALID,
+  key_unknown: TOKEN_INVALID,
+  signature_invalid: TOKEN_INVALID,
+  claim_refused: TOKEN_INVALID,
+  token_expired: TOKEN_INVALID,
+  token_bound: TOKEN_INVALID,
+  token_inactive: TOKEN_INVALID,
+  feature_missing: {
+    status: 403,
+    detail: 'A feature is missing.',
+    headers: challenge('insufficient_scope'),
+  },
+  keys_unreachable: UNDECIDABLE,
+  keys_unmarked: UNDECIDABLE,
+  keys_unusable: UNDECIDABLE,
+  environment_required: UNDECIDABLE,
+  live_unavailable: UNDECIDABLE,
+}
+
+/** A browser sends a preflight without a token, so that a guard in front of the CORS handler refuses every one of them. */
+const PREFLIGHT = 'A CORS preflight carries no token. Let the CORS handler answer OPTIONS before the guard.'
+
+/** @param missing - with `feature_missing`: what would have to be granted */
+export function refusal(
+  reason: RefusalReason,
+  { missing, isPreflight = false }: { missing?: readonly string[]; isPreflight?: boolean } = {},
+): Response {
+  const { status, detail, headers } = REFUSALS[reason]
+  const problem = {
+    type: 'about:blank',
+    status,
+    code: reason,
+    detail: isPreflight && reason === 'token_missing' ? PREFLIGHT : detail,
+    ...(missing && { missing }),
+  }
+  return Response.json(problem, {
+    status,
+    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headers },
+  })
+}

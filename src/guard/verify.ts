@@ -1,15 +1,14 @@
 /**
  * Offline verification of an access token that the gateway minted. No I/O but the key set.
  *
- * "The token is bad" and "the keys cannot be had right now" are different reasons. A token that never passed the gateway is
- * refused even where upstream speaks for the same issuer: it has no `feature_flags_meta`.
+ * "The token is bad" and "the keys cannot be had right now" are different reasons. That a token passed the gateway shows
+ * by its key alone: upstream, which may speak for the same issuer, can put any claim into its own.
  */
 import { type CryptoKey, errors, type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
-import { featureFlags } from '../core/claims.ts'
+import { environmentOf, featureFlags } from '../core/claims.ts'
 import { isHeaderRefused, type JwsFormReason, jwsFormFault } from '../core/jws.ts'
-import { err, ok, type Result } from '../core/result.ts'
 import { accessTokenFault, isAccessTokenType, mediaType, type PurposeFault } from '../core/token_purpose.ts'
-import type { GatewayKeys } from './keys.ts'
+import type { FoundKey, GatewayKeys, KeyReason } from './keys.ts'
 import type { GuardConfig } from './options.ts'
 
 /** Clocks of two hosts differ. */
@@ -25,13 +24,23 @@ export interface VerifiedToken {
 export type TokenReason =
   | JwsFormReason
   | PurposeFault
+  | KeyReason
   | 'algorithm_refused'
-  | 'key_unknown'
   | 'signature_invalid'
   | 'claim_refused'
   | 'token_expired'
   | 'token_bound'
-  | 'keys_unreachable'
+  | 'environment_required'
+
+export type Verified =
+  | { readonly ok: true; readonly value: VerifiedToken }
+  | { readonly ok: false; readonly reason: TokenReason; readonly claim?: string }
+
+const refuse = (reason: TokenReason, claim?: string): Verified => ({
+  ok: false,
+  reason,
+  ...(claim !== undefined && { claim }),
+})
 
 /** jose asks for the key between its own checks; this brings the reason out. */
 class KeyRefused extends Error {
@@ -46,43 +55,62 @@ class KeyRefused extends Error {
 /** @param now - epoch milliseconds */
 export async function verifyToken(
   token: string,
-  { issuer, audience }: GuardConfig,
+  { issuer, audience, environment }: GuardConfig,
   keys: GatewayKeys,
   now: number,
-): Promise<Result<VerifiedToken, TokenReason>> {
-  const fault = jwsFormFault(token)
-  if (fault !== undefined) return err(fault)
+): Promise<Verified> {
+  const formFault = jwsFormFault(token)
+  if (formFault !== undefined) return refuse(formFault)
+  let found: FoundKey | undefined
+  const keyFor = async (header: JWTHeaderParameters): Promise<CryptoKey> => {
+    found = await findKey(header, keys)
+    return found.key
+  }
+  let claims: JWTPayload
+  let typ: string | undefined
   try {
-    const { payload, protectedHeader } = await jwtVerify(token, (header) => keyFor(header, keys), {
+    const { payload, protectedHeader } = await jwtVerify(token, keyFor, {
       issuer,
       audience,
       requiredClaims: REQUIRED_CLAIMS,
       clockTolerance: CLOCK_SKEW_SECONDS,
       currentDate: new Date(now),
     })
-    const otherwise = accessTokenFault(mediaType(protectedHeader.typ), payload, 'minted')
-    if (otherwise !== undefined) return err(otherwise)
-    if (payload.cnf !== undefined) return err('token_bound')
-    return ok({ claims: payload as VerifiedToken['claims'], features: featureFlags(payload) })
+    claims = payload
+    typ = mediaType(protectedHeader.typ)
   } catch (cause) {
-    return err(reasonOf(cause))
+    return refusalOf(cause)
   }
+  const purposeFault = accessTokenFault(typ, claims, 'minted')
+  if (purposeFault !== undefined) return refuse(purposeFault)
+  if (claims.cnf !== undefined) return refuse('token_bound', 'cnf')
+  const { environments = [], setEnvironments } = found ?? {}
+  const expected = environment ?? only(setEnvironments)
+  if (expected === undefined) return refuse('environment_required')
+  if (environmentOf(claims) !== expected || !environments.includes(expected))
+    return refuse('claim_refused', 'feature_flags_meta.env')
+  return { ok: true, value: { claims: claims as VerifiedToken['claims'], features: featureFlags(claims) } }
 }
 
 /** One key serves one algorithm, whatever a token says; and a token names neither keys nor rules of its own. */
-async function keyFor(header: JWTHeaderParameters, keys: GatewayKeys): Promise<CryptoKey> {
+async function findKey(header: JWTHeaderParameters, keys: GatewayKeys): Promise<FoundKey> {
   if (isHeaderRefused(header)) throw new KeyRefused('token_header_refused')
   if (!isAccessTokenType(mediaType(header.typ), 'minted')) throw new KeyRefused('type_refused')
   const found = await keys.find(header.kid)
   if (!found.ok) throw new KeyRefused(found.reason)
   if (found.value.alg !== header.alg) throw new KeyRefused('algorithm_refused')
-  return found.value.key
+  return found.value
 }
 
-function reasonOf(cause: unknown): TokenReason {
-  if (cause instanceof KeyRefused) return cause.reason
-  if (cause instanceof errors.JWSSignatureVerificationFailed) return 'signature_invalid'
-  if (cause instanceof errors.JWTExpired) return 'token_expired'
-  if (cause instanceof errors.JWTClaimValidationFailed) return 'claim_refused'
-  return 'token_malformed'
+const only = (names: ReadonlySet<string> = new Set()): string | undefined =>
+  names.size === 1 ? [...names][0] : undefined
+
+/** What jose throws is about the token; anything else is a bug. */
+function refusalOf(cause: unknown): Verified {
+  if (cause instanceof KeyRefused) return refuse(cause.reason)
+  if (cause instanceof errors.JWSSignatureVerificationFailed) return refuse('signature_invalid')
+  if (cause instanceof errors.JWTExpired) return refuse('token_expired', cause.claim)
+  if (cause instanceof errors.JWTClaimValidationFailed) return refuse('claim_refused', cause.claim)
+  if (cause instanceof errors.JOSEError) return refuse('token_malformed')
+  throw cause
 }

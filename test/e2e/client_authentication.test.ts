@@ -4,7 +4,7 @@
  */
 import { exportJWK, generateKeyPair } from 'jose'
 import * as oidc from 'openid-client'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { API_AUDIENCE, DEMO_APP, DEMO_SERVICE, type Idp, startIdp } from '../../dev/idp.ts'
 import { EXECUTE, logIn, REDIRECT_URI, refresh } from './support/session.ts'
@@ -35,7 +35,7 @@ beforeAll(async () => {
       jwks: { keys: [jwk] },
     },
   ]
-  const [stage, port] = await Promise.all([openStage(running), freePort()])
+  const [stage, port] = await Promise.all([openStage(running, inject('bundles').gateway), freePort()])
   const publicUrl = `http://localhost:${port}`
   const [own, behind] = await Promise.all([
     startIdp({ port: 0, clients }),

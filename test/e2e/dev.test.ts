@@ -23,14 +23,14 @@ beforeAll(async () => {
 })
 afterAll(() => rm(state, { recursive: true, force: true }))
 
-test('options that npm has taken for its own are explained, and nothing is changed', async () => {
+test('options that npm took for itself are explained, and nothing is changed', async () => {
   const env = { npm_lifecycle_event: 'entitle', npm_config_kill: 'true' }
   const { code, output } = await scriptIn(env, 'entitle.ts', 'rule', 'sso')
   expect(code).toBe(1)
   expect(output).toContain('npm run entitle -- rule sso --kill')
   const taken = { npm_lifecycle_event: 'start', npm_config_idp_port: '9001', npm_config_state: 'true' }
   expect((await scriptIn(taken, 'start.ts', '/elsewhere')).output).toContain(
-    'npm has taken --idp-port, --state for itself',
+    'npm took --idp-port, --state for itself',
   )
 })
 
@@ -55,7 +55,7 @@ test.each(COMMANDS)('%s explains itself with --help', async (name) => {
   expect(output).toMatch(/npm (run|start)/)
 })
 
-test('the README tells the same story as the banner', async () => {
+test('the README has the same commands as the banner', async () => {
   const readme = await readFile(join(PROJECT, 'README.md'), 'utf8')
   for (const command of Object.values(story())) expect(readme).toContain(command)
 })

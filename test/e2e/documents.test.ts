@@ -3,7 +3,7 @@
  * every time, with the named fall-back in its token.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
 import { ACME_FLAGS, claimsOf, EVERYBODY_FLAGS, type TestGateway } from './support/stage.ts'
@@ -19,7 +19,7 @@ let stage: Stage
 let upstream: MockIdp
 
 beforeAll(async () => {
-  stage = await openStage(running)
+  stage = await openStage(running, inject('bundles').gateway)
   upstream = running.add(await startMockIdp())
   stories = {
     faults: new Map(Object.entries(faults).map(([name, spoil]) => [name, begin(faultAndRecovery(spoil))])),

@@ -4,7 +4,7 @@
  */
 import { calculateJwkThumbprint, exportJWK } from 'jose'
 import * as oidc from 'openid-client'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { DEMO_APP, DEMO_SERVICE, startIdp } from '../../dev/idp.ts'
 import { NONCE_CLIENT, type NonceIdp, startNonceIdp } from './support/nonce_idp.ts'
@@ -17,7 +17,11 @@ const modes = {} as Record<'preserve' | 'gateway' | 'nonce', string>
 let nonceIdp: NonceIdp
 
 beforeAll(async () => {
-  const [stage, behindPort, noncePort] = await Promise.all([openStage(running), freePort(), freePort()])
+  const [stage, behindPort, noncePort] = await Promise.all([
+    openStage(running, inject('bundles').gateway),
+    freePort(),
+    freePort(),
+  ])
   const behindUrl = `http://localhost:${behindPort}`
   const nonceUrl = `http://localhost:${noncePort}`
   const behind = running.add(await startIdp({ port: 0, issuer: behindUrl }))

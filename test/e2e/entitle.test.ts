@@ -64,7 +64,7 @@ test('a grant of a killed flag says that it is killed, and which command revives
   await entitle('rule', 'advanced-analytics', '--kill')
   const { output } = await entitle('grant', 'org_globex', 'advanced-analytics')
   expect(output).toContain('no change')
-  expect(output).toContain('advanced-analytics is killed for everybody (killed)')
+  expect(output).toContain('advanced-analytics is killed for everybody')
   expect(output).toContain(`npm run entitle -- --state ${state} rule advanced-analytics --revive`)
   expect(output).not.toContain('next refresh')
   expect((await entitle('show', 'org_globex')).output).toMatch(/killed\s+killed for everybody/)
@@ -73,10 +73,10 @@ test('a grant of a killed flag says that it is killed, and which command revives
 })
 
 test.each([
-  [false, 'killed', true, 'is killed for everybody (killed)', 'rule sso --revive'],
+  [false, 'killed', true, 'whatever grants and contracts say (killed)', 'rule sso --revive'],
   [false, 'rule_none', true, 'sso stays off: its rule gives it to nobody (rule_none)', 'rule sso some'],
-  [true, 'contract', true, 'sso was on already: the contract pays for it (contract)', undefined],
-  [false, 'default', false, 'sso was off already: nothing gives it (default)', undefined],
+  [true, 'contract', true, 'sso was already on: the contract pays for it (contract)', undefined],
+  [false, 'default', false, 'sso was already off: no rule, grant or contract gives it (default)', undefined],
   [true, 'contract', undefined, 'sso stays on', 'deny org_acme sso'],
   [true, 'rule_all', undefined, 'its rule gives it to everybody', 'deny org_acme sso'],
   [false, 'default', undefined, 'sso stays off', 'grant org_acme sso'],
@@ -87,9 +87,9 @@ test.each([
   expect(explained.remedy?.command).toBe(remedy)
 })
 
-test('a rule that was so already is said to be', async () => {
+test('a rule that already was like this is named', async () => {
   const { output } = await entitle('rule', 'sso', '--revive')
-  expect(output).toContain('The rule of sso was so already')
+  expect(output).toContain('The rule of sso was already like this')
   expect(output).toContain('org_acme: on, the contract pays for it (contract)')
   expect(output).not.toContain('next refresh')
 })
@@ -102,17 +102,32 @@ test('revoking what is not there says so, and creates no organization', async ()
   expect((await entitle('show')).output).not.toContain('org_globx')
 })
 
-test('an organization that nobody has heard of is said to be new, beside those that may have been meant', async () => {
-  const { output } = await entitle('grant', 'org_globx', 'scim')
-  expect(output).toContain('This creates a new organization, org_globx. Did you mean org_globex?')
-  expect(output).toContain('+scim')
+test('a typing error creates no organization; --create does', async () => {
+  const mistyped = await entitle('grant', 'org_globx', 'scim')
+  expect(mistyped.code).toBe(1)
+  expect(mistyped.output).toContain('There is no organization org_globx. Did you mean org_globex?')
+  expect((await entitle('show')).output).not.toContain('org_globx')
   expect((await entitle('grant', 'user_ada', 'scim')).output).toContain('For a user, add --user.')
+  const created = await entitle('grant', 'org_globx', 'scim', '--create')
+  expect(created.code).toBe(0)
+  expect(created.output).toContain('+scim')
+})
+
+test('reason and ticket are in the grant, and an override without a ticket is refused', async () => {
+  const refused = await entitle('grant', 'org_globex', 'scim', '--source', 'override')
+  expect(refused.code).toBe(1)
+  expect(refused.output).toContain('needs a ticket: --ticket SUP-123')
+  await entitle('grant', 'org_globex', 'scim', '--ticket', 'SUP-7', '--reason', 'Outage credit')
+  const { output } = await entitle('show', 'org_globex')
+  expect(output).toMatch(/on\s+scim\s+override/)
+  await entitle('revoke', 'org_globex', 'scim')
 })
 
 test('a user has grants of their own', async () => {
-  expect((await entitle('grant', 'user_grace', 'scim', '--user', '--source', 'support')).output).toContain(
-    '+scim',
-  )
+  expect(
+    (await entitle('grant', 'user_grace', 'scim', '--user', '--source', 'support', '--ticket', 'SUP-8'))
+      .output,
+  ).toContain('+scim')
   expect((await entitle('show', 'user_grace', '--user')).output).toMatch(
     /on\s+scim\s+support\s+granted by support/,
   )
@@ -144,7 +159,7 @@ test.each([
     args: ['grant', 'org_acme', 'sso', '--source', 'gift'],
     says: 'beta, support',
   },
-  { what: 'a rule without a change', args: ['rule', 'sso'], says: 'Say what changes' },
+  { what: 'a rule without a change', args: ['rule', 'sso'], says: 'Nothing to change' },
   {
     what: 'a bad environment',
     args: ['--environment', 'No', 'show'],

@@ -81,7 +81,7 @@ test('a change made elsewhere is exactly what the plan shows, with who loses by 
   expect(output).toMatch(/~ flag csv-export\n\s+rules.production\s+none → all\n/)
   expect(output.match(/^[~+]/gm)).toHaveLength(1)
   expect(output).toMatch(/production: csv-export\n\s+gained by 2 organizations: org_acme, org_globex/)
-  expect(output).toContain('No policy asks for approval')
+  expect(output).toContain('No policy requires approval')
   expect((await rule('csv-export', 'production')).access).toBe('none')
 })
 
@@ -118,7 +118,7 @@ test('what is wrong is told with its line, and is not a difference', async () =>
   await writeFile(wrong, 'format: 1\nflags:\n  sso: { name: SSO, knd: entitlement }\n')
   const { code, output } = await flags('plan', wrong)
   expect(code).toBe(1)
-  expect(output).toContain(`${wrong}:3: flags.sso.knd: is not known here`)
+  expect(output).toContain(`${wrong}:3: flags.sso.knd: is unknown`)
   expect(output).not.toContain('    at ')
   expect((await flags('plan', join(folder, 'none.yaml'))).output).toContain('There is no file')
   await writeFile(wrong, 'format: 1\nplans:\n  starter: { name: starter, flags: [ssso] }\n')
@@ -168,7 +168,7 @@ test('where the policy asks, applying is asking: the same plan until another has
   const id = /change_[\w-]+/.exec(asked.output)?.[0] ?? ''
   expect(asked.output).toContain(`${id} waits for approval`)
   const twice = await flags('apply', file)
-  expect(twice.output).toContain(`It was asked for already, as ${id}`)
+  expect(twice.output).toContain(`It was already requested, as ${id}`)
   expect((await flags('plan', file)).output).toBe(planned.output)
   expect((await rule('csv-export', 'production')).access).toBe('all')
 

@@ -53,7 +53,7 @@ test('what was exported is what there is, to the byte and in any order', () => {
 test('what npm prints before the output of a script is read over, and lines are counted as they are', () => {
   const banner = '\n> remint@0.1.0 flags\n> node dev/flags.ts export\n\n'
   expect(parse(banner + printFlagsFile(asFile(governed()))).file.plans.team).toBeDefined()
-  expect(faultsOf(`${banner}format: 1\nflagz: {}\n`)).toBe('flags.yaml:6: flagz: is not known here')
+  expect(faultsOf(`${banner}format: 1\nflagz: {}\n`)).toBe('flags.yaml:6: flagz: is unknown')
 })
 
 test('the banner of npm is known to the byte', () => {
@@ -73,14 +73,17 @@ test.each([
   ['', '1: format: must be 1'],
   ['- a', '1: Invalid input: expected object'],
   ['format: 1\nflags:\n  a: { name: A }', '3: flags.a.owner: is missing'],
-  [`format: 1\nflags:\n  a: { ${FLAG}, kil: true }`, '3: flags.a.kil: is not known here'],
+  [`format: 1\nflags:\n  a: { ${FLAG}, kil: true }`, '3: flags.a.kil: is unknown'],
   [`format: 1\nflags:\n  a: { ${FLAG} }\n  a: { ${FLAG} }`, '4: Map keys must be unique'],
   [`format: 1\nflags:\n  A b: { ${FLAG} }`, '3: flags.A b: Invalid string'],
   [
     `format: 1\nflags:\n  a: { ${FLAG}, retire_by: "2027-01-31T00:00:00Z" }`,
     'Only a rollout has a retire_by',
   ],
-  ['format: 1\nflags:\n  a: { name: A, kind: rollout, owner: o, state: live }', 'says when it must be gone'],
+  [
+    'format: 1\nflags:\n  a: { name: A, kind: rollout, owner: o, state: live }',
+    'needs a date by which it must end',
+  ],
   [
     `format: 1\nflags:\n  a:\n    ${FLAG.replaceAll(', ', '\n    ')}\n    rules:\n      staging:\n        access: most`,
     '10: flags.a.rules.staging.access: Invalid option',
@@ -153,21 +156,21 @@ test('a kill switch is no difference, but told', () => {
 
 test.each([
   [flag('a', { state: 'retired' }), 'state', 'never used again'],
-  [flag('a', { kind: 'rollout', retire_by: '2027-01-31T00:00:00.000Z' }), 'kind', 'stays what it is'],
-])('what cannot be is a fault at its place', (existing, member, message) => {
+  [flag('a', { kind: 'rollout', retire_by: '2027-01-31T00:00:00.000Z' }), 'kind', 'cannot change its kind'],
+])('an impossible change is a fault at its place', (existing, member, message) => {
   const file = parse(`format: 1\nflags:\n  a: { ${FLAG}, no_plan_reason: x }`).file
   const { faults, items } = differenceOf(file, governed({ flags: [existing] }))
   expect(faults).toEqual([{ path: ['flags', 'a', member], message: expect.stringContaining(message) }])
   expect(items).toEqual([])
 })
 
-test('the end of a rollout is put off by its own command, and never brought forward', () => {
+test('a rollout is extended by its own command, and never shortened', () => {
   const to = (day: string) => difference(governed(), (text) => text.replace('2027-01-31', day))
   expect(actions(to('2027-02-28'))).toEqual(['flag.extend editor'])
-  expect(to('2027-01-30').faults[0]?.message).toContain('put off')
+  expect(to('2027-01-30').faults[0]?.message).toContain('only be extended')
 })
 
-test('an unknown flag of a plan is told with the one that was meant', () => {
+test('an unknown flag of a plan is reported with the one that was meant', () => {
   const { faults } = difference(governed(), (text) => text.replace('- sso', '- ssoo'))
   expect(faults.at(-1)?.message).toContain('Did you mean sso?')
 })

@@ -41,7 +41,7 @@ test.each([
   ['PORT:1', 'There are: ENVIRONMENT, ISSUER'],
   ['UPSTREAM_ORIGIN', 'NAME:VALUE'],
   ['SIGNING_KEYS:{}', '.dev.vars'],
-  ['ENTITLEMENTS:x', 'knows no var'],
+  ['ENTITLEMENTS:x', 'has no var'],
 ])('%s is refused', (pair, says) => {
   expect(() => parseVars([pair])).toThrow(says)
 })

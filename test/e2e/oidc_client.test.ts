@@ -4,7 +4,7 @@
  */
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import * as oidc from 'openid-client'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { API_AUDIENCE, DEMO_SERVICE, startIdp } from '../../dev/idp.ts'
 import { EXECUTE, HOME_URI, logIn, REDIRECT_URI, refresh, type Session } from './support/session.ts'
@@ -34,7 +34,7 @@ const NAMES = [
 
 beforeAll(async () => {
   const [stage, shared, behindPort, urlPort] = await Promise.all([
-    openStage(running),
+    openStage(running, inject('bundles').gateway),
     startIdp({ port: 0 }).then((idp) => running.add(idp)),
     freePort(),
     freePort(),

@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { API_AUDIENCE } from '../../dev/idp.ts'
 import { generateSigningKeys } from '../../dev/signing_keys.ts'
@@ -24,7 +24,7 @@ let gateway: TestGateway
 let handle: Handler
 
 beforeAll(async () => {
-  const stage = await openStage(running)
+  const stage = await openStage(running, inject('bundles').gateway)
   idp = running.add(await startMockIdp())
   // Documents are the mock's; everything else is in the test's hands.
   upstream = running.add(

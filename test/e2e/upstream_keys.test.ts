@@ -3,7 +3,7 @@
  * verifies what the gateway has signed.
  */
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { eventually } from '../support/eventually.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
@@ -17,7 +17,7 @@ let upstream: MockIdp
 let gateway: TestGateway
 
 beforeAll(async () => {
-  stage = await openStage(running)
+  stage = await openStage(running, inject('bundles').gateway)
 })
 afterAll(() => running.close())
 

@@ -10,7 +10,7 @@ import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 
 import jwt from 'jsonwebtoken'
 import jwksClient from 'jwks-rsa'
 import * as oidc from 'openid-client'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
 import { API_AUDIENCE } from '../../dev/idp.ts'
 import { makeKey } from '../../dev/keys/file.ts'
@@ -27,7 +27,7 @@ const stages = {} as Record<Algorithm, { gateway: string; session: Session }>
 let upstream: MockIdp
 
 beforeAll(async () => {
-  const stage = await openStage(running)
+  const stage = await openStage(running, inject('bundles').gateway)
   upstream = running.add(await startMockIdp())
   const vars = { UPSTREAM_ORIGIN: upstream.url, UPSTREAM_ISSUER: upstream.url }
   await Promise.all(

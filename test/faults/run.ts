@@ -18,6 +18,7 @@ import { PROJECT } from '../../dev/wrangler.ts'
 import { startServer } from '../e2e/support/http.ts'
 import { freePort } from '../e2e/support/stage.ts'
 import { openStage } from '../e2e/support/workerd.ts'
+import { bundle } from '../support/bundle.ts'
 import type { Client } from './client.ts'
 import { inherentIn, isBeforeWhole, requireNamed } from './inherent.ts'
 import { configure, instrument, type Point } from './instrument.ts'
@@ -62,7 +63,8 @@ async function suite(running: Running): Promise<void> {
     const idp = running.add(await startIdp({ port: 0, ...(name === 'proxy' && { issuer }) }))
     idp.provider.on('grant.success', () => granted())
     const vars = { UPSTREAM_ORIGIN: idp.url, UPSTREAM_ISSUER: idp.issuer, FAULT_CONTROL: control.url }
-    const stage = await openStage(running, configure(name, await compatibilityDate()))
+    const built = running.add(await bundle(configure(name, await compatibilityDate())))
+    const stage = await openStage(running, built.folder)
     return new Subject(running, stage, yes.id, { vars, port, signingKeys, ...options })
   }
   const gateway = await open('gateway', { sessions })

@@ -1,9 +1,10 @@
 /**
- * `npm run soak`: contract sync under load, and the control plane killed in between. Thousands of events at a steady rate,
- * shuffled, some of them twice, sent again until they are taken, as vendors do; to the real Worker with a real D1.
+ * `npm run soak`: endurance. First thousands of sessions on a bad network; then contract sync under load, and the control
+ * plane killed in between: thousands of events at a steady rate, shuffled, some of them twice, sent again until they are
+ * taken, as vendors do; to the real Worker with a real D1.
  *
- * Nothing may be lost and the final state must be right, which a model of its own says. The last line is
- * `lost: N, wrong: N`, and only two zeros are a success.
+ * No session may end. No event may be lost and the final state must be right, which a model of its own says. The last line
+ * is `lost: N, wrong: N`, and only two zeros are a success.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -18,6 +19,7 @@ import { freePorts, isFree } from '../../dev/network.ts'
 import { compare, readInbox } from './compare.ts'
 import { timeDowngrades } from './publication.ts'
 import { type Report, sendAll } from './sender.ts'
+import { soakSessions } from './sessions.ts'
 import { FLAGS, makeStream, PLANS, type Stream } from './stream.ts'
 
 interface Options {
@@ -25,6 +27,7 @@ interface Options {
   rate: number
   kills: number
   seed: number
+  sessions: number
 }
 
 /** Within this, what waited for others is applied and all is published. */
@@ -78,7 +81,9 @@ async function soak(options: Options): Promise<void> {
   }
 }
 
-async function run({ events, rate, kills, seed }: Options, running: Running): Promise<void> {
+async function run({ events, rate, kills, seed, sessions }: Options, running: Running): Promise<void> {
+  if (sessions > 0 && (await soakSessions(running, sessions)) > 0) process.exitCode = 1
+  if (events === 0) return
   const persistTo = await mkdtemp(join(tmpdir(), 'remint-soak-'))
   running.add({ close: () => rm(persistTo, { recursive: true, force: true, maxRetries: 5 }) })
   const secret = `whsec_${randomBytes(32).toString('base64')}`
@@ -188,10 +193,13 @@ const number = (value: string): number => {
 
 if (import.meta.main) {
   await new Command('npm run soak --')
-    .description('Sends contract events to a control plane that is killed meanwhile; none may be lost.')
+    .description(
+      'Refreshes sessions and sends contract events, and breaks things meanwhile; none may be lost.',
+    )
     .option('--events <count>', 'different events', number, 10_000)
     .option('--rate <count>', 'deliveries a second', number, 120)
     .option('--kills <count>', 'how often the control plane is killed', number, 2)
+    .option('--sessions <count>', 'sessions that refresh before that', number, 10_000)
     .option('--seed <number>', 'makes the same stream again', number, 1)
     .action((options: Options) => main(() => soak(options)))
     .parseAsync()

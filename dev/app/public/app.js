@@ -35,7 +35,7 @@ const NOTHING = { added: [], removed: [] }
 /** The claims of the access token in use, or `null`. An app only reads them; an API verifies. */
 let claims = null
 
-/** Every flag that this session has had: one that is gone was taken away, one that never was is to be granted. */
+/** Every flag that this session has had: a missing one of these was taken away; others have to be granted. */
 const seen = new Set()
 
 const PROPAGATION = 'A change takes up to 5 s to arrive.'
@@ -47,11 +47,14 @@ function open(user, text) {
   const organization = user.profile.org_name ?? claims.org_id
   for (const flag of claims.feature_flags ?? []) seen.add(flag)
   showSession({
-    ...{ name: user.profile.name ?? user.profile.sub, organization, claims, change },
+    name: user.profile.name ?? user.profile.sub,
+    organization,
+    claims,
+    change,
     noFlags:
       seen.size > 0
-        ? `${organization} has no flags now: what was on has been taken away. “Change something” has the command that says why.`
-        : `Nothing is switched on for ${organization}. Grant a flag with a command from “Change something”, then refresh.`,
+        ? `${organization} has no flags any more. “Change something” has a command that shows why.`
+        : `${organization} has no flags yet. Grant one with a command from “Change something”, then refresh.`,
   })
   showCommands(commandsFor(claims))
   showStatus(before ? summary(text, change) : `${text}.`)
@@ -80,17 +83,20 @@ function summary(text, { added, removed }) {
   return `${text}: ${parts.join(', ') || `nothing has changed. ${PROPAGATION.slice(0, -1)}`}.`
 }
 
-/** Commands that undo what is there or bring what is not, so that each of them changes something. */
+/** Commands that change something: they remove flags that are on and grant flags that are off. */
 function commandsFor({ org_id, feature_flags = [] }) {
   const reports = settings.reportsFlag
   const beta = feature_flags.includes('scim')
-    ? { label: 'End a beta', command: entitle(`revoke ${org_id} scim`) }
-    : { label: 'Start a beta', command: entitle(`grant ${org_id} scim --source beta --for 30d`) }
+    ? { label: 'End the beta of scim (user provisioning)', command: entitle(`revoke ${org_id} scim`) }
+    : {
+        label: 'Start a beta: scim (user provisioning) for 30 days',
+        command: entitle(`grant ${org_id} scim --source beta --for 30d`),
+      }
   return [
     ...(feature_flags.includes(reports)
       ? [
           {
-            label: 'An incident: switch the reports off for everybody',
+            label: 'In an incident: switch the reports off for everybody',
             command: entitle(`rule ${reports} --kill`),
           },
         ]
@@ -100,13 +106,16 @@ function commandsFor({ org_id, feature_flags = [] }) {
   ]
 }
 
-/** How an organization comes by a flag; one that it has had may have been killed, and then no grant helps. */
+/** How an organization gets a flag. One that it had may have been killed, and then a grant does not help. */
 function waysToGet(org_id, flag) {
   const grant = {
-    label: `Give ${flag} to this organization`,
+    label: `Grant ${flag} to this organization`,
     command: entitle(`grant ${org_id} ${flag} --source beta --for 30d`),
   }
-  const revive = { label: `Bring ${flag} back, if it was killed`, command: entitle(`rule ${flag} --revive`) }
+  const revive = {
+    label: `Switch ${flag} on again, if it was killed`,
+    command: entitle(`rule ${flag} --revive`),
+  }
   return seen.has(flag) ? [revive, grant] : [grant]
 }
 
@@ -133,9 +142,9 @@ async function refresh() {
       await manager.removeUser()
       return close('Your session has ended. Log in again.', true)
     }
-    // What the token endpoint says has a code; without one, nobody has answered.
-    const why = error.error ? `The refresh did not work (${error.message}).` : NO_ANSWER
-    const text = `${why} Your session is kept; try again.`
+    // An error of the token endpoint has a code; without one, there was no response.
+    const why = error.error ? `The refresh failed (${error.message}).` : NO_ANSWER
+    const text = `${why} You are still logged in; try again.`
     if (claims) showStatus(text, true)
     else close(text)
   }
@@ -148,7 +157,7 @@ async function callApi() {
   if (response.ok) return showReports(body)
   if (!body.missing) return showDenial(body)
   const why = {
-    label: 'See why it is off: one that is killed needs a --revive',
+    label: 'See why it is off (a killed flag needs --revive)',
     command: entitle(`show ${claims.org_id}`),
   }
   const ways = waysToGet(claims.org_id, body.missing[0])
@@ -173,9 +182,9 @@ function onClick(id, action) {
   })
 }
 
-const NO_ANSWER = `The gateway at ${settings.issuer} does not answer. Is npm start running?`
+const NO_ANSWER = `The gateway at ${settings.issuer} does not respond. Is npm start running?`
 
-/** Asked before the page is left for the gateway, which otherwise ends on an error page of the browser's. */
+/** Checked before the page navigates to the gateway, which could otherwise end on the browser's error page. */
 const reachable = () =>
   fetch(`${settings.issuer}/healthz`, { mode: 'no-cors', signal: AbortSignal.timeout(3000) }).then(
     () => true,
@@ -184,13 +193,13 @@ const reachable = () =>
 
 async function logIn() {
   if (!(await reachable())) return close(NO_ANSWER)
-  await manager.signinRedirect().catch((error) => close(`The log-in did not work: ${error.message}`))
+  await manager.signinRedirect().catch((error) => close(`The log-in failed: ${error.message}`))
 }
 
-/** A log-in can be finished once: after that the state that it began with is gone, and its code is spent. */
+/** A log-in can be finished once: after that its state is deleted and its code is spent. */
 function whyNoLogIn({ error, message }) {
   const used = error === 'invalid_grant' || (error === undefined && /\bstate\b/.test(message))
-  return used ? 'This log-in link was used already. Log in again.' : `The log-in did not work: ${message}`
+  return used ? 'This log-in link was used already. Log in again.' : `The log-in failed: ${message}`
 }
 
 async function logOut() {
@@ -198,7 +207,7 @@ async function logOut() {
     try {
       return await manager.signoutRedirect()
     } catch {
-      // Below: the session ends here, and it is said that it did not end there.
+      // Below: the session ends here, and the page says that it goes on at the identity provider.
     }
   }
   await manager.removeUser()
@@ -210,7 +219,7 @@ onClick('logout', logOut)
 onClick('refresh', refresh)
 onClick('call', () =>
   callApi().catch(() =>
-    showDenial({ status: 'failed', detail: 'The API does not answer. Is npm start running?' }),
+    showDenial({ status: 'failed', detail: 'The API does not respond. Is npm start running?' }),
   ),
 )
 const accessToken = async () => (await manager.getUser())?.access_token ?? ''

@@ -16,7 +16,7 @@ function el(tag, props = {}, ...children) {
   return element
 }
 
-/** @param takeFocus - when what had the focus goes away with the session */
+/** @param takeFocus - when the focused element disappears with the session */
 export function showSignedOut(notice, takeFocus = false) {
   byId('signed-out').hidden = false
   byId('signed-in').hidden = true
@@ -47,18 +47,18 @@ export function showSession({ name, organization, claims, change, noFlags }) {
 
 /** What `src` in the token means. */
 const SOURCES = {
-  fresh: 'documents read just now',
-  stale: 'the last good documents',
-  degraded: 'only what everybody has',
+  fresh: 'current entitlements',
+  stale: 'the last known entitlements',
+  degraded: 'only flags that everybody has',
 }
 
-/** `6.5.1` counts the changes to three documents. */
+/** `6.5.1` names the last change in each of three documents. */
 function versions(ver = '') {
   const names = ['catalog', 'organization', 'user']
   return ver
     .split('.')
     .filter(Boolean)
-    .map((number, i) => `${names[i]} ${number}`)
+    .map((number, i) => `change ${number} of the ${names[i]}`)
     .join(' · ')
 }
 
@@ -77,7 +77,7 @@ export function showStatus(text, failed = false) {
   byId('status').textContent = text
 }
 
-/** Says it to screen readers, again where it is the same as before. */
+/** Announces it to screen readers, even if it is the same as before. */
 function announce(text) {
   byId('announcer').textContent = ''
   setTimeout(() => {
@@ -120,7 +120,7 @@ export function showReports({ reports }) {
   )
 }
 
-/** @param {{label: string, command: string}[]} commands - what to do about it, the likeliest first */
+/** @param {{label: string, command: string}[]} commands - what to do about it, the most likely first */
 export function showDenial({ status, detail }, commands = []) {
   byId('result').replaceChildren(
     outcome('denied', String(status), detail),
@@ -146,7 +146,7 @@ export function showCommands(commands) {
   )
 }
 
-/** @param secret - what is copied where it is not what is shown */
+/** @param secret - what to copy, if it differs from what is shown */
 function copyable(command, secret = () => command) {
   const button = el('button', { type: 'button', ariaLabel: `Copy: ${command}` }, 'Copy')
   copies(button, secret, 'Command copied')
@@ -155,7 +155,7 @@ function copyable(command, secret = () => command) {
   return el('div', { className: 'command' }, el('code', {}, ...words), button)
 }
 
-/** Makes a button copy, and say so to eyes and to screen readers. */
+/** Makes a button copy, and confirm it visibly and to screen readers. */
 export function copies(button, text, done) {
   const label = button.textContent
   button.addEventListener('click', async () => {
@@ -173,11 +173,11 @@ export function copies(button, text, done) {
   })
 }
 
-/** @param token - gives the token that is put in the place of `$TOKEN` */
+/** @param token - returns the token that replaces `$TOKEN` */
 export function showVerify(command, token) {
   byId('verify').replaceChildren(
     copyable(command, async () => command.replace('$TOKEN', await token())),
-    el('p', { className: 'muted' }, 'Copying this line puts your token in the place of $TOKEN.'),
+    el('p', { className: 'muted' }, 'Copying this command replaces $TOKEN by your token.'),
   )
 }
 

@@ -115,6 +115,7 @@ export function keyRoutes(api: Api): void {
     tag: 'API keys',
     summary: 'API keys, without their secrets',
     roles: ADMINS,
+    everywhere: true,
     query: z.object(pageQuery),
     answer: pageOf(keySchema),
     async read({ query, control }) {

@@ -14,7 +14,7 @@ import { read } from '../http/read.ts'
 import { type AuditEntry, GENESIS, toEntry, verifyChain } from '../ledger/audit_chain.ts'
 import { READERS } from '../roles.ts'
 
-/** Rows that one call verifies: their hashes take about a tenth of a second. */
+/** Rows that one call verifies, in about a tenth of a second. */
 const VERIFY_ROWS = 5_000
 const VERIFY_PAGE = 500
 
@@ -50,7 +50,10 @@ const verdictSchema = z
     checked: z.object({ from: z.int(), to: z.int() }),
     head: z.object({ seq: z.int(), hash: z.string() }).nullable(),
     problem: z.object({ seq: z.int(), kind: z.enum(['gap', 'broken_link', 'altered']) }).nullable(),
-    next: z.int().nullable().openapi({ description: '`from` of the next call; null: all is checked.' }),
+    next: z
+      .int()
+      .nullable()
+      .openapi({ description: '`from` of the next call; null: everything is checked.' }),
   })
   .openapi('AuditVerdict')
 
@@ -60,7 +63,7 @@ export function auditRoutes(api: Api): void {
   read(api, {
     path: '/audit',
     tag: 'Audit',
-    summary: 'The audit log, latest first unless told',
+    summary: 'List the audit log, latest first by default',
     roles: READERS,
     query: z.object({
       ...pageQuery,
@@ -86,7 +89,7 @@ export function auditRoutes(api: Api): void {
       for (const name of ['flag', 'org', 'user', 'actor', 'action', 'environment'] as const) {
         if (query[name]) conditions.push(eq(audit[name], query[name]))
       }
-      // A row without an environment is about all of them, as is its effective diff.
+      // A row without an environment concerns all of them, and so does its effective diff.
       if (actor.environments !== null) conditions.push(inArray(audit.environment, [...actor.environments]))
       if (query.since) conditions.push(gte(audit.at, query.since))
       if (query.until) conditions.push(lt(audit.at, query.until))
@@ -104,8 +107,8 @@ export function auditRoutes(api: Api): void {
   read(api, {
     path: '/audit/verify',
     tag: 'Audit',
-    summary: 'Check the chain of hashes',
-    description: `Checks up to ${VERIFY_ROWS} rows a call; follow \`next\` for the rest.`,
+    summary: 'Verify the chain of hashes',
+    description: `Checks up to ${VERIFY_ROWS} rows per call; follow \`next\` for the rest.`,
     roles: READERS,
     query: z.object({ from: seqNumber.default(1) }),
     answer: verdictSchema,
@@ -143,6 +146,9 @@ const broken = (
   from: number,
   { seq, problem }: { seq: number; problem: 'gap' | 'broken_link' | 'altered' },
 ) => ({
-  ...{ intact: false, checked: { from, to: seq }, head: null },
-  ...{ problem: { seq, kind: problem }, next: null },
+  intact: false,
+  checked: { from, to: seq },
+  head: null,
+  problem: { seq, kind: problem },
+  next: null,
 })

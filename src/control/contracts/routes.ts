@@ -46,8 +46,9 @@ export function contractRoutes(api: Api): void {
   read(api, {
     path: '/orgs',
     tag: 'Organizations',
-    summary: 'Organizations with their contracts',
+    summary: 'List organizations with their contracts',
     roles: READERS,
+    everywhere: true,
     query: z.object({ ...pageQuery, plan: planKey.optional() }),
     answer: pageOf(withContracts),
     async read({ query, control: { db } }) {
@@ -77,6 +78,7 @@ export function contractRoutes(api: Api): void {
     tag: 'Organizations',
     summary: 'Register an organization',
     roles: EDITORS,
+    everywhere: true,
     body: organizationCreation,
     data: organizationSchema,
     status: 201,
@@ -87,8 +89,9 @@ export function contractRoutes(api: Api): void {
   read(api, {
     path: '/orgs/{org}',
     tag: 'Organizations',
-    summary: 'An organization with its contracts',
+    summary: 'Get an organization with its contracts',
     roles: READERS,
+    everywhere: true,
     params: orgParams,
     answer: withContracts,
     async read({ params, control: { db } }) {
@@ -105,6 +108,7 @@ export function contractRoutes(api: Api): void {
     tag: 'Organizations',
     summary: 'Rename an organization, or revoke its tokens for live verification',
     roles: EDITORS,
+    everywhere: true,
     params: orgParams,
     body: organizationUpdate,
     data: organizationSchema,
@@ -117,8 +121,9 @@ export function contractRoutes(api: Api): void {
   read(api, {
     path: '/orgs/{org}/contracts/{contract}',
     tag: 'Contracts',
-    summary: 'A contract',
+    summary: 'Get a contract',
     roles: READERS,
+    everywhere: true,
     params: contractParams,
     answer: contractSchema,
     async read({ params, control: { db } }) {
@@ -134,10 +139,11 @@ export function contractRoutes(api: Api): void {
     method: 'put',
     path: '/orgs/{org}/contracts/{contract}',
     tag: 'Contracts',
-    summary: 'Put a contract as its source says it is',
+    summary: 'Set a contract to the state that its source reports',
     description:
-      'An earlier revision than the known one is refused, so that order of arrival does not matter.',
+      'A revision earlier than the stored one is refused, so the order of arrival does not matter.',
     roles: EDITORS,
+    everywhere: true,
     params: contractParams,
     body: contractPutting,
     data: contractSchema,

@@ -1,4 +1,4 @@
-/** Organizations and contracts as requests and answers know them. */
+/** The schemas of organizations and contracts in requests and responses. */
 import { z } from '@hono/zod-openapi'
 import { externalId, flagKey, instant, shortText, storedInstant, why } from '../entities/fields.ts'
 
@@ -11,7 +11,8 @@ export const organizationCreation = z.object({ id: externalId, name: shortText, 
 export const organizationUpdate = z.object({
   name: shortText.optional(),
   not_before: z.int().nonnegative().optional().openapi({
-    description: 'Epoch seconds: live verification refuses tokens that were issued earlier. Only goes up.',
+    description:
+      'Epoch seconds: live verification refuses tokens that were issued earlier. It can only be raised.',
   }),
   ...why,
 })
@@ -27,7 +28,7 @@ export const contractContent = z.object({
     .string()
     .regex(/^[a-z0-9-]{1,40}$/)
     .default('api'),
-  revision: z.int().nonnegative().openapi({ description: 'The source’s own; it only goes up.' }),
+  revision: z.int().nonnegative().openapi({ description: 'The source’s own number; it only goes up.' }),
 })
 export const contractPutting = contractContent
   .extend(why)

@@ -1,9 +1,9 @@
-/** The tables of what came in and what was found: the mint log, the inbox with its mappings, and drift. */
+/** The tables of the mint log, the inbox with its mappings, and drift. */
 import { sql } from 'drizzle-orm'
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import { flagKeys } from './sql.ts'
 
-/** What was in the tokens: one row a mint, kept 90 days. */
+/** What was in the tokens: one row per mint, kept for 90 days. */
 export const mints = sqliteTable(
   'mints',
   {
@@ -29,7 +29,7 @@ export const mints = sqliteTable(
   ],
 )
 
-/** What could not be put into the mint log, by environment and reason: counted, as it is not there to be seen. */
+/** How many events the mint log lost, by environment and reason. */
 export const mint_losses = sqliteTable(
   'mint_losses',
   {
@@ -49,7 +49,7 @@ export const mappings = sqliteTable(
     kind: text({ enum: ['plan', 'flag', 'org'] }).notNull(),
     /** What the other system calls it: a price, a lookup key, a customer. */
     external_id: text().notNull(),
-    /** Ours; `null`: no longer mapped. */
+    /** The name here; `null`: no longer mapped. */
     target: text(),
     updated_at: text().notNull(),
     revision: integer().notNull(),
@@ -57,29 +57,29 @@ export const mappings = sqliteTable(
   (table) => [primaryKey({ columns: [table.source, table.kind, table.external_id] })],
 )
 
-/** Every event that came in, once, with what became of it. */
+/** Every event that arrived, once, with its outcome. */
 export const inbox = sqliteTable(
   'inbox',
   {
     source: text().notNull(),
     event_id: text().notNull(),
     type: text().notNull(),
-    /** `waiting`: for one that must come first. `superseded`: a later one was applied. */
+    /** `waiting`: for an event that must come first. `superseded`: a later one was applied. */
     state: text({ enum: ['applied', 'ignored', 'superseded', 'waiting', 'quarantined'] }).notNull(),
     /** Why it is not applied: a code. */
     problem: text(),
-    /** Of what: the name that nothing is mapped to, or where in the payload. */
+    /** More about the problem: the unmapped name, or the place in the payload. */
     detail: text(),
-    /** What the event is about, as far as it is known: `contract:C-9`. */
+    /** The subject of the event, if known: `contract:C-9`. */
     entity: text(),
     org: text(),
     /** The source's own order. */
     revision: integer(),
-    /** The event as the source told it. */
+    /** The event as the source sent it. */
     body: text().notNull(),
     /** SHA-256 of it, hex. */
     digest: text().notNull(),
-    /** SHA-256 of what it means, hex: the same for two events that say the same. `null`: it means nothing here. */
+    /** SHA-256 of its meaning, hex: equal for two events with the same effect. `null`: it has no meaning here. */
     meaning: text(),
     occurred_at: text(),
     received_at: text().notNull(),
@@ -96,11 +96,11 @@ export const inbox = sqliteTable(
   ],
 )
 
-/** Where intent, contract, published document and minted claim disagree: one row a finding, seen first and last. */
+/** Where intent, contract, published document and minted claim disagree: one row per finding. */
 export const findings = sqliteTable(
   'findings',
   {
-    /** The kind and what it is about, so that the same finding is the same row. */
+    /** The kind and subject, so that the same finding is the same row. */
     id: text().primaryKey(),
     kind: text().notNull(),
     severity: text({ enum: ['over_grant', 'under_grant', 'metadata'] }).notNull(),

@@ -1,4 +1,4 @@
-/** The routes of drift: what disagrees, a pass now, and what is accepted. */
+/** The routes of drift: list findings, start a pass, accept a finding. */
 import { and, asc, desc, eq, gt, inArray, isNotNull, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
 import { type Actor, environmentsFor } from '../auth/actor.ts'
@@ -33,8 +33,9 @@ export function driftRoutes(api: Api): void {
   read(api, {
     path: '/drift',
     tag: 'Drift',
-    summary: 'Where intent, contract, published document and minted claim disagree, worst first',
-    description: 'Of one severity, what was found last comes first.',
+    summary: 'List drift findings, worst first',
+    description:
+      'Where intent, contract, published document and minted claim disagree. Within a severity, the newest come first.',
     roles: READERS,
     query: listQuery,
     answer: listAnswer,
@@ -44,14 +45,14 @@ export function driftRoutes(api: Api): void {
       const now = new Date(clock()).toISOString()
       const conditions = [
         visibleTo(actor, config.environments),
-        query.kind && eq(findings.kind, query.kind),
-        query.severity && eq(findings.severity, query.severity),
-        query.environment && eq(findings.environment, query.environment),
-        query.org && eq(findings.org, query.org),
-        query.flag && eq(findings.flag, query.flag),
+        query.kind ? eq(findings.kind, query.kind) : undefined,
+        query.severity ? eq(findings.severity, query.severity) : undefined,
+        query.environment ? eq(findings.environment, query.environment) : undefined,
+        query.org ? eq(findings.org, query.org) : undefined,
+        query.flag ? eq(findings.flag, query.flag) : undefined,
         isIn(query.state, now),
         after.value === undefined ? undefined : behind(after.value),
-      ].filter((condition) => typeof condition !== 'string')
+      ]
       const [rows, counts, pass] = await Promise.all([
         db
           .select()
@@ -77,9 +78,10 @@ export function driftRoutes(api: Api): void {
 
   act(api, {
     path: '/drift/runs',
+    everywhere: true,
     tag: 'Drift',
-    summary: 'Look at everything now',
-    description: 'Goes on in the background; where a pass is on its way, another one follows it.',
+    summary: 'Start a drift pass now',
+    description: 'Continues in the background; if a pass is already running, another one follows it.',
     roles: EDITORS,
     answer: progressSchema,
     act: async ({ control }) => ok(await control.startDrift()),
@@ -88,7 +90,7 @@ export function driftRoutes(api: Api): void {
   read(api, {
     path: '/drift/{finding}',
     tag: 'Drift',
-    summary: 'A finding',
+    summary: 'Get a finding',
     roles: READERS,
     params: findingParams,
     answer: findingSchema,
@@ -105,19 +107,19 @@ export function driftRoutes(api: Api): void {
     method: 'post',
     path: '/drift/{finding}/accept',
     tag: 'Drift',
-    summary: 'Say why a finding may stay, and until when, at most 365 days',
+    summary: 'Accept a finding: why it may stay, and until when (at most 365 days)',
     roles: EDITORS,
     params: findingParams,
     body: accepting,
     data: findingSchema,
     command: ({ params, body: { until, ...rest } }) =>
       findingAccept.create({ ...params, until }, because(rest)),
-    // That it was accepted is what the answer is about.
+    // The response is about the acceptance.
     view: (row) => viewFinding(row, row.updated_at),
   })
 }
 
-/** A key that is kept to some environments sees nothing of the others, nor what is about all of them. */
+/** An API key that is limited to some environments sees nothing of the others, nor what concerns all of them. */
 const visibleTo = (actor: Actor, all: readonly string[]): SQL | undefined =>
   actor.environments === null ? undefined : inArray(findings.environment, environmentsFor(actor, all))
 

@@ -1,4 +1,4 @@
-/** Findings and passes as answers know them. */
+/** The schemas of findings and passes in responses. */
 import { z } from '@hono/zod-openapi'
 import type { FindingRow } from '../db/rows.ts'
 import { environmentName, externalId, flagKey, storedInstant } from '../entities/fields.ts'
@@ -16,25 +16,26 @@ export const listQuery = z.object({
   org: externalId.optional(),
   flag: flagKey.optional(),
   state: z.enum(FINDING_STATES).default('open').openapi({
-    description: 'What is accepted is open again once that has ended.',
+    description: 'After this the finding is open again.',
   }),
 })
 
 export const findingSchema = z
   .object({
-    id: z.string().openapi({ description: 'In a path it is encoded once more.' }),
+    id: z.string().openapi({ description: 'URL-encode it in a path.' }),
     kind: z.enum(KIND_NAMES),
-    explanation: z.string().openapi({ description: 'Of the kind.' }),
+    explanation: z.string().openapi({ description: 'What findings of this kind mean.' }),
     severity: z.enum(SEVERITIES),
     environment: z.string().nullable(),
     org: z.string().nullable(),
     flag: z.string().nullable(),
     evidence: z.record(z.string(), z.unknown()),
     repair: z.string().nullable().openapi({
-      description: 'A command, or a call of this API: method, path, `If-Match` where one is needed, body.',
+      description:
+        'A command, or a call of this API: method, path, `If-Match` where one is needed, and body.',
     }),
     state: z.enum(FINDING_STATES),
-    first_seen: storedInstant.openapi({ description: 'Since when it has been found in every pass.' }),
+    first_seen: storedInstant.openapi({ description: 'Since when every pass has found it.' }),
     last_seen: storedInstant,
     resolved_at: storedInstant.nullable(),
     accepted_by: z.string().nullable(),
@@ -50,7 +51,7 @@ export const progressSchema = z
     running: z
       .object({ started_at: storedInstant, stage: z.string(), organizations: z.int() })
       .nullable()
-      .openapi({ description: 'How far the pass is that is on its way.' }),
+      .openapi({ description: 'How far the running pass has come.' }),
     last: z
       .object({
         started_at: storedInstant,
@@ -60,20 +61,20 @@ export const progressSchema = z
         documents: z.int(),
         mints: z.int(),
         mints_skipped: z.int().openapi({
-          description: 'Tokens that were not looked at, as there were too many since the pass before.',
+          description: 'Tokens that were not checked, because there were too many since the pass before.',
         }),
       })
       .nullable()
-      .openapi({ description: 'The last pass that looked at everything.' }),
+      .openapi({ description: 'The last complete pass.' }),
   })
   .openapi('DriftProgress')
 
 export const listAnswer = pageOf(findingSchema).extend({
   open: z
     .object({ over_grant: z.int(), under_grant: z.int(), metadata: z.int() })
-    .openapi({ description: 'How many findings are open, whatever was asked for.' }),
+    .openapi({ description: 'How many findings are open, whatever the filters.' }),
   pass: progressSchema,
-  summary: z.string().openapi({ description: 'What the list, or that it is empty, means.' }),
+  summary: z.string().openapi({ description: 'What the list means, or that it is empty.' }),
 })
 
 /** @param now - RFC 3339 */

@@ -1,8 +1,9 @@
 /** Contracts: what an organization pays for. A contract has one row a phase or purchase: `C-9`, `C-9~2`, `C-9~3`. */
-import { sql } from 'drizzle-orm'
+import { and, eq, gt, inArray, isNull, or, sql } from 'drizzle-orm'
 import type { ContractRow } from '../db/rows.ts'
 import { contracts } from '../db/schema.ts'
-import { byColumns, difference, type Entity, type Index, orgDocumentsOf } from './entity.ts'
+import { list } from '../db/sql.ts'
+import { byColumns, difference, type Entity, type Index, orgDocumentsOf, type Selection } from './entity.ts'
 
 export const contract = {
   table: contracts,
@@ -44,3 +45,24 @@ export const byContract: Index<ContractRow> = {
 }
 
 export const byOrg: Index<ContractRow> = byColumns(contracts.org)
+
+/** Contracts that pay for a flag from an instant on, or later. @param plans - that hold the flag; @param at - RFC 3339 */
+export const payingFor = (flag: string, plans: readonly string[], at: string): Selection<ContractRow> => ({
+  where: and(
+    or(
+      inArray(contracts.plan, list(plans)),
+      sql`EXISTS (SELECT 1 FROM json_each(${contracts.add}) AS held WHERE held.value = ${flag})`,
+    ),
+    or(isNull(contracts.to), gt(contracts.to, at)),
+    or(
+      inArray(contracts.status, ['trialing', 'active']),
+      and(eq(contracts.status, 'past_due'), gt(contracts.grace_until, at)),
+    ),
+  ),
+  matches: ({ plan, add, to, status, grace_until }) =>
+    ((plan !== null && plans.includes(plan)) || add.includes(flag)) &&
+    (to === null || to > at) &&
+    (status === 'trialing' ||
+      status === 'active' ||
+      (status === 'past_due' && grace_until !== null && grace_until > at)),
+})

@@ -82,6 +82,12 @@ export interface Index<Row> {
   where(keys: readonly Key[]): SQL
 }
 
+/** Rows by a condition: in D1, and of rows that are edited and not written yet. */
+export interface Selection<Row> {
+  readonly where: SQL | undefined
+  matches(row: Row): boolean
+}
+
 /** Rows by the values of columns. */
 export const byColumns = <Row>(...columns: readonly SQLiteColumn[]): Index<Row> => {
   const textIn = (row: Row, { name }: SQLiteColumn) => String((row as Record<string, unknown>)[name])

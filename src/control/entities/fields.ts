@@ -18,11 +18,18 @@ export const externalId = z
 /** Text that is stored, hashed and read by people: no half characters, no control characters, nothing that turns it round. */
 const UNREADABLE = /[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/u
 const isLine = (value: string): boolean => !UNREADABLE.test(value)
-const isText = (value: string): boolean => isLine(value.replace(/[\n\r\t]/g, ''))
+const isText = (value: string): boolean => isLine(value.replace(/[\n\t]/g, ''))
 
 const line = (length: number) =>
   z.string().trim().min(1).max(length).refine(isLine, 'must be one line of text')
-const text = (length: number) => z.string().trim().max(length).refine(isText, 'must be text')
+/** Lines as Windows ends them are kept as all others; a carriage return alone would overwrite a line on a terminal. */
+const text = (length: number) =>
+  z
+    .string()
+    .overwrite((value) => value.replaceAll('\r\n', '\n'))
+    .trim()
+    .max(length)
+    .refine(isText, 'must be text without control characters')
 
 export const shortText = line(200)
 export const longText = text(4000)

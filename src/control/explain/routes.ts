@@ -1,4 +1,4 @@
-/** `GET /orgs/{org}/entitlements`: every flag, on or off, why, what else was heard, what pays for it and until when. */
+/** `GET /orgs/{org}/entitlements`: every flag, on or off, why, the other candidates, what pays for it and until when. */
 import { z } from '@hono/zod-openapi'
 import { evaluate } from '../../core/evaluate.ts'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -22,10 +22,12 @@ const explanationSchema = z
         on: z.boolean(),
         reason: z.string(),
         funded_by: candidateSchema.nullable().openapi({
-          description: 'The grant or the contract that holds the flag on; of several, the longest.',
+          description: 'The grant or contract that holds the flag on; of several, the one that ends last.',
         }),
-        ends_at: z.string().nullable().openapi({ description: 'When that ends; null: not by itself.' }),
-        lost: z.array(candidateSchema).openapi({ description: 'What was heard besides, in order.' }),
+        ends_at: z.string().nullable().openapi({ description: 'When that ends; null: no end.' }),
+        lost: z
+          .array(candidateSchema)
+          .openapi({ description: 'The candidates that did not decide, in the order of evaluation.' }),
       }),
     ),
   })
@@ -37,8 +39,8 @@ export function explainRoutes(api: Api): void {
   read(api, {
     path: '/orgs/{org}/entitlements',
     tag: 'Explain',
-    summary: 'What an organization has, why, and until when',
-    description: '`at` may be in the past, which the audit log gives, or in the future.',
+    summary: 'Explain the flags of an organization: on or off, why, and until when',
+    description: '`at` may be in the past (from the audit log) or in the future.',
     roles: READERS,
     params: z.object({ org: externalId }),
     query: z.object({ environment: environmentName, at: instant.optional(), user: externalId.optional() }),

@@ -1,5 +1,5 @@
 /**
- * The commands about flags and rules: what they read of D1, and the decision they hand it to.
+ * The commands about flags and rules: what they read from D1, and the decision that uses it.
  */
 
 import { err, ok, type Result } from '../../core/result.ts'
@@ -9,7 +9,8 @@ import { holding } from '../entities/plan.ts'
 import { type Clearance, commandKind, commandRegistry, type Facts } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, RESPONDERS } from '../roles.ts'
-import { createFlag, extendFlag, moveFlag, reviewFlag, updateFlag } from './lifecycle.ts'
+import { holderOf } from './holders.ts'
+import { createFlag, extendFlag, leavesCatalog, moveFlag, reviewFlag, updateFlag } from './lifecycle.ts'
 import {
   flagCreation,
   flagExtension,
@@ -29,7 +30,7 @@ export const flagCreate = commandKind({
   action: 'flag.create',
   roles: EDITORS,
   input: flagCreation.omit(WHY),
-  // Its time begins when somebody asks for it, not when somebody else agrees.
+  // Its time starts when it is requested, not when it is approved.
   freeze: (input, edit: FlagEdit) => ({
     ...input,
     ...(edit.after.retire_by !== null && { retire_by: edit.after.retire_by }),
@@ -52,8 +53,11 @@ export const flagMove = commandKind({
   action: 'flag.move',
   roles: EDITORS,
   input: flagParams.extend(flagTransition.omit(WHY).shape),
-  decide: ({ flag: key, state }, facts) =>
-    decideFlag(key, facts, (flag, inPlan, now) => moveFlag(flag, state, inPlan, now)),
+  async decide({ flag: key, state }, facts): Promise<Result<FlagEdit, Refusal>> {
+    const flag = await facts.state.rows('flags').load(key)
+    const held = flag && leavesCatalog(flag, state) ? await holderOf(key, facts) : undefined
+    return decideFlag(key, facts, (before, inPlan, now) => moveFlag(before, state, inPlan, held, now))
+  },
 })
 
 export const flagExtend = commandKind({
@@ -90,7 +94,7 @@ export const ruleSet = commandKind({
     decideRule(flag, environment, { access, percentage }, facts),
 })
 
-/** Needs nobody's approval: it only takes away, and an incident does not wait. */
+/** Needs no approval: it only takes away, and an incident does not wait. */
 export const ruleKill = killSwitch('rule.kill', true, 'kill')
 export const ruleRevive = killSwitch('rule.revive', false)
 
@@ -109,7 +113,7 @@ export const flagCommands = commandRegistry(
   ...[ruleSet, ruleKill, ruleRevive],
 )
 
-/** What is named changes, the rest of the rule stays. */
+/** Changes the given members and keeps the rest of the rule. */
 async function decideRule(
   flag: string,
   environment: string,
@@ -134,7 +138,7 @@ async function decideRule(
   })
 }
 
-/** A rule that nobody has set yet. */
+/** A rule that was never set. */
 export const unsetRule = (flag: string, environment: string) => ({
   flag,
   environment,

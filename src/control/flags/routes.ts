@@ -44,7 +44,7 @@ export function flagRoutes(api: Api): void {
   read(api, {
     path: '/flags',
     tag: 'Flags',
-    summary: 'The inventory of flags',
+    summary: 'List flags',
     roles: READERS,
     query: z.object({
       ...pageQuery,
@@ -75,7 +75,7 @@ export function flagRoutes(api: Api): void {
   read(api, {
     path: '/flags/{flag}',
     tag: 'Flags',
-    summary: 'A flag with its rules and plans',
+    summary: 'Get a flag with its rules and plans',
     roles: READERS,
     params: flagParams,
     answer: inventoryFlag,
@@ -90,7 +90,7 @@ export function flagRoutes(api: Api): void {
     method: 'patch',
     path: '/flags/{flag}',
     tag: 'Flags',
-    summary: 'Change what a flag says about itself',
+    summary: 'Change the name, description, owner, tags or reviews of a flag',
     roles: EDITORS,
     params: flagParams,
     body: flagUpdate,
@@ -105,8 +105,8 @@ export function flagRoutes(api: Api): void {
     method: 'post',
     path: '/flags/{flag}/state',
     tag: 'Flags',
-    summary: 'Move a flag through its life',
-    description: 'draft → live → retiring → retired; a retired key is never used again.',
+    summary: 'Change the state of a flag',
+    description: 'draft → live → retiring → retired. A retired key is never used again.',
     roles: EDITORS,
     params: flagParams,
     body: flagTransition,
@@ -120,7 +120,7 @@ export function flagRoutes(api: Api): void {
     method: 'post',
     path: '/flags/{flag}/extend',
     tag: 'Flags',
-    summary: 'Put off the end of a rollout, which is counted',
+    summary: 'Extend a rollout: move its retire_by. Extensions are counted',
     roles: EDITORS,
     params: flagParams,
     body: flagExtension,
@@ -134,7 +134,7 @@ export function flagRoutes(api: Api): void {
     method: 'post',
     path: '/flags/{flag}/review',
     tag: 'Flags',
-    summary: 'Record that an entitlement was reviewed and is kept',
+    summary: 'Record the review of an entitlement that is kept',
     roles: EDITORS,
     params: flagParams,
     body: justWhy,
@@ -150,7 +150,7 @@ function ruleRoutes(api: Api): void {
   read(api, {
     path: '/flags/{flag}/rules/{environment}',
     tag: 'Rules',
-    summary: 'The rule of a flag in an environment',
+    summary: 'Get the rule of a flag in an environment',
     roles: READERS,
     params: ruleParams,
     answer: ruleSchema,
@@ -167,7 +167,7 @@ function ruleRoutes(api: Api): void {
     method: 'put',
     path: '/flags/{flag}/rules/{environment}',
     tag: 'Rules',
-    summary: 'Set access and percentage',
+    summary: 'Set the access and percentage of a rule',
     roles: EDITORS,
     params: ruleParams,
     body: ruleChange,
@@ -179,8 +179,8 @@ function ruleRoutes(api: Api): void {
   })
 
   for (const [name, summary, kind] of [
-    ['kill', 'Take a flag from everybody, at once, without asking anybody', ruleKill],
-    ['revive', 'Let the rule decide again', ruleRevive],
+    ['kill', 'Kill a flag: off for everybody in the environment, at once, without approval', ruleKill],
+    ['revive', 'Revive a killed flag: its rule decides again', ruleRevive],
   ] as const) {
     write<typeof justWhy, RuleEdit, typeof ruleParams>(api, {
       method: 'post',

@@ -1,4 +1,4 @@
-/** Flags and rules as requests and answers know them. */
+/** The schemas of flags and rules in requests and responses. */
 import { z } from '@hono/zod-openapi'
 import {
   environmentName,
@@ -20,7 +20,7 @@ const tags = z
 const reviewDays = z.int().min(1).max(366)
 const revokeOnLoss = z.boolean().optional().openapi({
   description:
-    'Whether a contract that stops to hold the flag also ends the organization’s tokens for live verification.',
+    'Whether losing the flag with a contract also voids the organization’s earlier tokens for live verification.',
 })
 
 export const flagParams = z.object({ flag: flagKey })
@@ -32,16 +32,16 @@ export const flagCreation = z.object({
   description: longText.default(''),
   kind: z.enum(['entitlement', 'rollout']),
   owner: shortText.openapi({
-    description: 'The person or team that is accountable.',
+    description: 'The person or team that answers for it.',
     example: 'team-growth',
   }),
   tags: tags.default([]),
   no_plan_reason: reasonText.optional().openapi({ description: 'Why no plan holds the entitlement.' }),
-  review_every_days: reviewDays.optional().openapi({ description: 'Of an entitlement; 90 unless told.' }),
+  review_every_days: reviewDays.optional().openapi({ description: 'Of an entitlement. Default: 90.' }),
   retire_by: z.iso
     .datetime({ offset: false })
     .optional()
-    .openapi({ description: 'Of a rollout; 40 days from now unless told.' }),
+    .openapi({ description: 'Of a rollout. Default: 40 days from now.' }),
   revoke_on_loss: revokeOnLoss,
   ...why,
 })
@@ -69,7 +69,7 @@ export const ruleChange = z.object({
     .max(100)
     .nullable()
     .default(null)
-    .openapi({ description: 'How many of the others have it; null: none.' }),
+    .openapi({ description: 'The share of the other organizations that have it; null: none.' }),
   ...why,
 })
 
@@ -81,7 +81,7 @@ export const ruleSchema = z
     percentage: z.number().nullable(),
     killed: z.boolean(),
     updated_at: storedInstant.nullable(),
-    revision: z.int().openapi({ description: '0: it was never set, so that access is none.' }),
+    revision: z.int().openapi({ description: '0: never set, so access is none.' }),
   })
   .openapi('Rule')
 
@@ -98,7 +98,7 @@ export const flagSchema = z
     review_every_days: z.int().nullable(),
     reviewed_at: storedInstant.nullable(),
     retire_by: storedInstant.nullable(),
-    extensions: z.int().openapi({ description: 'How often retire_by was put off.' }),
+    extensions: z.int().openapi({ description: 'How often retire_by was extended.' }),
     revoke_on_loss: z.boolean(),
     created_at: storedInstant,
     updated_at: storedInstant,
@@ -106,7 +106,7 @@ export const flagSchema = z
   })
   .openapi('Flag')
 
-/** A flag of the inventory, with where it is on and what holds it. */
+/** A flag of the inventory, with its rules and the plans that contain it. */
 export const inventoryFlag = flagSchema
   .extend({ rules: z.array(ruleSchema), plans: z.array(z.string()) })
   .openapi('InventoryFlag')

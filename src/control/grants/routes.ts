@@ -25,7 +25,7 @@ export function grantRoutes(api: Api): void {
   read(api, {
     path: '/grants',
     tag: 'Grants',
-    summary: 'Grants, filtered',
+    summary: 'List grants',
     roles: READERS,
     query: z.object({
       ...pageQuery,
@@ -34,7 +34,7 @@ export function grantRoutes(api: Api): void {
       user: externalId.optional(),
       flag: flagKey.optional(),
       source: source.optional(),
-      active: z.enum(['true']).optional().openapi({ description: 'Only those that hold now.' }),
+      active: z.enum(['true']).optional().openapi({ description: 'Only grants that are in force now.' }),
     }),
     answer: pageOf(grantSchema),
     async read({ query, control, actor }) {
@@ -43,14 +43,14 @@ export function grantRoutes(api: Api): void {
       const now = new Date(control.clock()).toISOString()
       const conditions: (SQL | undefined)[] = [
         after.value === undefined ? undefined : gt(grants.id, after.value),
-        query.environment && eq(grants.environment, query.environment),
+        query.environment ? eq(grants.environment, query.environment) : undefined,
         actor.environments === null ? undefined : inArray(grants.environment, [...actor.environments]),
-        query.org && and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)),
-        query.user && and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)),
-        query.flag && eq(grants.flag, query.flag),
-        query.source && eq(grants.source, query.source),
-        query.active && and(lte(grants.from, now), or(isNull(grants.to), gt(grants.to, now))),
-      ].filter((condition) => typeof condition !== 'string')
+        query.org ? and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)) : undefined,
+        query.user ? and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)) : undefined,
+        query.flag ? eq(grants.flag, query.flag) : undefined,
+        query.source ? eq(grants.source, query.source) : undefined,
+        query.active ? and(lte(grants.from, now), or(isNull(grants.to), gt(grants.to, now))) : undefined,
+      ]
       const rows = await control.db
         .select()
         .from(grants)
@@ -66,7 +66,7 @@ export function grantRoutes(api: Api): void {
     method: 'post',
     path: '/grants',
     tag: 'Grants',
-    summary: 'Allow or deny a flag to an organization or a user',
+    summary: 'Create a grant: allow or deny a flag to an organization or user',
     roles: RESPONDERS,
     body: grantCreation,
     data: grantSchema,
@@ -79,7 +79,7 @@ export function grantRoutes(api: Api): void {
   read(api, {
     path: '/grants/{grant}',
     tag: 'Grants',
-    summary: 'A grant',
+    summary: 'Get a grant',
     roles: READERS,
     params: grantParams,
     answer: grantSchema,
@@ -94,7 +94,7 @@ export function grantRoutes(api: Api): void {
     method: 'post',
     path: '/grants/{grant}/revoke',
     tag: 'Grants',
-    summary: 'End a grant now',
+    summary: 'Revoke a grant: end it now',
     roles: RESPONDERS,
     params: grantParams,
     body: revocation,

@@ -1,4 +1,4 @@
-/** Grants as requests and answers know them. */
+/** The schemas of grants in requests and responses. */
 import { z } from '@hono/zod-openapi'
 import { environmentName, externalId, flagKey, instant, storedInstant, why } from '../entities/fields.ts'
 
@@ -12,11 +12,11 @@ export const grantContent = z.object({
   flag: flagKey,
   effect: effect.default('allow'),
   source,
-  from: instant.optional().openapi({ description: 'Now unless told.' }),
+  from: instant.optional().openapi({ description: 'Default: now.' }),
   to: instant
     .nullable()
     .default(null)
-    .openapi({ description: 'Required unless the source is import; at most 365 days away.' }),
+    .openapi({ description: 'Required unless the source is import; at most 365 days ahead.' }),
 })
 export const grantCreation = grantContent.extend(why)
 
@@ -31,7 +31,7 @@ export const grantSchema = z
     reason: z.string(),
     ticket: z.string().nullable(),
     from: storedInstant,
-    to: storedInstant.nullable().openapi({ description: 'When it ends; null: not by itself.' }),
+    to: storedInstant.nullable().openapi({ description: 'When it ends; null: no end.' }),
     created_by: z.string(),
     created_at: storedInstant,
     updated_at: storedInstant,

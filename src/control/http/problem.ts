@@ -11,8 +11,8 @@ import type { ControlContext } from './context.ts'
 /** For everything that holds what somebody is entitled to. */
 export const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' } as const
 
-/** How long a client should wait after a fault that is not its own. */
-const RETRY_AFTER_SECONDS = 2
+/** How long a client should wait: after a fault that is not its own, and after too many that are. */
+const RETRY_AFTER_SECONDS: Record<number, number> = { 429: 60, 503: 2 }
 /** Faults of one request that are told. */
 const MAX_ERRORS = 20
 
@@ -45,6 +45,7 @@ const TITLES: Record<number, string> = {
   415: 'Unsupported Media Type',
   422: 'Unprocessable Content',
   428: 'Precondition Required',
+  429: 'Too Many Requests',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
 }
@@ -94,7 +95,7 @@ function answer(c: ControlContext, status: number, members: { code: string; deta
         'content-type': 'application/problem+json',
         ...NO_STORE,
         ...(status === 401 && { 'www-authenticate': 'Bearer realm="remint-control"' }),
-        ...(status === 503 && { 'retry-after': String(RETRY_AFTER_SECONDS) }),
+        ...(RETRY_AFTER_SECONDS[status] && { 'retry-after': String(RETRY_AFTER_SECONDS[status]) }),
       },
     },
   )

@@ -4,6 +4,7 @@
  */
 import { createRoute, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
+import { parseUniqueJson, RepeatedMemberError } from '../../core/unique_json.ts'
 import type { Actor } from '../auth/actor.ts'
 import { hasRole, type Role } from '../roles.ts'
 import type { Api, Control, ControlContext, ControlEnv } from './context.ts'
@@ -19,6 +20,8 @@ export interface RouteBase<P extends Shape, Q extends Shape> {
   readonly summary: string
   readonly description?: string
   readonly roles: readonly Role[]
+  /** About all environments at once: a key that is limited to some of them is refused before anything is read. */
+  readonly everywhere?: true
   readonly params?: P
   readonly query?: Q
 }
@@ -51,6 +54,7 @@ export function addRoute<P extends Shape, Q extends Shape, B extends Shape>(
     summary,
     description,
     roles,
+    everywhere,
     params = nothing as never,
     query = nothing as never,
   }: RouteBase<P, Q>,
@@ -65,7 +69,12 @@ export function addRoute<P extends Shape, Q extends Shape, B extends Shape>(
     ...(description && { description }),
     security: [{ bearer: [] }],
     'x-remint-roles': roles,
-    middleware: [requireRole(path, roles), requireJson],
+    ...(everywhere && { 'x-remint-everywhere': true }),
+    middleware: [
+      requireRole(path, roles),
+      ...(everywhere ? [requireEveryEnvironment] : []),
+      requireUniqueJson,
+    ],
     request: {
       params,
       query: query.strict(),
@@ -109,10 +118,27 @@ function requireRole(path: string, roles: readonly Role[]): MiddlewareHandler<Co
   }
 }
 
-/** A browser sends other types across origins without asking, and with the cookie that Cloudflare Access reads. */
-const requireJson: MiddlewareHandler<ControlEnv> = async function requireJson(c, next) {
+const requireEveryEnvironment: MiddlewareHandler<ControlEnv> = async function requireEveryEnvironment(
+  c,
+  next,
+) {
+  return c.var.actor.environments === null ? next() : refuse(c, 'environment_forbidden')
+}
+
+/**
+ * A body is JSON whose members are unique. A browser sends other types across origins without asking, and with the cookie
+ * that Cloudflare Access reads; of a repeated member, whatever checked the request before may have read the other value.
+ */
+const requireUniqueJson: MiddlewareHandler<ControlEnv> = async function requireUniqueJson(c, next) {
+  if (c.req.method === 'GET') return next()
   const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
-  return c.req.method === 'GET' || type === 'application/json' ? next() : refuse(c, 'body_not_json')
+  if (type !== 'application/json') return refuse(c, 'body_not_json')
+  try {
+    parseUniqueJson(await c.req.text())
+  } catch (error) {
+    return refuse(c, error instanceof RepeatedMemberError ? 'member_repeated' : 'request_invalid')
+  }
+  return next()
 }
 
 const json = <T extends z.ZodType>(schema: T) => ({ 'application/json': { schema } })

@@ -6,7 +6,7 @@ import { getTableColumns } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { Database } from '../db/client.ts'
 import { type Edit, entityOf, nameOf, type Row, type RowOf, type Table } from '../entities/edit.ts'
-import { byColumns, type Index, type Key } from '../entities/entity.ts'
+import { byColumns, type Index, type Key, type Selection } from '../entities/entity.ts'
 
 /** What was read or is being read: the rows under each key of an index. */
 type Reads = Map<string, Promise<readonly Row[]>>
@@ -42,6 +42,8 @@ export interface Rows<R> {
   loadMany(keys: readonly Key[]): Promise<R[]>
   /** The rows under any of these keys of an index; read likewise. */
   by(index: Index<R>, keys: readonly Key[]): Promise<R[]>
+  /** The rows of a selection, not kept. @param limit - of those in D1 */
+  where(selection: Selection<R>, limit: number): Promise<R[]>
 }
 
 class RowsOfTable implements Rows<Row> {
@@ -70,9 +72,20 @@ class RowsOfTable implements Rows<Row> {
     if (unread.length > 0) this.#read(index, unread)
     const names = new Set(keys.map(textOf))
     const read = await Promise.all(keys.map((key) => this.#reads.get(this.#nameOf(index, key)) ?? []))
-    const rows = new Map(read.flat().map((row) => [nameOf(this.#table, row), row]))
+    return this.#overlaid(read.flat(), (row) => index.keysOf(row).some((key) => names.has(textOf(key))))
+  }
+
+  async where({ where, matches }: Selection<Row>, limit: number): Promise<Row[]> {
+    const { table } = entityOf(this.#table)
+    const read = await this.#db.select().from(table).where(where).limit(limit)
+    return this.#overlaid(read as unknown as Row[], matches)
+  }
+
+  /** The rows with the edited ones in their place, and those beside them that now belong here. */
+  #overlaid(read: readonly Row[], belongs: (row: Row) => boolean): Row[] {
+    const rows = new Map(read.map((row) => [nameOf(this.#table, row), row]))
     for (const [name, row] of this.#edited) {
-      if (index.keysOf(row).some((key) => names.has(textOf(key)))) rows.set(name, row)
+      if (belongs(row)) rows.set(name, row)
       else rows.delete(name)
     }
     return [...rows.values()]

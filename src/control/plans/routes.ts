@@ -20,7 +20,7 @@ export function planRoutes(api: Api): void {
   read(api, {
     path: '/plans',
     tag: 'Plans',
-    summary: 'The plans',
+    summary: 'List plans',
     roles: READERS,
     query: z.object(pageQuery),
     answer: pageOf(planSchema),
@@ -39,6 +39,7 @@ export function planRoutes(api: Api): void {
 
   write<typeof planCreation, PlanEdit>(api, {
     method: 'post',
+    everywhere: true,
     path: '/plans',
     tag: 'Plans',
     summary: 'Create a plan',
@@ -53,7 +54,7 @@ export function planRoutes(api: Api): void {
   read(api, {
     path: '/plans/{plan}',
     tag: 'Plans',
-    summary: 'A plan',
+    summary: 'Get a plan',
     roles: READERS,
     params: planParams,
     answer: planSchema,
@@ -65,9 +66,10 @@ export function planRoutes(api: Api): void {
 
   write<typeof planUpdate, PlanEdit, typeof planParams>(api, {
     method: 'patch',
+    everywhere: true,
     path: '/plans/{plan}',
     tag: 'Plans',
-    summary: 'Change a plan, and with it what all its contracts pay for',
+    summary: 'Change a plan, and with it what all its contracts grant',
     roles: EDITORS,
     params: planParams,
     body: planUpdate,

@@ -1,4 +1,4 @@
-/** Plans as requests and answers know them. */
+/** The schemas of plans in requests and responses. */
 import { z } from '@hono/zod-openapi'
 import { flagKey, longText, shortText, storedInstant, why } from '../entities/fields.ts'
 
@@ -18,7 +18,7 @@ export const planCreation = z.object({
   description: longText.default(''),
   flags: flags.default([]),
   grace_days: graceDays.default(GRACE_DAYS).openapi({
-    description: 'How long a contract that is past due still grants.',
+    description: 'For how many days a contract that is past due still grants.',
   }),
   ...why,
 })

@@ -1,8 +1,8 @@
 /**
- * The commands of promotion: one that carries a rule on, and one that asks for all that differs at once.
+ * The commands of promotion: one that promotes a rule, and one that requests everything that differs at once.
  *
- * A rule is carried on as it was compared: both revisions are part of the command, so that what was agreed to goes stale
- * where either side has moved.
+ * A rule is promoted as it was compared: both revisions are part of the command, so that the request becomes stale if
+ * either side changes.
  */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -27,7 +27,7 @@ import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 import { type Comparison, compare, type Differing, isNext, type Selection, UNSET } from './compare.ts'
 
-/** As many as a change request holds. */
+/** The limit of a change request. */
 const MAX_ITEMS = 100
 
 type RuleEdit = EditOf<'rules'>
@@ -62,7 +62,10 @@ export const rulePromote = commandKind({
     const { access, percentage } = source
     const after = {
       ...(target ?? { flag, environment: to, killed: false }),
-      ...{ access, percentage, updated_at: new Date(now).toISOString(), revision: revision + 1 },
+      access,
+      percentage,
+      updated_at: new Date(now).toISOString(),
+      revision: revision + 1,
     }
     return ok({ table: 'rules', before: target ?? null, after })
   },
@@ -74,7 +77,7 @@ export interface Promotion extends Selection {
   readonly apply_at: string | null
 }
 
-/** What is told about a promotion besides the change request that it becomes. */
+/** What the response shows about a promotion besides its change request. */
 export interface PromotionDetail extends Comparison {
   readonly from: string
   readonly to: string
@@ -83,9 +86,9 @@ export interface PromotionDetail extends Comparison {
 }
 
 /**
- * Requests everything that differs, but for what is left out, as one change request.
+ * Requests everything that differs, except what is left out, as one change request.
  *
- * @param dryRun - shows also what would be refused because a contract contradicts it, and what would be nothing
+ * @param dryRun - also shows promotions that a contract contradicts, and empty ones
  */
 export const promoteCommand = (
   promotion: Promotion,
@@ -103,15 +106,15 @@ export const promoteCommand = (
     const compared = await compare(facts.state.db, from, to, promotion)
     if (!compared.ok) return compared
     const { taken } = compared.value
-    const shown = { from, to, ...compared.value, dryRun }
-    if (taken.length === 0 && dryRun) return ok(nothing(shown, facts.now))
+    const comparison = { from, to, ...compared.value, dryRun }
+    if (taken.length === 0 && dryRun) return ok(emptyPromotion(comparison, facts.now))
     if (taken.length > MAX_ITEMS && !dryRun) return err('change_too_large')
     const items = taken.map((one) => itemOf(one, from, to))
     const contradictions = dryRun ? 'show' : 'refuse'
     const change = { id: newChangeId(), items, applyAt, draft: false, contradictions } as const
     const opened = await openChangeCommand(change, why, registry).decide(facts)
     if (!opened.ok || 'table' in opened.value) return opened
-    const detail = { ...(opened.value.detail as Pick<PromotionDetail, 'contradictions'>), ...shown }
+    const detail = { ...(opened.value.detail as Pick<PromotionDetail, 'contradictions'>), ...comparison }
     return ok({ ...opened.value, detail })
   },
 })
@@ -121,8 +124,11 @@ const itemOf = ({ flag, from: source, to: target }: Differing, from: string, to:
   input: { flag, from, to, from_revision: source.revision, to_revision: target.revision },
 })
 
-/** Of two environments that have the same rules, there is no change request to show. */
-function nothing(shown: Omit<PromotionDetail, 'contradictions'>, now: number): Decision<ChangeRequestEdit> {
+/** Stands for the change request where both environments have the same rules. */
+function emptyPromotion(
+  comparison: Omit<PromotionDetail, 'contradictions'>,
+  now: number,
+): Decision<ChangeRequestEdit> {
   const at = new Date(now).toISOString()
   const row: ChangeRequestRow = {
     id: '',
@@ -152,5 +158,5 @@ function nothing(shown: Omit<PromotionDetail, 'contradictions'>, now: number): D
     revision: 0,
   }
   const edit: ChangeRequestEdit = { table: 'change_requests', before: null, after: row }
-  return { first: [], edit, detail: { ...shown, contradictions: [] } }
+  return { first: [], edit, detail: { ...comparison, contradictions: [] } }
 }

@@ -1,4 +1,4 @@
-/** The route of promotions: what differs between an environment and the next, looked at or asked for. */
+/** The route of promotions: previews or requests what differs between an environment and the next. */
 import { z } from '@hono/zod-openapi'
 import { changeSchema, viewChange } from '../change_requests/view.ts'
 import { contradictionSchema, effectSchema, viewContradiction } from '../effects/view.ts'
@@ -16,7 +16,7 @@ const promotion = z.object({
   from: environmentName.openapi({ example: 'staging' }),
   to: environmentName.openapi({ description: 'The environment after it.' }),
   leave_out: z.array(flagKey).max(MAX_NAMED).default([]).openapi({
-    description: 'Flags that are not promoted, though they differ.',
+    description: 'Flags that are not promoted, although they differ.',
   }),
   flags: z.array(flagKey).min(1).max(MAX_NAMED).optional().openapi({ description: 'Only these.' }),
   apply_at: instant.nullable().default(null),
@@ -26,7 +26,9 @@ const promotion = z.object({
 const side = z.object({
   access: z.enum(['none', 'some', 'all']),
   percentage: z.number().nullable(),
-  killed: z.boolean().openapi({ description: 'Not promoted: it stays as it is in either environment.' }),
+  killed: z
+    .boolean()
+    .openapi({ description: 'Kill switches are not promoted: each environment keeps its own.' }),
   revision: z.int(),
 })
 const differing = z.object({ flag: z.string(), from: side, to: side })
@@ -39,9 +41,9 @@ const promoted = z
     left_out: z.array(differing),
     effect: effectSchema,
     contradictions: z.array(contradictionSchema).openapi({
-      description: 'Contracts that contradict it. A dry run shows them; otherwise it is refused.',
+      description: 'Contracts that contradict the promotion. A dry run shows them; otherwise it is refused.',
     }),
-    change: changeSchema.nullable().openapi({ description: 'What was asked for; null: a dry run.' }),
+    change: changeSchema.nullable().openapi({ description: 'The change request; null: a dry run.' }),
   })
   .openapi('Promotion')
 
@@ -52,19 +54,23 @@ export function promotionRoutes(api: Api): void {
     method: 'post',
     path: '/promotions',
     tag: 'Approvals',
-    summary: 'Ask for the rules of an environment in the next one',
+    summary: 'Promote rules from an environment to the next one',
     description:
-      'Access and percentage of every flag that is live or retiring and differs. It becomes a change request, approved at once where no policy asks. A dry run shows both sides, who gains and who loses, and what a contract contradicts; leave_out then says what not to take along.',
+      'Carries access and percentage of every live or retiring flag that differs. It becomes a change request, which is approved at once where no policy requires approval. A dry run shows both sides, who gains and who loses, and what contradicts a contract; use leave_out to exclude flags.',
     roles: EDITORS,
     body: promotion,
     data: promoted,
     status: 201,
-    command: ({ body: { reason, ticket, ...asked }, control, dryRun }) =>
-      promoteCommand(asked, because({ reason, ticket }), control.commands, dryRun),
-    view(row, told) {
-      const { from, to, taken, leftOut, contradictions, dryRun } = told as PromotionDetail
+    command: ({ body: { reason, ticket, ...promotion }, control, dryRun }) =>
+      promoteCommand(promotion, because({ reason, ticket }), control.commands, dryRun),
+    view(row, detail) {
+      const { from, to, taken, leftOut, contradictions, dryRun } = detail as PromotionDetail
       return {
-        ...{ from, to, items: taken, left_out: leftOut, effect: row.effect },
+        from,
+        to,
+        items: taken,
+        left_out: leftOut,
+        effect: row.effect,
         contradictions: contradictions.map(viewContradiction),
         change: dryRun ? null : viewChange(row),
       }

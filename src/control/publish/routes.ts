@@ -1,4 +1,4 @@
-/** The routes of publishing: how far the documents are behind, and a rebuild of all of them. */
+/** The routes of publishing: the lag of the documents, and a rebuild of all of them. */
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
@@ -10,7 +10,7 @@ import type { Api, Control } from '../http/context.ts'
 import { read } from '../http/read.ts'
 import { ADMINS, READERS } from '../roles.ts'
 
-/** Documents out of step that are named. */
+/** How many documents out of step are named. */
 const MAX_NAMED = 50
 
 const rebuildSchema = z
@@ -27,9 +27,7 @@ const statusSchema = z
     environment: z.string(),
     documents: z.int(),
     out_of_step: z.int(),
-    lag_seconds: z
-      .number()
-      .openapi({ description: 'Age of the oldest change that is not published; 0: none.' }),
+    lag_seconds: z.number().openapi({ description: 'Age of the oldest unpublished change; 0: none.' }),
     last_published_at: storedInstant.nullable(),
     last_error: z.object({ key: z.string(), error: z.string(), attempts: z.int() }).nullable(),
     pending: z.array(
@@ -51,7 +49,7 @@ export function publishRoutes(api: Api): void {
   read(api, {
     path: '/publishing',
     tag: 'Publishing',
-    summary: 'Lag, last error and documents out of step, by environment',
+    summary: 'Get lag, last error and documents out of step, by environment',
     roles: READERS,
     answer: z.object({ data: z.array(statusSchema) }),
     async read({ control, actor }) {
@@ -64,8 +62,8 @@ export function publishRoutes(api: Api): void {
   act(api, {
     path: '/publishing/{environment}/rebuild',
     tag: 'Publishing',
-    summary: 'Write every document of an environment anew from D1',
-    description: 'Goes on in the background; `GET /publishing` shows its progress.',
+    summary: 'Rebuild: write every document of an environment again from D1',
+    description: 'Continues in the background; `GET /publishing` shows its progress.',
     roles: ADMINS,
     params: z.object({ environment: environmentName }),
     answer: rebuildSchema,
@@ -111,7 +109,13 @@ async function status({ db, clock, publisher }: Control, environment: string) {
     last_published_at: totals?.last_published_at ?? null,
     last_error: failed?.error ? { key: failed.key, error: failed.error, attempts: failed.attempts } : null,
     pending: pending.map(({ key, version, published_version, changed_at, attempts, retry_at, error }) => ({
-      ...{ key, version, published_version, changed_at, attempts, retry_at, error },
+      key,
+      version,
+      published_version,
+      changed_at,
+      attempts,
+      retry_at,
+      error,
     })),
     rebuild: await publisher(environment).progress(environment),
   }

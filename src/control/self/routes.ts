@@ -1,4 +1,4 @@
-/** The routes that tell a caller who it is, and which environments there are. */
+/** The routes for the caller's identity and the list of environments. */
 import { z } from '@hono/zod-openapi'
 import { ok } from '../../core/result.ts'
 import type { Api } from '../http/context.ts'
@@ -22,7 +22,7 @@ export function selfRoutes(api: Api): void {
   read(api, {
     path: '/me',
     tag: 'Self',
-    summary: 'Who you are here',
+    summary: 'Get your name and roles',
     roles: READERS,
     answer: self,
     read: async ({ actor }) =>
@@ -37,7 +37,7 @@ export function selfRoutes(api: Api): void {
   read(api, {
     path: '/environments',
     tag: 'Self',
-    summary: 'The environments, in the order of promotion',
+    summary: 'List environments, in the order of promotion',
     roles: READERS,
     answer: environments,
     read: async ({ control: { config } }) =>

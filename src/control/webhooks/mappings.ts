@@ -75,6 +75,7 @@ export function mappingRoutes(api: Api): void {
     tag: 'Contract sync',
     summary: 'What the names of other systems are here',
     roles: READERS,
+    everywhere: true,
     query: z.object({ ...pageQuery, source: sourceName.optional(), kind: kind.optional() }),
     answer: pageOf(mappingSchema),
     async read({ query, control: { db } }) {
@@ -113,6 +114,7 @@ export function mappingRoutes(api: Api): void {
     tag: 'Contract sync',
     summary: 'Say what a name of another system is here; then have events replayed that waited for it',
     roles: EDITORS,
+    everywhere: true,
     params: mappingParams,
     body: mappingSetting,
     data: mappingSchema,

@@ -4,7 +4,7 @@
  * A limit holds whatever length a message declares: reading stops as soon as it is passed.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { parseUniqueJson } from './unique_json.ts'
+import { parseUniqueJson } from '../../core/unique_json.ts'
 
 /** A token request or a question about a token is a few KiB. */
 export const MAX_BODY_BYTES = 64 * 1024

@@ -6,6 +6,7 @@
  */
 import { base64url, CompactSign } from 'jose'
 import type { Claims } from '../../core/claims.ts'
+import { mintedClaims } from '../../core/minted_claims.ts'
 import type { Config } from '../config.ts'
 import type { Entitlements } from '../documents/entitle.ts'
 import type { SigningKey } from '../signing_keys/keyring.ts'
@@ -31,15 +32,7 @@ export async function mint(
     Math.min(upstream.claims.exp, iat + config.tokenMaxSeconds, until ?? Number.POSITIVE_INFINITY),
   )
   const jti = crypto.randomUUID()
-  const claims = {
-    ...upstream.claims,
-    iss: config.tokenIssuer,
-    iat,
-    exp,
-    jti,
-    feature_flags: flags,
-    feature_flags_meta: meta,
-  }
+  const claims = mintedClaims(upstream.claims, { issuer: config.tokenIssuer, iat, exp, jti, flags, meta })
   return { jwt: await sign(claims, 'at+jwt', key), jti, exp }
 }
 

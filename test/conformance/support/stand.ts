@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { importJWK, type JWK, SignJWT } from 'jose'
+import { inject } from 'vitest'
 import { Running } from '../../../dev/cli.ts'
 import { API_AUDIENCE } from '../../../dev/idp.ts'
 import { generateSigningKeys } from '../../../dev/signing_keys.ts'
@@ -33,7 +34,7 @@ export interface Stand {
 export async function openStand(): Promise<Stand> {
   const running = new Running()
   const [stage, idp, callerPort, signingKeys] = await Promise.all([
-    openStage(running),
+    openStage(running, inject('bundles').gateway),
     startMockIdp().then((started) => running.add(started)),
     freePort(),
     generateSigningKeys(),

@@ -38,9 +38,12 @@ test('a row says who, when, what, before, after, why and in which request', asyn
 })
 
 describe('the chain', () => {
-  beforeEach(async () => {
+  const seed = async (control: ControlUnderTest) => {
     await control.liveFlag('reports')
     await control.organization('org_a')
+  }
+  beforeEach(async () => {
+    control = await setUp({}, { seed })
   })
 
   const verify = async () => (await control.get('/audit/verify')).body
@@ -115,10 +118,14 @@ describe('the chain', () => {
       expect(effect.changes[0].lost.organizations.count).toBeGreaterThan(50_000)
       expect(effect.base).toBeLessThan(seq)
     })
-    for (let i = 0; killed === undefined && i < 300; i++) {
-      await control.must('POST', '/orgs', { id: `stream_${i}`, name: 'x' })
+    let streamed = 0
+    for (; killed === undefined && streamed < 300; streamed++) {
+      await control.must('POST', '/orgs', { id: `stream_${streamed}`, name: 'x' })
+      // The kill pauses between two attempts; a loop without a pause of its own would not let that end.
+      await new Promise((resolve) => setTimeout(resolve))
     }
     await kill
+    expect(streamed).toBeLessThan(300)
     expect(await verify()).toMatchObject({ intact: true })
   })
 

@@ -106,6 +106,45 @@ describe.each(names)('$name', ({ method, path, roles }) => {
   })
 })
 
+describe('a key that is limited to one environment', () => {
+  const everywhere = names.filter(({ operation }) => operation['x-remint-everywhere'] === true)
+  let limited: Record<string, string>
+  beforeAll(async () => {
+    const [key] = [{ name: 'staging', owner: 'system:ci', role: 'admin', environments: ['staging'] }]
+    const body = { ...key, ends_at: new Date(control.clock.now + 86_400_000).toISOString(), reason: 'test' }
+    const { body: made } = await control.call('POST', '/api-keys', { role: 'admin', body })
+    limited = { authorization: `Bearer ${made.secret}` }
+  })
+
+  test('is refused by every route that is about all environments, before anything is read', async () => {
+    expect(everywhere.map(({ name }) => name.replace('/api/v1', ''))).toEqual([
+      'POST /plans',
+      'PATCH /plans/{plan}',
+      'GET /orgs',
+      'POST /orgs',
+      'GET /orgs/{org}',
+      'PATCH /orgs/{org}',
+      'GET /orgs/{org}/contracts/{contract}',
+      'PUT /orgs/{org}/contracts/{contract}',
+      'GET /mappings',
+      'PUT /mappings/{source}/{kind}/{external_id}',
+      'POST /drift/runs',
+      'GET /api-keys',
+    ])
+    for (const { method, path } of everywhere) {
+      const body = method === 'GET' ? {} : { body: {} }
+      const answer = await control.call(method, concrete(path), { role: null, headers: limited, ...body })
+      expect(answer.body.code, `${method} ${path}`).toBe('environment_forbidden')
+    }
+  })
+
+  test('sees its own environment', async () => {
+    for (const path of ['/flags', '/plans', '/grants', '/publishing', '/changes', '/policies']) {
+      expect((await control.call('GET', path, { role: null, headers: limited })).status, path).toBe(200)
+    }
+  })
+})
+
 test.each([['GET'], ['POST'], ['DELETE']])('%s of what does not exist is closed first', async (method) => {
   expect((await control.call(method, '/nothing', { role: null })).status).toBe(401)
   const answer = await control.call(method, '/nothing', { role: 'admin' })

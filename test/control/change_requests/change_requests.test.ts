@@ -8,14 +8,16 @@ import { SCHEDULER_NAME } from '../../../src/control/config.ts'
 import { bindings, type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 
 let control: ControlUnderTest
-beforeEach(async () => {
-  control = await setUp()
+const seed = async (control: ControlUnderTest) => {
   await control.must('POST', '/plans', { key: 'team', name: 'Team' })
   await control.liveFlag('reports')
   await control.liveFlag('exports')
   await control.organization('org_a', 'team')
   await control.organization('org_b', 'team')
   await control.must('PUT', '/policies/production', { approvals: 1 }, 1)
+}
+beforeEach(async () => {
+  control = await setUp({}, { seed })
 })
 
 const grant = (org: string, flag = 'reports', environment = 'production') => ({

@@ -3,12 +3,14 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 
 let control: ControlUnderTest
-beforeEach(async () => {
-  control = await setUp()
+const seed = async (control: ControlUnderTest) => {
   await control.liveFlag('reports')
   await control.liveFlag('sso')
   await control.must('POST', '/plans', { key: 'team', name: 'Team', flags: ['sso', 'reports'] })
   await control.organization('org_a')
+}
+beforeEach(async () => {
+  control = await setUp({}, { seed })
 })
 
 const contract = (members: Record<string, unknown> = {}) => ({

@@ -9,8 +9,7 @@ import { type DriftUnderTest, type Found, seedClean, setUpDrift } from './suppor
 
 let drift: DriftUnderTest
 beforeEach(async () => {
-  drift = await setUpDrift()
-  await seedClean(drift)
+  drift = await setUpDrift({ seed: seedClean })
 }, 30_000)
 
 const sqlite = (text: string, ...values: unknown[]) =>
@@ -35,6 +34,10 @@ async function tamper(key: string, change: (document: never) => unknown): Promis
 }
 
 async function retire(flag: string): Promise<void> {
+  for (const environment of ['staging', 'production']) {
+    const path = `/flags/${flag}/rules/${environment}`
+    await drift.must('PUT', path, { access: 'none' }, (await drift.get(path)).body.revision)
+  }
   await drift.must('POST', `/flags/${flag}/state`, { state: 'retiring' }, 2)
   await drift.must('POST', `/flags/${flag}/state`, { state: 'retired' }, 3)
 }

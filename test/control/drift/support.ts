@@ -4,16 +4,18 @@ import { connect } from '../../../src/control/db/client.ts'
 import { DriftRunner } from '../../../src/control/drift/runner.ts'
 import { readBackAfter } from '../../../src/control/publish/read_back.ts'
 import { eventually } from '../../support/eventually.ts'
-import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
+import { bindings, type ControlUnderTest, type Seed, setUp } from '../support/control.ts'
+import { insertRows } from '../support/rows.ts'
 
 const MINUTE_MS = 60_000
 
 export interface SetUpOptions {
   readonly overrides?: Record<string, unknown>
   readonly owners?: readonly string[]
+  readonly seed?: Seed
 }
 
-export async function setUpDrift({ overrides = {}, owners }: SetUpOptions = {}) {
+export async function setUpDrift({ overrides = {}, owners, seed }: SetUpOptions = {}) {
   const memory = new Map<string, unknown>()
   const { db, statements } = connect(bindings.DB)
   let control: ControlUnderTest | undefined
@@ -39,7 +41,7 @@ export async function setUpDrift({ overrides = {}, owners }: SetUpOptions = {}) 
     driftProgress: () => runner.progress(),
     checkDrift: () => runner.tick(),
   }
-  control = await setUp({ SCHEDULER: { getByName: () => scheduler }, ...overrides })
+  control = await setUp({ SCHEDULER: { getByName: () => scheduler }, ...overrides }, seed && { seed })
   const made = control
   return {
     ...made,
@@ -54,11 +56,7 @@ export async function setUpDrift({ overrides = {}, owners }: SetUpOptions = {}) 
       await finish(runner)
     },
     finish: () => finish(runner),
-    /** Publishes what was changed by SQL, which leaves nothing to publish. */
-    async rebuilt(): Promise<void> {
-      await made.published()
-      for (const name of ['staging', 'production']) await rebuildAll(name)
-    },
+    rebuilt: () => rebuilt(made),
     async findings(query = ''): Promise<Found[]> {
       return (await made.get(`/drift?limit=200${query}`)).body.data
     },
@@ -96,6 +94,12 @@ async function finish(runner: DriftRunner): Promise<void> {
   throw new Error('the pass does not end')
 }
 
+/** Publishes what was changed by SQL, which leaves nothing to publish. */
+async function rebuilt(control: ControlUnderTest): Promise<void> {
+  await control.published()
+  for (const name of ['staging', 'production']) await rebuildAll(name)
+}
+
 async function rebuildAll(environment: string): Promise<void> {
   const publisher = bindings.PUBLISHER.getByName(environment)
   await publisher.rebuild(environment)
@@ -112,10 +116,10 @@ export type DriftUnderTest = Awaited<ReturnType<typeof setUpDrift>>
  * A system of some variety in which everything is as it should be. All but the first row comes in by SQL, which takes a
  * tenth of the time.
  */
-export async function seedClean(drift: DriftUnderTest): Promise<void> {
-  await drift.must('POST', '/orgs', { id: 'org_a', name: 'org_a' })
-  const at = new Date(drift.clock.now - 90 * 86_400_000).toISOString()
-  const marks = { created_at: at, updated_at: new Date(drift.clock.now).toISOString(), revision: 1 }
+export async function seedClean(control: ControlUnderTest): Promise<void> {
+  await control.must('POST', '/orgs', { id: 'org_a', name: 'org_a' })
+  const at = new Date(control.clock.now - 90 * 86_400_000).toISOString()
+  const marks = { created_at: at, updated_at: new Date(control.clock.now).toISOString(), revision: 1 }
   const flag = (key: string, about: object = {}) => ({
     ...{ key, name: key, description: '', kind: 'entitlement', owner: 'team-a', tags: '[]', state: 'live' },
     ...{ no_plan_reason: 'a test', extensions: 0, ...marks, revision: 2, ...about },
@@ -135,12 +139,12 @@ export async function seedClean(drift: DriftUnderTest): Promise<void> {
   const grant = (subject_id: string, key: string, source: string, about: object = {}) => ({
     ...{ id: `grant_${++grants}`, environment: 'production', subject_id, flag: key, source, reason: 'r' },
     ...{ subject_kind: subject_id.startsWith('org_') ? 'org' : 'user', effect: 'allow', from: at },
-    ...{ to: drift.in(30), created_by: 'user:a', ...marks, ...about },
+    ...{ to: control.in(30), created_by: 'user:a', ...marks, ...about },
   })
-  await insert({
+  await insertRows(bindings, {
     flags: [
       ...[flag('reports'), flag('exports'), flag('help')],
-      flag('editor', { kind: 'rollout', no_plan_reason: null, retire_by: drift.in(40) }),
+      flag('editor', { kind: 'rollout', no_plan_reason: null, retire_by: control.in(40) }),
       flag('draft', { kind: 'rollout', no_plan_reason: null, state: 'draft', revision: 1 }),
     ],
     rules: [
@@ -155,9 +159,9 @@ export async function seedClean(drift: DriftUnderTest): Promise<void> {
     organizations: ['org_b', 'org_c', 'org_d'].map((id) => ({ id, name: id, not_before: 0, ...marks })),
     contracts: [
       contract('org_a', { plan: 'team' }),
-      contract('org_b', { plan: 'business', status: 'past_due', grace_until: drift.in(7) }),
-      contract('org_c', { plan: 'team', status: 'cancelled', to: drift.in(-10) }),
-      contract('org_d', { status: 'trialing', add: '["exports"]', to: drift.in(20) }),
+      contract('org_b', { plan: 'business', status: 'past_due', grace_until: control.in(7) }),
+      contract('org_c', { plan: 'team', status: 'cancelled', to: control.in(-10) }),
+      contract('org_d', { status: 'trialing', add: '["exports"]', to: control.in(20) }),
     ],
     grants: [
       grant('org_c', 'reports', 'support', { ticket: 'SUP-1' }),
@@ -166,21 +170,12 @@ export async function seedClean(drift: DriftUnderTest): Promise<void> {
       grant('org_a', 'reports', 'import', { to: null }),
       grant('user_u', 'exports', 'override', { ticket: 'SUP-2' }),
       grant('org_d', 'reports', 'override', { effect: 'deny', ticket: 'SUP-3' }),
-      grant('org_d', 'help', 'support', { to: drift.in(-1), revoked_at: drift.in(-1), revoked_by: 'user:a' }),
+      grant('org_d', 'help', 'support', {
+        to: control.in(-1),
+        revoked_at: control.in(-1),
+        revoked_by: 'user:a',
+      }),
     ],
   })
-  await drift.rebuilt()
-}
-
-async function insert(tables: Record<string, readonly object[]>): Promise<void> {
-  const statements = Object.entries(tables).flatMap(([table, rows]) =>
-    rows.map((row) => {
-      const columns = Object.keys(row).map((name) => `"${name}"`)
-      const values = columns.map(() => '?')
-      return bindings.DB.prepare(`INSERT INTO ${table} (${columns}) VALUES (${values})`).bind(
-        ...Object.values(row),
-      )
-    }),
-  )
-  await bindings.DB.batch(statements)
+  await rebuilt(control)
 }

@@ -4,12 +4,14 @@ import { type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 
 describe('over the API', () => {
   let control: ControlUnderTest
-  beforeEach(async () => {
-    control = await setUp()
+  const seed = async (control: ControlUnderTest) => {
     await control.liveFlag('reports')
     await control.liveFlag('sso', { access: 'none' })
     await control.must('POST', '/plans', { key: 'team', name: 'T', flags: ['reports', 'sso'] })
     await control.organization('org_a', 'team')
+  }
+  beforeEach(async () => {
+    control = await setUp({}, { seed })
   })
 
   const explain = async (query = '') =>

@@ -4,10 +4,12 @@ import type { Role } from '../../../src/control/roles.ts'
 import { type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 
 let control: ControlUnderTest
-beforeEach(async () => {
-  control = await setUp()
+const seed = async (control: ControlUnderTest) => {
   await control.liveFlag('reports')
   await control.organization('org_a')
+}
+beforeEach(async () => {
+  control = await setUp({}, { seed })
 })
 
 const grant = (members: Record<string, unknown> = {}, role: Role = 'admin') =>

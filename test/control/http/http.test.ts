@@ -44,6 +44,20 @@ describe('a problem', () => {
       415,
       'body_not_json',
     ],
+    [
+      'a body in which a member occurs twice',
+      { 'content-type': 'application/json' },
+      '{"id":"a","name":"x","id":"b","reason":"x"}',
+      400,
+      'member_repeated',
+    ],
+    [
+      'a body in which a member of a member occurs twice, once escaped',
+      { 'content-type': 'application/json' },
+      '{"id":"a","name":{"x":1,"\\u0078":2},"reason":"x"}',
+      400,
+      'member_repeated',
+    ],
     ['a body that is no JSON', { 'content-type': 'application/json' }, '{', 400, 'request_invalid'],
     ['no body', {}, undefined, 415, 'body_not_json'],
     [

@@ -7,12 +7,14 @@ import { bindings, type ControlUnderTest, DAY_MS, setUp } from '../support/contr
 import { db, documentsOf, type Ids, minted, mintFrom, store } from './support.ts'
 
 let control: ControlUnderTest
-beforeEach(async () => {
-  control = await setUp()
+const seed = async (control: ControlUnderTest) => {
   await control.liveFlag('reports')
   await control.liveFlag('sso')
   await control.must('POST', '/plans', { key: 'team', name: 'T', flags: ['reports'] })
   await control.organization('org_a', 'team')
+}
+beforeEach(async () => {
+  control = await setUp({}, { seed })
 })
 
 const ORG: Ids = { org: 'org_a' }

@@ -7,9 +7,11 @@ import type { Role } from '../../../src/control/roles.ts'
 import { type Answer, type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 
 let control: ControlUnderTest
-beforeEach(async () => {
-  control = await setUp()
+const seed = async (control: ControlUnderTest) => {
   await control.must('POST', '/plans', { key: 'team', name: 'Team' })
+}
+beforeEach(async () => {
+  control = await setUp({}, { seed })
 })
 
 interface Rule {

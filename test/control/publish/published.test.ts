@@ -1,16 +1,23 @@
 /** From the commit to the document in KV, through the real Durable Objects. */
 import { createScheduledController, runDurableObjectAlarm } from 'cloudflare:test'
-import { beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { KEY_INTERVAL_MS } from '../../../src/control/publish/publisher.ts'
 import worker from '../../../src/control/worker.ts'
 import { eventually } from '../../support/eventually.ts'
 import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
+import { edges } from '../support/worker.ts'
 
 let control: ControlUnderTest
 beforeEach(async () => {
   control = await setUp()
 })
 
+afterEach(() => {
+  edges.keyIntervalMs = 0
+})
+
 test('a change is in KV without anything that asks for it', async () => {
+  edges.keyIntervalMs = KEY_INTERVAL_MS
   await control.liveFlag('reports')
   const { seq } = await control.must('POST', '/orgs', { id: 'org_a', name: 'x' })
   const document = await eventually(async () => (await control.org('org_a')) ?? undefined, 'the document')

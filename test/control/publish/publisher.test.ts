@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { DocumentsKV } from '../../../src/control/config.ts'
 import { connect } from '../../../src/control/db/client.ts'
-import { EnvironmentPublisher } from '../../../src/control/publish/publisher.ts'
+import { EnvironmentPublisher, KEY_INTERVAL_MS } from '../../../src/control/publish/publisher.ts'
 import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
 
 /** Another namespace beside the real one, so that only the publisher under test writes to it. */
@@ -44,6 +44,7 @@ const makePublisher = () =>
     environment: 'production',
     db: connect(bindings.DB).db,
     kv,
+    keyIntervalMs: KEY_INTERVAL_MS,
     clock: () => control.clock.now,
     memory: {
       get: async <T>(name: string) => structuredClone(stored.get(name)) as T | undefined,

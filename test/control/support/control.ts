@@ -2,7 +2,7 @@
  * A control plane under test: the real app with real D1, KV and Durable Objects, operators with real keys, and time in
  * the hands of the test. Publishers run on the real clock, inside their Durable Objects.
  */
-import { applyD1Migrations, createExecutionContext, reset, waitOnExecutionContext } from 'cloudflare:test'
+import { type applyD1Migrations, createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { createControl } from '../../../src/control/app.ts'
 import type { ControlBindings } from '../../../src/control/config.ts'
@@ -18,6 +18,7 @@ import {
 } from '../../../src/core/documents.ts'
 import { eventually } from '../../support/eventually.ts'
 import { AUDIENCE, ISSUER, makeOperators, TEAM, TEAM_AUDIENCE } from './operators.ts'
+import { copy, empty, restore, type Snapshot } from './rows.ts'
 
 type Migrations = Parameters<typeof applyD1Migrations>[1]
 
@@ -62,27 +63,24 @@ async function letProductionBe(): Promise<void> {
   ).run()
 }
 
-/** Empties everything; again, where something of an earlier test was still being written. */
-const empty = () =>
-  eventually(async () => {
-    await reset()
-    const rows = await bindings.DB.prepare("SELECT name FROM sqlite_master WHERE name = 'flags'").first()
-    const { keys } = await bindings.ENTITLEMENTS.list({ limit: 1 })
-    return (rows === null && keys.length === 0) || undefined
-  }, 'an empty database')
+/** What a seed has made, to be made by SQL from then on. */
+const snapshots = new Map<Seed, Snapshot>()
+
+export type Seed = (control: ControlUnderTest) => Promise<unknown>
 
 /**
- * An empty control plane. Everything that an earlier test of the file left is gone.
+ * An empty control plane, or one with what `seed` makes in it. Everything that an earlier test of the file left is gone.
  *
+ * @param options.seed - is called once, before the first test that it is for; a function of the module, as it is known by
+ *   its identity
  * @param options.guarded - leave production's policy as it is by default: one approval
  * @param options.fetch - answers what is not asked of the operators' identity providers
  */
 export async function setUp(
   overrides: Record<string, unknown> = {},
-  options: { readonly guarded?: boolean; readonly fetch?: typeof fetch } = {},
+  options: { readonly guarded?: boolean; readonly fetch?: typeof fetch; readonly seed?: Seed } = {},
 ) {
-  await empty()
-  await applyD1Migrations(bindings.DB, bindings.MIGRATIONS)
+  await empty(bindings)
   if (!options.guarded) await letProductionBe()
   const operators = await makeOperators()
   const clock = { now: Date.now() }
@@ -133,7 +131,7 @@ export async function setUp(
     return answer.body
   }
 
-  return {
+  const control = {
     app,
     clock,
     operators,
@@ -189,6 +187,15 @@ export async function setUp(
     },
     in: (days: number): string => new Date(clock.now + days * DAY_MS).toISOString(),
   }
+  const { seed } = options
+  const snapshot = seed && snapshots.get(seed)
+  if (snapshot) await restore(bindings, snapshot)
+  else if (seed) {
+    await seed(control)
+    await control.published()
+    snapshots.set(seed, await copy(bindings))
+  }
+  return control
 }
 
 export type ControlUnderTest = Awaited<ReturnType<typeof setUp>>

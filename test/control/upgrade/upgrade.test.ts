@@ -165,11 +165,14 @@ describe('what was on its way', () => {
     expect(control.failures).toEqual([])
   })
 
-  test('a look at what waits makes none of it stale', async () => {
+  test('a look at what waits makes none of it stale, but for what is dangerous', async () => {
     let seen: Parameters<typeof control.scheduler.recheck>[0]
     for (let looks = 0; looks < 5; looks++) seen = await control.scheduler.recheck(seen)
     const { body } = await control.get('/changes?state=stale')
-    expect(body.data.map(({ reason }: { reason: string }) => reason)).toEqual(['Stale'])
+    expect(body.data.map(({ reason }: { reason: string }) => reason)).toEqual([
+      'Stale',
+      'Approved, retires what everybody has',
+    ])
   })
 
   test.each(['Stale', 'A draft'])('what was to be submitted is, and approved: %s', async (reason) => {
@@ -178,6 +181,15 @@ describe('what was on its way', () => {
     expect(submitted.state).toBe('in_review')
     await act('ben', 'approve', submitted)
     expect((await act('cleo', 'apply', submitted)).body.data).toMatchObject({ state: 'applied' })
+  })
+
+  test('what was approved, and would take a rollout from everybody, is not done', async () => {
+    const answer = await act('cleo', 'apply', await control.change('Approved, retires what everybody has'))
+    expect(answer).toMatchObject({ status: 409, body: { code: 'change_stale' } })
+    expect(await control.change('Approved, retires what everybody has')).toMatchObject({
+      ...{ state: 'stale', problem: 'flag_on_for_all' },
+    })
+    expect(await control.on('org_wayne')).toContain('beta-search')
   })
 
   test.each(['Rejected', 'Cancelled'])('what was over stays over: %s', async (reason) => {

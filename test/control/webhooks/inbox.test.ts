@@ -20,14 +20,16 @@ import sessionRevoked from './fixtures/workos/session.revoked.json' with { type:
 import { contractsOf, delta, flagsOf, send, sendStandard, snapshot } from './support.ts'
 
 let control: ControlUnderTest
-beforeEach(async () => {
-  control = await setUp()
+const seed = async (control: ControlUnderTest) => {
   for (const key of ['reports', 'sso', 'scim']) await control.liveFlag(key)
   await control.must('POST', '/plans', { key: 'team', name: 'Team', flags: ['reports'] })
   await control.must('POST', '/plans', { key: 'enterprise', name: 'Enterprise', flags: ['reports', 'sso'] })
   await control.must('POST', '/orgs', { id: 'org_a', name: 'A' })
   // Contract sync asks nobody: production wants approval from now on.
   await control.must('PUT', '/policies/production', { approvals: 1 }, 1)
+}
+beforeEach(async () => {
+  control = await setUp({}, { seed })
 })
 
 const inbox = async (query = '') => (await control.get(`/inbox?${query}`)).body.data

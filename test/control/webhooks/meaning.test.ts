@@ -37,14 +37,16 @@ Object.assign(namedCheckout.data.object, { metadata: { org_id: checkout.data.obj
 const FLAGS = ['reports', 'sso', 'scim', 'advanced-analytics']
 
 let control: ControlUnderTest
-beforeEach(async () => {
-  control = await setUp()
+const seed = async (control: ControlUnderTest) => {
   for (const key of FLAGS) await control.liveFlag(key)
   await control.must('POST', '/plans', { key: 'team', name: 'Team', flags: ['reports'] })
   await control.must('POST', '/plans', { key: 'enterprise', name: 'Enterprise', flags: ['reports', 'sso'] })
   await control.must('POST', '/orgs', { id: ORG, name: 'Acme' })
   await control.must('PUT', '/mappings/stripe/plan/enterprise_monthly', { target: 'enterprise' })
   await control.must('PUT', '/mappings/stripe/flag/price_1SVaScim00000000000001', { target: 'scim' })
+}
+beforeEach(async () => {
+  control = await setUp({}, { seed })
 })
 
 /** The contracts as one line each: `C-9 enterprise + scim, active, until 2027-01-01`. */

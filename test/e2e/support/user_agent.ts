@@ -31,12 +31,34 @@ export class UserAgent {
       }
       const html = await response.text()
       pages.push(/<title>([^<]*)/.exec(html)?.[1] ?? `status ${response.status}`)
-      const form = answer(html, account)
-      if (!form) return { url: request.url, pages }
-      const action = /<form[^>]* action="([^"]+)"/.exec(html)?.[1] ?? ''
-      request = { url: new URL(action, request.url), form }
+      const next = nextForm(html, request.url, account)
+      if (!next) return { url: request.url, pages }
+      request = next
     }
     throw new Error(`more than ${MAX_STEPS} steps: ${pages.join(', ')}`)
+  }
+
+  /** Goes on until a page without a form, and gives that page. */
+  async visit(
+    start: URL,
+    form: Record<string, string> = {},
+    account = 'user_ada',
+  ): Promise<{ url: URL; status: number; text: string }> {
+    const first = Object.keys(form).length > 0 && new URLSearchParams(form)
+    let request: { url: URL; form?: URLSearchParams } = { url: start, ...(first && { form: first }) }
+    for (let step = 0; step < MAX_STEPS; step++) {
+      const response = await this.#send(request.url, request.form)
+      const location = response.headers.get('location')
+      if (location !== null) {
+        request = { url: new URL(location, request.url) }
+        continue
+      }
+      const text = await response.text()
+      const next = nextForm(text, request.url, account)
+      if (!next) return { url: request.url, status: response.status, text }
+      request = next
+    }
+    throw new Error(`more than ${MAX_STEPS} steps`)
   }
 
   async #send(url: URL, form: URLSearchParams | undefined): Promise<Response> {
@@ -56,6 +78,13 @@ export class UserAgent {
     if (value === '') this.#cookies.delete(pair.slice(0, equals))
     else this.#cookies.set(pair.slice(0, equals), value)
   }
+}
+
+/** Where the page's form leads, filled in. */
+function nextForm(html: string, page: URL, account: string): { url: URL; form: URLSearchParams } | undefined {
+  const form = answer(html, account)
+  const action = /<form[^>]* action="([^"]+)"/.exec(html)?.[1] ?? ''
+  return form && { url: new URL(action, page), form }
 }
 
 /** What a person would enter; nothing where nothing is asked. */

@@ -3,45 +3,37 @@
  * Worker, and a KV namespace that can fail. What `wrangler dev` puts in front of a Worker hides when a client leaves,
  * and its KV never goes wrong.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
 import type { Running } from '../../../dev/cli.ts'
 import { API_AUDIENCE } from '../../../dev/idp.ts'
 import { seedCatalog, seedOrganizations } from '../../../dev/seed.ts'
 import { generateSigningKeys } from '../../../dev/signing_keys.ts'
-import { PROJECT, wranglerSettings } from '../../../dev/wrangler.ts'
+import { PROJECT } from '../../../dev/wrangler.ts'
 import { eventually } from '../../support/eventually.ts'
 import { readText, sendJson, startServer } from './http.ts'
 import { freePort, readLog, type TestGateway } from './stage.ts'
 
-/** The bundle, in a folder of its own, and the KV that its gateways read. */
+/** A bundle and the KV that its gateways read. */
 export interface Stage {
+  /** Its folder. */
   readonly bundle: string
   readonly kv: TestKv
 }
 
 /**
- * Bundles the gateway as `wrangler deploy` does, and starts a KV namespace with the demo's documents.
+ * Starts a KV namespace with the demo's documents.
  *
- * @param config - of another Worker that takes the gateway's place
+ * @param bundle - the folder of the gateway's bundle, or of another Worker that takes its place
  */
-export async function openStage(running: Running, config = 'wrangler.toml'): Promise<Stage> {
-  const folder = await mkdtemp(join(tmpdir(), 'remint-bundle-'))
-  running.add({ close: () => rm(folder, { recursive: true, force: true }) })
-  const wrangler = join(PROJECT, 'node_modules', '.bin', 'wrangler')
-  const options = ['--dry-run', '--config', config, '--outdir', folder]
-  await promisify(execFile)(process.execPath, [wrangler, 'deploy', ...options], {
-    cwd: PROJECT,
-    env: { ...process.env, ...wranglerSettings(folder) },
-  })
-  return { bundle: folder, kv: await startKv(running) }
-}
+export const openStage = async (running: Running, bundle: string): Promise<Stage> => ({
+  bundle,
+  kv: await startKv(running),
+})
 
 /** A KV namespace in a `Map`, as workerd's binding reads and writes it. */
 export interface TestKv {

@@ -95,13 +95,31 @@ export async function startWorkos(): Promise<Workos> {
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { method = '', url: path = '', headers } = request
+    // Pages of the origins that are configured may call it, with cookies.
+    if (headers.origin) {
+      response.setHeader('access-control-allow-origin', headers.origin)
+      response.setHeader('access-control-allow-credentials', 'true')
+    }
+    if (method === 'OPTIONS') return preflight(request, response)
     const text = await readText(request)
     const body = text === '' ? {} : JSON.parse(text)
     calls.push({ method, path, headers, body })
     const fault = faults.shift()
     if (fault) return fault(response)
     const requestId = { 'x-request-id': `req_${calls.length}` }
-    switch (`${method} ${path}`) {
+    const [pathname = '', query = ''] = path.split('?')
+    const parameters = new URLSearchParams(query)
+    switch (`${method} ${pathname}`) {
+      case 'GET /user_management/authorize': {
+        const location = new URL(parameters.get('redirect_uri') ?? '')
+        location.searchParams.set('code', 'code_ada')
+        const state = parameters.get('state')
+        if (state !== null) location.searchParams.set('state', state)
+        return redirect(response, location.href)
+      }
+      case 'GET /user_management/sessions/logout':
+        for (const [token, { id }] of live) if (id === parameters.get('session_id')) live.delete(token)
+        return redirect(response, parameters.get('return_to') ?? '/')
       case 'POST /user_management/authenticate':
         return authenticate(response, body)
       case `GET /sso/jwks/${CLIENT_ID}`:
@@ -123,6 +141,17 @@ export async function startWorkos(): Promise<Workos> {
   const server = await startServer(handle)
   return { ...server, calls, answers, once: (fault) => faults.push(fault) }
 }
+
+const redirect = (response: ServerResponse, location: string): void =>
+  void response.writeHead(302, { location }).end()
+
+const preflight = ({ headers }: IncomingMessage, response: ServerResponse): void =>
+  void response
+    .writeHead(204, {
+      'access-control-allow-methods': 'GET, POST',
+      'access-control-allow-headers': headers['access-control-request-headers'] ?? '',
+    })
+    .end()
 
 const INVALID_GRANT = { error: 'invalid_grant', error_description: 'Session has already ended.' }
 

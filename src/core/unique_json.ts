@@ -8,7 +8,14 @@
 /** Strings, with the colon that makes one a name, and the borders of objects and lists. */
 const TOKENS = /"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|[{}[\]]/g
 
-/** @throws SyntaxError when it is no JSON, or a member occurs twice in one object, at any depth */
+export class RepeatedMemberError extends SyntaxError {
+  override name = 'RepeatedMemberError'
+}
+
+/**
+ * @throws RepeatedMemberError when a member occurs twice in one object, at any depth
+ * @throws SyntaxError when it is not JSON
+ */
 export function parseUniqueJson(text: string): unknown {
   const value: unknown = JSON.parse(text)
   const open: Set<string>[] = []
@@ -18,7 +25,7 @@ export function parseUniqueJson(text: string): unknown {
     else if (colon !== undefined) {
       const names = open.at(-1)
       const name = string?.includes('\\') ? (JSON.parse(`"${string}"`) as string) : (string as string)
-      if (names?.has(name)) throw new SyntaxError('a member occurs twice')
+      if (names?.has(name)) throw new RepeatedMemberError('a member occurs twice')
       names?.add(name)
     }
   }

@@ -6,10 +6,10 @@ import { NotFoundException, RateLimitExceededException, WorkOS } from '@workos-i
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
-import { sendJson } from './support/http.ts'
-import { ACME_FLAGS, claimsOf, type TestGateway, verify } from './support/stage.ts'
-import { API_KEY, CLIENT_ID, ISSUER, startWorkos, type Workos } from './support/workos.ts'
-import { openDevGateway } from './support/wrangler_dev.ts'
+import { sendJson } from '../e2e/support/http.ts'
+import { ACME_FLAGS, claimsOf, type TestGateway, verify } from '../e2e/support/stage.ts'
+import { API_KEY, CLIENT_ID, ISSUER, startWorkos, type Workos } from '../e2e/support/workos.ts'
+import { openDevGateway } from '../e2e/support/wrangler_dev.ts'
 
 const running = new Running()
 let upstream: Workos

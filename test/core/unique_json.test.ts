@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseUniqueJson } from '../../../src/gateway/http/unique_json.ts'
+import { parseUniqueJson } from '../../src/core/unique_json.ts'
 
 test.each([
   '{"all":["a"],"any":["a"]}',
