@@ -43,9 +43,10 @@ export default defineConfig({
             miniflare: {
               bindings: {
                 MIGRATIONS: await readD1Migrations('./migrations'),
-                // Those of test/control/webhooks: the Durable Object reads them too.
+                // Those of test/control/contract_sync: the Durable Object reads them too.
                 STANDARD_WEBHOOK_SECRETS: WEBHOOK_SECRET,
                 STRIPE_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+                STRIPE_TEST_MODE: 'allow',
                 WORKOS_WEBHOOK_SECRETS: WEBHOOK_SECRET,
               },
             },

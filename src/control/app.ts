@@ -18,6 +18,11 @@ import { requestApproval } from './change_requests/commands.ts'
 import { policyCommands, policyRoutes } from './change_requests/policy_routes.ts'
 import { changeRoutes } from './change_requests/routes.ts'
 import { type Config, type ControlBindings, DRIFT_NAME, INBOX_NAME, parseConfig } from './config.ts'
+import { mappingCommands, mappingRoutes } from './contract_sync/mappings.ts'
+import { receive } from './contract_sync/receive.ts'
+import { inboxRoutes } from './contract_sync/routes.ts'
+import { sourcesOf } from './contract_sync/sources/index.ts'
+import type { InboxStub, Source } from './contract_sync/sources/source.ts'
 import { contractCommands } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
 import type { Database } from './db/client.ts'
@@ -35,16 +40,11 @@ import type { CommandRegistry } from './ledger/command.ts'
 import { createLedger, type Ledger } from './ledger/commit.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
 import { tokenRoutes } from './mint_log/routes.ts'
-import type { InboxStub, Source } from './model/source.ts'
 import { planCommands } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { promotionCommands, promotionRoutes } from './promotions/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
-import { receive } from './webhooks/deliveries.ts'
-import { mappingCommands, mappingRoutes } from './webhooks/mappings.ts'
-import { inboxRoutes } from './webhooks/routes.ts'
-import { sourcesOf } from './webhooks/sources.ts'
 
 /** Every command that can be part of a change request. */
 export const COMMANDS: CommandRegistry = new Map([
@@ -104,6 +104,7 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
       'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, the assertion that it adds.',
   })
   app.post('/webhooks/:source', receive)
+  app.post('/webhooks/:source/:name', receive)
   app.route('/api/v1', api())
   return app
 }

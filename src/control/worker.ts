@@ -15,19 +15,20 @@ import {
   parseConfig,
   SCHEDULER_NAME,
 } from './config.ts'
+import { denySession } from './contract_sync/inbox/deny.ts'
+import { Inbox as ContractInbox } from './contract_sync/inbox/inbox.ts'
+import { parseEvent } from './contract_sync/inbox/parse.ts'
+import { forgetEvents } from './contract_sync/inbox/store.ts'
+import { sourcesOf } from './contract_sync/sources/index.ts'
+import type { ReceivedEvent } from './contract_sync/sources/source.ts'
 import { connect } from './db/client.ts'
 import { DriftRunner } from './drift/runner.ts'
 import { forgetReplays } from './ledger/idempotency.ts'
 import { writeFault } from './log.ts'
 import { consumeMints } from './mint_log/consume.ts'
 import { forgetMints } from './mint_log/store.ts'
-import type { Arrival } from './model/source.ts'
 import { EnvironmentPublisher, KEY_INTERVAL_MS } from './publish/publisher.ts'
 import { readBackAfter } from './publish/read_back.ts'
-import { denySession } from './webhooks/deny.ts'
-import { Inbox as ContractInbox } from './webhooks/inbox.ts'
-import { forgetEvents } from './webhooks/inbox_rows.ts'
-import { sourcesOf } from './webhooks/sources.ts'
 
 const app = createControl()
 
@@ -201,8 +202,8 @@ export class Scheduler extends DurableObject<ControlBindings> {
 export class Inbox extends DurableObject<ControlBindings> {
   #inbox: ContractInbox | undefined
 
-  async deliver(arrival: Arrival) {
-    return (await this.#open()?.deliver(arrival)) ?? err('inbox_failed')
+  async deliver(event: ReceivedEvent) {
+    return (await this.#open()?.deliver(event)) ?? err('inbox_failed')
   }
 
   async retry(): Promise<void> {
@@ -222,11 +223,7 @@ export class Inbox extends DurableObject<ControlBindings> {
       ledger: openLedger(this.env, this.ctx, db, Date.now, environments),
       commands: COMMANDS,
       deny: (environment, sid) => denySession(this.env.ENTITLEMENTS, environment, sid, Date.now()),
-      parse: async (source, event) =>
-        (await sources
-          .get(source)
-          ?.parse(event, Date.now())
-          .catch(() => err('refetch_failed' as const))) ?? err('unknown_type'),
+      parse: (event) => parseEvent(event, sources, Date.now()),
     })
     return this.#inbox
   }

@@ -66,6 +66,11 @@ describe('the token endpoint refuses, and upstream is not asked:', () => {
       post(`${REFRESH}&x=${'x'.repeat(65_536)}`, { ...FORM, 'content-length': 65_536 + REFRESH.length + 3 }),
       413,
     ],
+    [
+      'JSON with a member that is there twice',
+      post('{"grant_type":"refresh_token","refresh_token":"r1","refresh_token":"r2"}', JSON_TYPE),
+      400,
+    ],
     ['no content type', post(REFRESH, {}), 415],
     ['nothing at all', post(''), 400],
     ['two Authorization headers', post(REFRESH, { ...FORM, ...twice('Basic YTpi') }), 400],

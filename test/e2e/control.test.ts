@@ -1,6 +1,6 @@
 /**
  * The control plane, the gateway and the queue between them, with operators who log in at a real identity provider: what they
- * do is in the token of the next refresh, and who agreed to it can be told from that token.
+ * do is in the token of the next refresh, and that token leads to who approved it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeJwt } from 'jose'

@@ -1,6 +1,6 @@
 /**
  * Everything that is not intercepted streams through the gateway in both directions, and what a client does to its
- * connection reaches upstream — but for a token request, whose answer is received in full whoever has left.
+ * connection reaches upstream — but for a token request, whose answer is received in full even if the client has left.
  */
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'

@@ -1,4 +1,4 @@
-/** `hono/jwk`, as docs/clients.md has it: a verifier that wants to be told the type of access tokens. */
+/** `hono/jwk`, as docs/clients.md has it: a verifier that must be configured with the type of access tokens. */
 import { Hono } from 'hono'
 import { jwk } from 'hono/jwk'
 import type { HonoJsonWebKey } from 'hono/utils/jwt/jws'

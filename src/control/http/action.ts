@@ -25,7 +25,7 @@ export function act<A extends z.ZodType, P extends Shape = Nothing, B extends Sh
   api: Api,
   route: ActionRoute<P, A, B>,
 ): void {
-  const answers = { 202: { description: 'Begun', schema: route.answer } }
+  const answers = { 202: { description: 'Started', schema: route.answer } }
   const definition = { method: 'post' as const, body: route.body ?? nothing, answers }
   addRoute<P, Nothing, B>(api, route, definition, async (c, input) => {
     if (namesForeignEnvironment(input)) return refuse(c, 'environment_forbidden')

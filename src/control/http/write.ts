@@ -18,13 +18,13 @@ const dryRunQuery = z.object({
   dry_run: z
     .enum(['true', 'false'])
     .default('false')
-    .openapi({ description: 'Decide and show the effective diff, and change nothing.' }),
+    .openapi({ description: 'Return the effective diff, and change nothing.' }),
 })
 
 const writeHeaders = z.object({
   'if-match': z.string().optional().openapi({ description: 'The `ETag` of the row that was read.' }),
   'idempotency-key': z.string().optional().openapi({
-    description: 'A write with a key that was used is answered as the first time, for 24 hours.',
+    description: 'A repeated write with the same key gets the first response again, for 24 hours.',
   }),
 })
 
@@ -57,7 +57,7 @@ const changeOf = (data: z.ZodType) =>
   z.object({
     data,
     effect: effectSchema,
-    seq: z.int().nullable().openapi({ description: 'The audit row; null if nothing was changed.' }),
+    seq: z.int().nullable().openapi({ description: 'The audit row; null: nothing was changed.' }),
     dry_run: z.boolean(),
     requires_approval: z.array(z.string()).openapi({
       description: 'The environments whose policies require approval.',
@@ -65,7 +65,7 @@ const changeOf = (data: z.ZodType) =>
   })
 
 const REQUESTED = {
-  description: 'Not done: it became a change request, because a policy requires approval',
+  description: 'Not applied: it became a change request, because a policy requires approval',
   schema: changeOf(changeSchema).omit({ requires_approval: true }),
 }
 
@@ -75,7 +75,7 @@ export function write<B extends Shape, E extends Edit, P extends Shape = Nothing
 ): void {
   const schema = changeOf(route.data)
   const answers = {
-    200: { description: 'Changed, or what would change', schema },
+    200: { description: 'Changed, or the result of a dry run', schema },
     ...(route.status === 201 && { 201: { description: 'Created', schema } }),
     202: REQUESTED,
   }
