@@ -14,10 +14,10 @@ const WRITTEN = [
 const EXEMPT = [
   'test/repository/words',
   ...['docs/guard.md', 'src/guard/', 'src/gateway/', 'src/control/promotions/commands.ts'],
-  ...['ledger', 'effects', 'change_requests', 'http', 'auth', 'mint_log', 'model', 'webhooks'].map(
+  ...['ledger', 'effects', 'change_requests', 'http', 'auth', 'mint_log', 'model', 'contract_sync'].map(
     (folder) => `src/control/${folder}/`,
   ),
-  'test/control/webhooks/',
+  'test/control/contract_sync/',
 ]
 
 const files = WRITTEN.flatMap((pattern) => globSync(pattern, { exclude: ['**/node_modules'] }))

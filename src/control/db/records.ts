@@ -92,13 +92,13 @@ export const inbox = sqliteTable(
     attempts: integer().notNull(),
     /** The last audit row of its effect. */
     seq: integer(),
-    /** Which of the systems behind the source it is from. */
+    /** The system behind the source that sent it. */
     system: text(),
-    /** Who was behind it, as the source names people. */
+    /** The person behind it, as the source names people. */
     person: text(),
-    /** Who had the source asked. */
+    /** Who requested the query of the source. */
     asked_by: text(),
-    /** The names that are none of ours yet: `org:acme-inc`. It goes on by itself when one of them is. */
+    /** The names that are not mapped yet: `org:acme-inc`. The event is retried when one of them is. */
     needs: text({ mode: 'json' }).$type<string[] | null>(),
     dismissed_by: text(),
     dismissed_reason: text(),
