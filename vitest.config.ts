@@ -43,9 +43,10 @@ export default defineConfig({
             miniflare: {
               bindings: {
                 MIGRATIONS: await readD1Migrations('./migrations'),
-                // Those of test/control/webhooks: the Durable Object reads them too.
+                // Those of test/control/contract_sync: the Durable Object reads them too.
                 STANDARD_WEBHOOK_SECRETS: WEBHOOK_SECRET,
                 STRIPE_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+                STRIPE_TEST_MODE: 'allow',
                 WORKOS_WEBHOOK_SECRETS: WEBHOOK_SECRET,
               },
             },
@@ -62,7 +63,7 @@ export default defineConfig({
         // Tests of the repository itself and end-to-end tests with real processes and real clients run in Node.
         test: {
           name: 'node',
-          include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts'],
+          include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts', 'test/dev/**/*.test.ts'],
           globalSetup: ['test/support/bundle.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

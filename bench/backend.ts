@@ -4,7 +4,7 @@
  *
  * The IdP signs each access token when it is asked: a pool would hand out tokens that repeat, and a Worker that caches
  * verified tokens would look faster than it is. KV speaks the protocol of workerd's KV binding from memory, which is
- * cheaper than the local simulator's SQLite: that favours whoever reads KV most, the naive Worker. Both count.
+ * cheaper than the local simulator's SQLite: that favours the Worker with the most KV reads, the naive one. Both count.
  */
 import { createPrivateKey, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'

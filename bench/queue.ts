@@ -31,7 +31,7 @@ function start(port: number): void {
       body += chunk
     })
     request.on('end', () => {
-      // Answered first, as whoever waits for it is measured.
+      // Answered first, because the caller's waiting time is measured.
       answer(200, SENT)
       const { messages } = JSON.parse(body) as { messages: { body: string }[] }
       for (const { body } of messages) events.push(Buffer.from(body, 'base64').toString())

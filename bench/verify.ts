@@ -31,7 +31,7 @@ const verifyRequest = (token: string): Buffer =>
     JSON.stringify({ token, features: FEATURES }),
   )
 
-/** Every answer has been 200; the sampled ones must also say yes. */
+/** Every answer was 200; the sampled ones must also allow. */
 function checkAllowed({ samples }: LoadResult): void {
   for (const body of samples) {
     const answer = JSON.parse(body) as { active: boolean; allowed?: boolean }

@@ -4,6 +4,7 @@
  * Colour follows the terminal and `NO_COLOR`, through Node's own `styleText`.
  */
 import { styleText } from 'node:util'
+import { printable } from './printable.ts'
 
 /** A mistake of the person at the keyboard: the message is all they need to see, without a stack. */
 export class UsageError extends Error {
@@ -15,7 +16,7 @@ export async function main(run: () => Promise<void>): Promise<void> {
   try {
     await run()
   } catch (error) {
-    console.error(error instanceof UsageError ? `\n${error.message}\n` : error)
+    console.error(error instanceof UsageError ? `\n${printable(error.message)}\n` : error)
     process.exitCode = 1
   }
 }

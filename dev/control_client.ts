@@ -4,10 +4,12 @@
  */
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isSecureUrl } from '../src/core/secure_url.ts'
 import { type Running, UsageError } from './cli.ts'
 import { startControl } from './control.ts'
 import { localKey } from './local_d1.ts'
 import { freePorts } from './network.ts'
+import { parsePrintable } from './printable.ts'
 import { seedControl } from './seed_control.ts'
 
 const PUBLISH_TIMEOUT_MS = 15_000
@@ -51,6 +53,9 @@ export class ControlClient {
   readonly #key: string
 
   constructor(url: string, key: string) {
+    if (!isSecureUrl(url)) {
+      throw new UsageError(`An API key goes over https, or to this machine; ${url} is neither.`)
+    }
     this.url = url
     this.#key = key
   }
@@ -115,7 +120,8 @@ export class ControlClient {
     }).catch((cause: Error) => {
       throw new UsageError(`The control plane at ${this.url} does not respond: ${cause.message}`)
     })
-    const answer = (await response.json()) as T & Problem & { data?: { id?: string; state?: string } }
+    const answer = parsePrintable(await response.text()) as T &
+      Problem & { data?: { id?: string; state?: string } }
     if (response.status === 202 && answer.data?.id?.startsWith('change_'))
       throw new AskedError(answer.data.id)
     if (response.ok) return answer

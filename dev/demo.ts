@@ -86,11 +86,18 @@ async function story({ gateway, control }: Stage): Promise<void> {
   await refresh(session)
   await expectClaim(FUNDED)
 
-  step(`Support grants ${FLAG} to Acme`, `npm run entitle -- grant ${ORGANIZATION} ${FLAG} --source support`)
+  step(
+    `Support grants ${FLAG} to Acme`,
+    `npm run entitle -- grant ${ORGANIZATION} ${FLAG} --source support --ticket SUP-1`,
+  )
   await control.write('POST', '/grants', {
-    ...{ environment: 'production', subject: { kind: 'org', id: ORGANIZATION }, flag: FLAG },
-    ...{ source: 'support', to: new Date(Date.now() + GRANT_MS).toISOString() },
-    ...{ reason: 'The customer moves to a new directory', ticket: 'SUP-1234' },
+    environment: 'production',
+    subject: { kind: 'org', id: ORGANIZATION },
+    flag: FLAG,
+    source: 'support',
+    to: new Date(Date.now() + GRANT_MS).toISOString(),
+    reason: 'The customer moves to a new directory',
+    ticket: 'SUP-1234',
   })
   await refreshUntil(GRANTED)
 

@@ -24,6 +24,7 @@ Examples:
   npm run entitle -- show                                        every organization and its flags
   npm run entitle -- show org_acme                               every flag, on or off, and why
   npm run entitle -- grant org_globex advanced-analytics --source beta --for 30d
+  npm run entitle -- grant org_acme scim --ticket SUP-123 --reason 'Outage credit'
   npm run entitle -- deny org_acme sso
   npm run entitle -- revoke org_globex advanced-analytics        removes the grant or the denial
   npm run entitle -- grant user_ada new-editor --user            one person instead of the organization
@@ -37,12 +38,21 @@ With REMINT_API_KEY set, --control may be a deployed control plane.`
 const GRANT_MS = 30 * 86_400_000
 
 interface Common {
+  reason?: string
+  ticket?: string
   environment: string
   state: string
   control: string
 }
 
+interface Write {
+  readonly typed: readonly string[]
+  /** Whether an organization that does not exist yet may be created. */
+  readonly create?: boolean | undefined
+}
+
 interface GrantOptions {
+  create?: boolean
   source?: Grant['source']
   for?: number
   user?: boolean
@@ -54,18 +64,26 @@ interface RuleOptions {
   revive?: boolean
 }
 
-async function withDocuments(common: Common, work: (target: Target) => Promise<void>): Promise<void> {
+/** @param write - what is to be written: the command as it was typed is the reason where no better one is given */
+async function withDocuments(
+  common: Common,
+  write: Write | undefined,
+  work: (target: Target) => Promise<void>,
+): Promise<void> {
   if (!ENVIRONMENT_NAME.test(common.environment)) {
     throw new UsageError(`"${common.environment}" is not the name of an environment, such as production.`)
   }
   const running = new Running()
   try {
     const client = await reachControl(running, common)
-    const typed = process.argv.slice(2).join(' ')
-    const documents = governedDocuments(client, common.environment, `npm run entitle -- ${typed}`)
+    const { reason = `npm run entitle -- ${write?.typed.join(' ')}`, ticket } = common
+    if (write && common.reason === undefined && process.env.REMINT_API_KEY) {
+      throw new UsageError('Say why with --reason: the audit log of a shared control plane keeps it.')
+    }
+    const documents = governedDocuments(client, common.environment, { reason, ticket })
     const catalog = await documents.catalog()
     if (catalog === null) throw new Error('the control plane has no catalog')
-    await work({ documents, catalog, state: common.state })
+    await work({ documents, catalog, state: common.state, create: write?.create ?? false })
     await client.settled(common.environment)
   } finally {
     await running.close()
@@ -80,6 +98,15 @@ function requireFlag(catalog: Catalog, flag: string): void {
   throw new UsageError(`There is no flag "${flag}" in ${catalog.environment}. ${hint}`)
 }
 
+/** An override or help from support is owed to a ticket; without one, drift would report the grant at once. */
+function sourceOf(source: Grant['source'] | undefined, ticket: string | undefined): Grant['source'] {
+  if (source === undefined) return ticket === undefined ? 'beta' : 'override'
+  if (ticket === undefined && (source === 'override' || source === 'support')) {
+    throw new UsageError(`A grant with the source ${source} needs a ticket: --ticket SUP-123.`)
+  }
+  return source
+}
+
 function program(): Command {
   const command = new Command('npm run entitle --')
     .description('Changes what organizations are entitled to, through the control plane.')
@@ -92,9 +119,11 @@ function program(): Command {
         '.wrangler/state',
       ),
     )
+    .option('--reason <text>', 'why, for the audit log (required with REMINT_API_KEY)')
+    .option('--ticket <id>', 'the ticket that asked for it, for the audit log')
 
-  const run = (work: (target: Target) => Promise<void>) =>
-    main(() => withDocuments(command.opts<Common>(), work))
+  const run = (work: (target: Target) => Promise<void>, write?: Write) =>
+    main(() => withDocuments(command.opts<Common>(), write, work))
 
   const forUser = () => new Option('--user', 'the subject is a user, not an organization')
 
@@ -128,22 +157,30 @@ function program(): Command {
       .argument('<org>')
       .argument('<flag>')
       .addOption(
-        new Option('--source <source>', 'why')
-          .choices(['beta', 'support', 'override', 'import'])
-          .default('override'),
+        new Option(
+          '--source <source>',
+          'what kind of grant it is (default: override with --ticket, else beta)',
+        ).choices(['beta', 'support', 'override', 'import']),
       )
+      .option('--create', 'create the organization if it does not exist')
       .addOption(duration())
       .addOption(forUser())
-      .action(
-        (id: string, flag: string, { source = 'override', for: ttlMs = GRANT_MS, user }: GrantOptions) =>
-          run(async (target) => {
+      .action((id: string, flag: string, { for: ttlMs = GRANT_MS, user, create, ...options }: GrantOptions) =>
+        run(
+          async (target) => {
+            const source = sourceOf(options.source, command.opts<Common>().ticket)
             requireFlag(target.catalog, flag)
             const now = Date.now()
             await changeSubject(target, {
-              ...{ id, user, flag, asked: effect === 'allow' },
+              id,
+              user,
+              flag,
+              asked: effect === 'allow',
               change: (document) => withGrant(document, { flag, effect, source }, now, ttlMs),
             })
-          }),
+          },
+          { typed: [name, id, flag], create },
+        ),
       )
   }
 
@@ -154,13 +191,19 @@ function program(): Command {
     .argument('<flag>')
     .addOption(forUser())
     .action((id: string, flag: string, { user }: GrantOptions) =>
-      run(async (target) => {
-        requireFlag(target.catalog, flag)
-        await changeSubject(target, {
-          ...{ id, user, flag, asked: undefined },
-          change: (document) => withoutGrants(document, flag),
-        })
-      }),
+      run(
+        async (target) => {
+          requireFlag(target.catalog, flag)
+          await changeSubject(target, {
+            id,
+            user,
+            flag,
+            asked: undefined,
+            change: (document) => withoutGrants(document, flag),
+          })
+        },
+        { typed: ['revoke', id, flag] },
+      ),
     )
 
   command
@@ -174,20 +217,30 @@ function program(): Command {
     )
     .option('--revive', 'no longer killed')
     .action((flag: string, access: 'none' | 'some' | 'all' | undefined, options: RuleOptions) =>
-      run(async (target) => {
-        const { percentage, kill, revive } = options
-        if (!access && Object.keys(options).length === 0) {
-          throw new UsageError(
-            'Nothing to change: give none, some or all, --percentage N, --kill or --revive.',
-          )
-        }
-        requireFlag(target.catalog, flag)
-        await changeRule(target, flag, {
-          ...(access && { access }),
-          ...(percentage !== undefined && { percentage }),
-          ...((kill || revive) && { killed: Boolean(kill) }),
-        })
-      }),
+      run(
+        async (target) => {
+          const { percentage, kill, revive } = options
+          if (!access && Object.keys(options).length === 0) {
+            throw new UsageError(
+              'Nothing to change: give none, some or all, --percentage N, --kill or --revive.',
+            )
+          }
+          requireFlag(target.catalog, flag)
+          await changeRule(target, flag, {
+            ...(access && { access }),
+            ...(percentage !== undefined && { percentage }),
+            ...((kill || revive) && { killed: Boolean(kill) }),
+          })
+        },
+        {
+          typed: [
+            'rule',
+            flag,
+            ...(access ? [access] : []),
+            ...Object.keys(options).map((name) => `--${name}`),
+          ],
+        },
+      ),
     )
 
   return command

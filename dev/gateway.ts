@@ -139,7 +139,9 @@ async function run({ port, var: pairs = [], state, seed: wanted, verbose }: RunO
     ])
     const gateway = running.add(
       await startGateway({
-        ...{ port, vars, persistTo },
+        port,
+        vars,
+        persistTo,
         ...(await developerSecrets()),
         onLine: verbose ? console.log : printShown,
       }),

@@ -5,7 +5,15 @@
  * terminal's output ends up in scroll-back buffers and CI logs.
  */
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { isExposed, KeyFileError, makeKey, readSet, refuseExisting, writeSet } from './keys/file.ts'
+import {
+  isExposed,
+  KeyFileError,
+  makeFirstKeys,
+  makeKey,
+  readSet,
+  refuseExisting,
+  writeSet,
+} from './keys/file.ts'
 import { type Context, DEFAULT_PATH, nextSteps, putCommand, refusalText, table } from './keys/report.ts'
 import {
   ALGORITHMS,
@@ -16,6 +24,7 @@ import {
   nextOf,
   promote,
   type Refusal,
+  replacedBy,
   retire,
   TOKEN_MAX_SECONDS,
 } from './keys/rotation.ts'
@@ -45,9 +54,9 @@ const program = new Command('npm run keys --')
 The order is publish, sign, retire. After each step, put the file as the gateway's secret:
   npx wrangler secret put SIGNING_KEYS < FILE
 
-  1. next      publishes a key that does not sign yet.
+  1. next      publishes a key that does not sign yet, of the algorithm that --alg names.
                Wait 11 minutes: services cache a key set for 10, the gateway's roll-out takes 1.
-  2. promote   makes it sign. The previous key stays published, without its private half.
+  2. promote   lets it sign in place of the key of its algorithm, which stays published, without its private half.
                Wait until the last token it signed has expired: TOKEN_MAX_SECONDS and 2 minutes.
   3. retire    stops publishing it.
 
@@ -55,21 +64,25 @@ A step that comes too early is refused, with the time from which it is safe. "sh
 
 A stolen key: next, promote --force, retire --force, then put the file.
 
-Algorithms: ES256 is small and fast. RS256 is for services that support nothing else; a secret is at most 5 KB, which
-holds two private RSA keys of 2048 bits and three public ones. EdDSA is Ed25519.`,
+Algorithms: the first key signs access tokens. Many clients accept ID tokens by RS256 only, so a set also has an RS256
+key, which signs ID tokens where the identity provider's are signed so. To add one to an older set:
+  next --alg RS256, wait, promote --beside
+A secret is at most 5 KB, which holds two private RSA keys of 2048 bits and three public ones. EdDSA is Ed25519, which
+many services cannot verify.`,
   )
 
 program
   .command('generate')
-  .description('make the file with a first key; refuses to overwrite one')
-  .addOption(new Option('--alg <algorithm>', 'its algorithm').choices(ALGORITHMS).default('ES256'))
-  .action(async ({ alg }: { alg: Algorithm }) => {
+  .description('make the file with its first keys, ES256 and RS256; refuses to overwrite one')
+  .addOption(new Option('--alg <algorithm>', 'make one key only, of this algorithm').choices(ALGORITHMS))
+  .action(async ({ alg }: { alg?: Algorithm }) => {
     const { context } = start()
     await refuseExisting(context.path)
-    const key = await makeKey(alg, context.now)
-    const { set } = orRefuse(firstSet(key, context.now), context)
+    const keys = await makeFirstKeys(context.now, alg && [alg])
+    const { set } = orRefuse(firstSet(keys, context.now), context)
     await writeSet(context.path, set, true)
-    done(set, context, `Made ${context.path} with one ${alg} key, which signs: ${key.kid}`)
+    const names = keys.map((key) => `${key.alg} ${key.kid}`).join(', ')
+    done(set, context, `Made ${context.path}, whose keys sign: ${names}`)
   })
 
 program
@@ -88,11 +101,14 @@ program
   .command('promote')
   .description('make the next key sign; the previous one stays published')
   .option(...FORCE)
-  .action(async ({ force }: { force?: true }) => {
+  .option('--beside', 'let it sign ID tokens of its algorithm beside the key that signs access tokens')
+  .action(async ({ force, beside }: { force?: true; beside?: true }) => {
     const { context, set: before } = await open()
-    const { set } = orRefuse(promote(before, context.now, force), context)
+    const { set } = orRefuse(promote(before, context.now, { force, beside }), context)
     await writeSet(context.path, set)
-    done(set, context, `${nextOf(before)?.kid} signs now. ${before.keys[0]?.kid} lost its private half.`)
+    const next = nextOf(before)
+    const replaced = next && !beside ? ` ${replacedBy(before, next)?.kid} lost its private half.` : ''
+    done(set, context, `${next?.kid} signs now.${replaced}`)
   })
 
 program

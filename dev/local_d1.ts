@@ -17,7 +17,7 @@ const KEY_DAYS = 3_650
 const MIGRATIONS = join(PROJECT, 'migrations')
 
 /** The part of a D1 database that is used here; wrangler's proxy has no types of its own for it. */
-interface Database {
+export interface Database {
   prepare(query: string): Statement
   batch(statements: Statement[]): Promise<unknown>
 }
@@ -77,7 +77,8 @@ export const localKey = (persistTo: string): Promise<string | undefined> =>
 
 const keyFile = (persistTo: string): string => join(persistTo, 'control-key')
 
-async function makeLocalKey(db: Database, persistTo: string): Promise<void> {
+/** Makes the API key of a state folder, whose database this is. */
+export async function makeLocalKey(db: Database, persistTo: string): Promise<void> {
   const key = makeApiKey()
   const now = new Date()
   const ends = new Date(now.getTime() + KEY_DAYS * 86_400_000).toISOString()

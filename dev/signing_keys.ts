@@ -10,7 +10,8 @@ import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { UsageError } from './cli.ts'
-import { makeKey } from './keys/file.ts'
+import { makeFirstKeys } from './keys/file.ts'
+import { firstSet } from './keys/rotation.ts'
 import { PROJECT } from './wrangler.ts'
 
 export interface Secrets {
@@ -37,9 +38,13 @@ export async function developerVars(): Promise<NodeJS.Dict<string>> {
   return parseEnv(texts.join('\n'))
 }
 
-/** A private JWK Set with one ES256 key, as JSON: what `SIGNING_KEYS` holds. */
-export const generateSigningKeys = async (): Promise<string> =>
-  JSON.stringify({ keys: [await makeKey('ES256', new Date())] })
+/** A private JWK Set as `npm run keys -- generate` makes it, as JSON: what `SIGNING_KEYS` holds. */
+export async function generateSigningKeys(): Promise<string> {
+  const now = new Date()
+  const first = firstSet(await makeFirstKeys(now), now)
+  if (!first.ok) throw new Error(first.reason)
+  return JSON.stringify(first.set)
+}
 
 /**
  * The files that take the secrets to the Worker on `port`, without those that another file has already.

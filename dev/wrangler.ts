@@ -128,7 +128,7 @@ export async function configuredVars(config: string): Promise<Vars> {
   return Object.fromEntries(Object.entries(vars).map(([name, value]) => [name, String(value)]))
 }
 
-async function readConfig(config: string) {
+export async function readConfig(config: string) {
   const { experimental_readRawConfig } = await import('wrangler')
   return experimental_readRawConfig({ config: join(PROJECT, config) }).rawConfig
 }

@@ -136,11 +136,24 @@ async function seedAudit(db: Db, count: number): Promise<void> {
     const flag = `flag-${String(seq % 1000).padStart(4, '0')}`
     const rule = { flag, environment: 'production', access: 'some', percentage: null, killed: false }
     const entry = {
-      ...{ seq, at: AT, actor: 'user:seed', api_key: null, action: 'rule.set' },
-      ...{ entity: `rule:production:${flag}`, environment: 'production', flag, org: null, user: null },
+      seq,
+      at: AT,
+      actor: 'user:seed',
+      api_key: null,
+      action: 'rule.set',
+      entity: `rule:production:${flag}`,
+      environment: 'production',
+      flag,
+      org: null,
+      user: null,
       before: { ...rule, revision: 1, updated_at: AT },
       after: { ...rule, revision: 2, updated_at: AT },
-      ...{ effect: NO_EFFECT, reason: 'seeded', ticket: null, request_id: `seed-${seq}`, change: null, prev },
+      effect: NO_EFFECT,
+      reason: 'seeded',
+      ticket: null,
+      request_id: `seed-${seq}`,
+      change: null,
+      prev,
     }
     prev = await hashEntry(entry)
     rows.push(Object.values(toRow({ ...entry, hash: prev })))

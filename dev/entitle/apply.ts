@@ -4,6 +4,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Catalog, OrgDocument, Rule, UserDocument } from '../../src/core/documents.ts'
 import { type Decision, evaluate, type Subject } from '../../src/core/evaluate.ts'
+import { UsageError } from '../cli.ts'
 import { entitleCommand } from '../commands.ts'
 import { newOrg, newUser, withRule } from './changes.ts'
 import type { Documents } from './governed.ts'
@@ -17,6 +18,8 @@ export interface Target {
   catalog: Catalog
   /** The folder that the documents are in, for the commands that are printed. */
   state: string
+  /** Whether an organization that does not exist yet may be created. */
+  create: boolean
 }
 
 export interface SubjectChange {
@@ -60,14 +63,22 @@ interface Changed {
   written: boolean
 }
 
-async function changeOrg({ documents }: Target, { id, change, asked }: SubjectChange): Promise<Changed> {
+async function changeOrg(
+  { documents, create }: Target,
+  { id, change, asked }: SubjectChange,
+): Promise<Changed> {
   const existing = await documents.org(id)
   const before = existing ?? newOrg(id)
   const after = change(before)
   const written = !isDeepStrictEqual(before, after)
   if (existing === null) {
-    const what = asked === undefined ? 'There is no organization' : 'This creates a new organization,'
-    console.log(`\n${what} ${id}.${hints(id, await documents.organizations())}`)
+    const hint = hints(id, await documents.organizations())
+    if (asked !== undefined && !create) {
+      throw new UsageError(`There is no organization ${id}.${hint}\nTo create it, add --create.`)
+    }
+    console.log(
+      `\n${asked === undefined ? 'There is no organization' : 'Creating the organization'} ${id}.${hint}`,
+    )
   }
   if (written) await documents.saveOrg(after)
   return { before: { orgId: id, org: before }, after: { orgId: id, org: after }, written }

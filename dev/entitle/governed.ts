@@ -35,8 +35,12 @@ interface InventoryFlag {
 
 const HEADER = { format: 1, version: 0, published_at: new Date(0).toISOString() } as const
 
-/** @param reason - for the audit log */
-export function governedDocuments(client: ControlClient, environment: string, reason: string): Documents {
+/** @param why - for the audit log */
+export function governedDocuments(
+  client: ControlClient,
+  environment: string,
+  why: { readonly reason: string; readonly ticket?: string | undefined },
+): Documents {
   const grantsOf = async (kind: 'org' | 'user', id: string): Promise<Grant[]> => {
     const query = new URLSearchParams({ environment, [kind]: id, active: 'true' })
     const grants = await client.all<Grant>(`/grants?${query}`)
@@ -69,11 +73,11 @@ export function governedDocuments(client: ControlClient, environment: string, re
     after: readonly Grant[],
   ): Promise<void> {
     for (const { id } of before.filter((grant) => !after.some((other) => other.id === grant.id))) {
-      await client.write('POST', `/grants/${id}/revoke`, { reason })
+      await client.write('POST', `/grants/${id}/revoke`, { ...why })
     }
     for (const grant of after.filter((one) => !before.some((other) => other.id === one.id))) {
       const { flag, effect, source, to } = grant
-      await client.write('POST', '/grants', { environment, subject, flag, effect, source, to, reason })
+      await client.write('POST', '/grants', { environment, subject, flag, effect, source, to, ...why })
     }
   }
 
@@ -111,17 +115,17 @@ export function governedDocuments(client: ControlClient, environment: string, re
         const path = `/flags/${flag.key}/rules/${environment}`
         const { access, percentage = null, killed = false } = after
         if (before.access !== access || before.percentage !== percentage) {
-          await client.write('PUT', path, { access, percentage, reason }, before.revision)
+          await client.write('PUT', path, { access, percentage, ...why }, before.revision)
         }
         if (before.killed !== killed) {
-          await client.write('POST', `${path}/${killed ? 'kill' : 'revive'}`, { reason })
+          await client.write('POST', `${path}/${killed ? 'kill' : 'revive'}`, { ...why })
         }
       }
     },
     async saveOrg(document) {
       const id = document.org_id
       const before = await org(id)
-      if (before === null) await client.write('POST', '/orgs', { id, name: id, reason })
+      if (before === null) await client.write('POST', '/orgs', { id, name: id, ...why })
       await saveGrants({ kind: 'org', id }, before?.grants ?? [], document.grants)
     },
     async saveUser(document) {

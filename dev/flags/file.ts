@@ -10,6 +10,7 @@ import { environmentName } from '../../src/control/entities/fields.ts'
 import { FLAG_STATES, flagCreation, ruleChange } from '../../src/control/flags/schemas.ts'
 import { planCreation } from '../../src/control/plans/schemas.ts'
 import { UsageError } from '../cli.ts'
+import { printableLine } from '../printable.ts'
 
 const FORMAT = 1
 /** Faults that are reported at once. */
@@ -100,9 +101,18 @@ export function parseFlagsFile(text: string, name: string): ParsedFile {
     const more = faults.length - reported.length
     return [...reported, ...(more > 0 ? [`… and ${more} more.`] : [])].join('\n')
   }
-  const parsed = flagsFile.safeParse(document.toJS() ?? {})
+  const parsed = flagsFile.safeParse(contentOf(document, name) ?? {})
   if (!parsed.success) throw new UsageError(describe(parsed.error.issues.flatMap(faultsOf)))
   return { file: parsed.data, describe }
+}
+
+/** @throws UsageError for aliases that unfold into more than anybody writes */
+function contentOf(document: Document.Parsed, name: string): unknown {
+  try {
+    return document.toJS()
+  } catch {
+    throw new UsageError(`${name}: its aliases unfold into too much; write the values out.`)
+  }
 }
 
 /** Removes what npm prints before the output of a script, if it was redirected too. Line numbers do not change. */
@@ -122,7 +132,8 @@ function faultsOf(issue: z.core.$ZodIssue): Fault[] {
   return [{ path: issue.path, message: missing ? 'is missing' : issue.message }]
 }
 
-const dotted = (path: Path): string => (path.length === 0 ? '' : `${path.map(String).join('.')}: `)
+const dotted = (path: Path): string =>
+  path.length === 0 ? '' : `${path.map((part) => printableLine(String(part))).join('.')}: `
 
 /** Where the member begins, or the nearest parent that exists. */
 function offsetOf(document: Document.Parsed, path: Path): number {

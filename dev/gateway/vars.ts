@@ -31,6 +31,7 @@ const NAMES = {
   STALE_MAX_SECONDS: true,
   REFRESH_REUSE_SECONDS: true,
   ORG_CLAIM: true,
+  STRIP_HEADERS: true,
 } satisfies Record<Exclude<keyof GatewayBindings, Binding | Secret>, true>
 
 const KNOWN = Object.keys(NAMES)

@@ -11,7 +11,15 @@ import { dirname } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from 'jose'
 import * as z from 'zod'
 import { toolCommand } from './report.ts'
-import { type Algorithm, isPrivate, type KeySet, type SigningKey, serialize, timestamp } from './rotation.ts'
+import {
+  type Algorithm,
+  isPrivate,
+  type KeySet,
+  type SigningKey,
+  serialize,
+  stateOf,
+  timestamp,
+} from './rotation.ts'
 
 /** A problem to tell the operator; anything else that is thrown is a bug. */
 export class KeyFileError extends Error {}
@@ -57,6 +65,12 @@ export async function makeKey(alg: Algorithm, now: Date): Promise<SigningKey> {
   const kid = await calculateJwkThumbprint(jwk)
   return { ...jwk, alg, kid, use: 'sig', created_at: timestamp(now) }
 }
+
+/** One key an algorithm: for access tokens, and for the ID tokens of clients that accept RS256 only. */
+export const makeFirstKeys = (
+  now: Date,
+  algorithms: readonly Algorithm[] = ['ES256', 'RS256'],
+): Promise<SigningKey[]> => Promise.all(algorithms.map((alg) => makeKey(alg, now)))
 
 /** Reads and checks the whole set; throws a `KeyFileError` for everything that is not one. */
 export async function readSet(path: string): Promise<KeySet> {
@@ -122,10 +136,11 @@ async function problemsOf(content: string): Promise<string[]> {
     return parsed.error.issues.map((issue) => `${issue.path.join('.') || 'The top level'}: ${issue.message}`)
   }
   const keys = parsed.data.keys as SigningKey[]
-  const [first, ...others] = keys
+  const [first] = keys
   const problems: string[] = []
   if (first && !isPrivate(first)) problems.push('keys.0: the first key signs, so it needs its private half.')
-  if (others.filter(isPrivate).length > 1) problems.push('More than one key waits to sign.')
+  const waiting = keys.filter((key) => stateOf({ keys }, key) === 'next')
+  if (waiting.length > 1) problems.push('More than one key waits to sign.')
   if (new Set(keys.map((key) => key.kid)).size < keys.length) problems.push('Two keys have the same kid.')
   for (const [index, key] of keys.entries()) {
     if ((await calculateJwkThumbprint(key)) !== key.kid) {

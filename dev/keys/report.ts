@@ -7,6 +7,7 @@ import {
   nextOf,
   promoteSafeAt,
   type Refusal,
+  replacedBy,
   retireSafeAt,
   SECRET_MAX_BYTES,
   SET_MAX_KEYS,
@@ -63,6 +64,8 @@ export function refusalText(refusal: Refusal, context: Context): string {
       return `There is a next key already. Let it sign with: ${toolCommand(context.path, 'promote')}`
     case 'no_next':
       return `There is no next key. Publish one first with: ${toolCommand(context.path, 'next')}`
+    case 'same_algorithm':
+      return `A key of this algorithm signs already, so the next one takes its place: ${toolCommand(context.path, 'promote')}`
     case 'nothing_retired':
       return 'There is no retired key to drop.'
     case 'too_many':
@@ -84,14 +87,20 @@ function since(set: KeySet, key: SigningKey): string | undefined {
 function todo(set: KeySet, key: SigningKey, { path, now, tokenMaxSeconds }: Context): string {
   switch (stateOf(set, key)) {
     case 'active':
-      return nextOf(set)
-        ? 'signs until the next key is promoted'
-        : `signs; to rotate: ${toolCommand(path, 'next')}`
+      return activeTodo(set, key, path)
     case 'next':
       return `${toolCommand(path, 'promote')}, ${from(promoteSafeAt(key), now)}`
     case 'retired':
       return `${toolCommand(path, 'retire')}, ${from(retireSafeAt(key, tokenMaxSeconds), now)}`
   }
+}
+
+function activeTodo(set: KeySet, key: SigningKey, path: string): string {
+  const signs = key === set.keys[0] ? 'signs' : 'signs ID tokens of clients that expect it'
+  const next = nextOf(set)
+  if (next && replacedBy(set, next) === key) return `${signs} until the next key is promoted`
+  const rotate = toolCommand(path, key === set.keys[0] ? 'next' : `next --alg ${key.alg}`)
+  return next ? signs : `${signs}; to rotate: ${rotate}`
 }
 
 function from(safeAt: Date | null, now: Date): string {

@@ -2,7 +2,8 @@
  * The life of a signing key as functions over a private JWK Set and `now`. Pure: no file, no clock, no randomness.
  *
  * A rotation publishes a key before it signs, and keeps publishing it after it stopped, because services downstream
- * hold copies of the key set. The set is exactly the gateway's `SIGNING_KEYS`: its first key signs, all are published.
+ * hold copies of the key set. The set is exactly the gateway's `SIGNING_KEYS`: its first key signs access tokens, the
+ * active key of another algorithm the ID tokens of clients that expect it, and all are published.
  * The times of the steps stand in extra members, which JWK readers ignore (RFC 7517 section 4); the price of keeping
  * no other record is that they tell when this tool ran, not when the secret was put.
  */
@@ -54,7 +55,7 @@ export const SECRET_MAX_BYTES = 5120
 export const SET_MAX_KEYS = 8
 
 export type Refusal =
-  | { ok: false; reason: 'next_exists' | 'no_next' | 'nothing_retired' | 'too_many' }
+  | { ok: false; reason: 'next_exists' | 'no_next' | 'same_algorithm' | 'nothing_retired' | 'too_many' }
   | { ok: false; reason: 'too_large'; bytes: number }
   | { ok: false; reason: 'too_early'; safeAt: Date }
   | { ok: false; reason: 'time_unknown' }
@@ -75,12 +76,13 @@ export const sizeBytes = (set: KeySet): number => Buffer.byteLength(serialize(se
 
 export function stateOf(set: KeySet, key: SigningKey): KeyState {
   if (key === set.keys[0]) return 'active'
-  return isPrivate(key) ? 'next' : 'retired'
+  if (!isPrivate(key)) return 'retired'
+  return key.promoted_at === undefined ? 'next' : 'active'
 }
 
-/** A set with its first key, which signs at once: nobody can hold an older set. */
-export function firstSet(key: SigningKey, now: Date): Transition {
-  return fitting({ keys: [{ ...key, promoted_at: timestamp(now) }] })
+/** A set of first keys, one an algorithm, which sign at once: nobody can hold an older set. */
+export function firstSet(keys: readonly SigningKey[], now: Date): Transition {
+  return fitting({ keys: keys.map((key) => ({ ...key, promoted_at: timestamp(now) })) })
 }
 
 /** Publishes a key that does not sign yet. */
@@ -90,21 +92,36 @@ export function addNext(set: KeySet, key: SigningKey): Transition {
   return fitting({ keys: [...set.keys, key] })
 }
 
+export interface PromoteOptions {
+  /** Skip the wait, for a key that was stolen: downstreams with an old set refuse tokens until they refetch. */
+  readonly force?: boolean | undefined
+  /** Let a key of another algorithm sign ID tokens beside the first key, in place of none. */
+  readonly beside?: boolean | undefined
+}
+
 /**
- * Lets the next key sign and takes the private half from the key that signed until now.
- *
- * @param force - skip the wait, for a key that was stolen: downstreams with an old set refuse tokens until they refetch
+ * Lets the next key sign and takes the private half from the key in whose place it does: the active one of its algorithm,
+ * or else the one that signs access tokens.
  */
-export function promote(set: KeySet, now: Date, force = false): Transition {
+export function promote(set: KeySet, now: Date, { force, beside }: PromoteOptions = {}): Transition {
   const next = nextOf(set)
-  const active = set.keys[0]
-  if (!next || !active) return { ok: false, reason: 'no_next' }
+  const replaced = next && replacedBy(set, next)
+  if (!next || !replaced) return { ok: false, reason: 'no_next' }
+  if (beside && replaced.alg === next.alg) return { ok: false, reason: 'same_algorithm' }
   const refusal = force ? undefined : notBefore(promoteSafeAt(next), now)
   if (refusal) return refusal
-  const others = set.keys.filter((key) => key !== next && key !== active)
-  const retired = { ...publicHalf(active), retired_at: timestamp(now) }
-  return { ok: true, set: { keys: [{ ...next, promoted_at: timestamp(now) }, retired, ...others] } }
+  const promoted = { ...next, promoted_at: timestamp(now) }
+  const retired = { ...publicHalf(replaced), retired_at: timestamp(now) }
+  const others = set.keys.filter((key) => key !== next)
+  const active = others.filter((key) => stateOf(set, key) === 'active')
+  const old = others.filter((key) => stateOf(set, key) === 'retired')
+  const signing = beside ? [...active, promoted] : active.map((key) => (key === replaced ? promoted : key))
+  return { ok: true, set: { keys: [...signing, ...(beside ? [] : [retired]), ...old] } }
 }
+
+/** In whose place the next key will sign. */
+export const replacedBy = (set: KeySet, next: SigningKey): SigningKey | undefined =>
+  set.keys.find((key) => stateOf(set, key) === 'active' && key.alg === next.alg) ?? set.keys[0]
 
 /**
  * Drops every retired key whose last token has expired.

@@ -1,8 +1,8 @@
 /**
- * The control plane as a Hono app: opens what a request needs, asks who it is, and wires the features' routes.
+ * The control plane as a Hono app: opens what a request needs, authenticates it, and wires the features' routes.
  *
- * Everything under `/api/v1` wants credentials, routes that do not exist included; what each role may do stands at the
- * routes. Webhooks are signed. `/openapi.json`, `/docs`, to which `/` leads, and `/healthz` tell nothing about anybody and are open.
+ * Everything under `/api/v1` requires credentials, routes that do not exist included; each route names the roles that may
+ * use it. Webhooks are signed. `/openapi.json`, `/docs` (where `/` redirects to) and `/healthz` hold no data and are open.
  */
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
@@ -23,6 +23,11 @@ import {
   parseConfig,
   SCHEDULER_NAME,
 } from './config.ts'
+import { mappingBook, mappingRoutes } from './contract_sync/mappings.ts'
+import { receive } from './contract_sync/receive.ts'
+import { inboxRoutes } from './contract_sync/routes.ts'
+import { sourcesOf } from './contract_sync/sources/index.ts'
+import type { InboxStub, Source } from './contract_sync/sources/source.ts'
 import { contractBook } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
 import { connect } from './db/client.ts'
@@ -38,16 +43,11 @@ import { internalError, NO_STORE, refuse } from './http/problem.ts'
 import type { CommandBook } from './ledger/command.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
 import { tokenRoutes } from './mint_log/routes.ts'
-import type { InboxStub, Source } from './model/source.ts'
 import { planBook } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { promotionBook, promotionRoutes } from './promotions/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
-import { receive } from './webhooks/deliveries.ts'
-import { mappingBook, mappingRoutes } from './webhooks/mappings.ts'
-import { inboxRoutes } from './webhooks/routes.ts'
-import { sourcesOf } from './webhooks/sources.ts'
 
 /** Every command that can be part of a change request. */
 export const COMMANDS: CommandBook = new Map([
@@ -60,7 +60,7 @@ export const COMMANDS: CommandBook = new Map([
   ...promotionBook,
 ])
 
-/** What a command is, with room to spare. */
+/** Enough for any command. */
 const MAX_BODY_BYTES = 64 * 1024
 
 export interface ControlOptions {
@@ -76,14 +76,14 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
   const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
   const app = new OpenAPIHono<ControlEnv>()
   app.use(logRequest(now))
-  // The validators throw where a body is not JSON at all.
+  // The validators throw if a body is not JSON at all.
   app.onError((error, c) =>
     error instanceof HTTPException ? refuse(c, 'request_invalid') : internalError(c, error),
   )
   app.notFound((c) => refuse(c, 'route_unknown'))
   app.use(open(fetcher, now))
   app.get('/healthz', (c) => c.json({ status: 'ok' }, 200, NO_STORE))
-  // Both are open to everybody, so that they are made once.
+  // Both are the same for everybody, so they are made once.
   let described: Document | undefined
   let page: Awaited<ReturnType<typeof referencePage>> | undefined
   const describe = () => {
@@ -107,6 +107,7 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
       'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, the assertion that it adds.',
   })
   app.post('/webhooks/:source', receive)
+  app.post('/webhooks/:source/:name', receive)
   app.route('/api/v1', api())
   return app
 }
@@ -172,7 +173,7 @@ function logRequest(now: () => number): MiddlewareHandler<ControlEnv> {
   }
 }
 
-/** The edge's name of the request, or the caller's if it can be trusted to be a name, or a new one. */
+/** The request id of the edge, or the caller's if it is well-formed, or a new one. */
 function requestId(headers: Headers): string {
   const given = headers.get('cf-ray') ?? headers.get('x-request-id')
   return given !== null && /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID()
@@ -244,7 +245,7 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
   }
 }
 
-/** The cron finds what is due, so that a failure here is only noted. */
+/** The cron finds what is due, so a failure here is only logged. */
 async function wakeScheduler(env: ControlBindings, at: number): Promise<void> {
   try {
     await env.SCHEDULER.getByName(SCHEDULER_NAME).wakeAt(at)
@@ -253,7 +254,7 @@ async function wakeScheduler(env: ControlBindings, at: number): Promise<void> {
   }
 }
 
-/** The cron goes on with it, so that a failure here is only noted. */
+/** The cron continues with it, so a failure here is only logged. */
 async function checkDrift(env: ControlBindings): Promise<void> {
   try {
     await env.SCHEDULER.getByName(DRIFT_NAME).checkDrift()
@@ -262,7 +263,7 @@ async function checkDrift(env: ControlBindings): Promise<void> {
   }
 }
 
-/** Tells the publishers of these environments that there is something to publish. */
+/** Wakes the publishers of these environments. */
 export function wakePublishers(
   env: ControlBindings,
   context: { waitUntil(work: Promise<void>): void },
@@ -271,7 +272,7 @@ export function wakePublishers(
   for (const environment of environments) context.waitUntil(wake(env, environment))
 }
 
-/** What is not published now is found by the cron, so that a failure here is only noted. */
+/** The cron finds what is not published now, so a failure here is only logged. */
 async function wake(env: ControlBindings, environment: string): Promise<void> {
   try {
     await env.PUBLISHER.getByName(environment).publish(environment)

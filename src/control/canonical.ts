@@ -1,4 +1,4 @@
-/** The one text of a JSON value (RFC 8785), and SHA-256 over a text: what every digest here is made of. Pure but for WebCrypto. */
+/** Canonical JSON (RFC 8785) and SHA-256 over it: what every digest here consists of. Pure but for WebCrypto. */
 import canonicalize from 'canonicalize'
 
 /** @see RFC 8785 */

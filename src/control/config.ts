@@ -6,6 +6,7 @@
  */
 import * as z from 'zod'
 import { ENVIRONMENT_NAME } from '../core/names.ts'
+import { isSecureUrl } from '../core/secure_url.ts'
 import { ROLES, type Role } from './roles.ts'
 
 /** The asymmetric JWS algorithms that operators' tokens may use. */
@@ -44,28 +45,28 @@ export interface SchedulerNamespace {
 }
 
 export interface SchedulerStub {
-  /** Has what is scheduled applied at that time, epoch milliseconds, or at an earlier one that it was told. */
+  /** Applies scheduled changes at that time (epoch milliseconds), or at an earlier one that was given before. */
   wakeAt(at: number): Promise<void>
-  /** Applies what is due, and looks whether what waits is still what was asked for. */
+  /** Applies what is due, and checks whether open requests are stale. */
   tick(): Promise<void>
-  /** Begins a pass of drift; where one is on its way, another one follows it. */
+  /** Starts a drift pass. If one is running, another one follows it. */
   startDrift(): Promise<DriftProgress>
   driftProgress(): Promise<DriftProgress>
-  /** Goes on with a pass, or begins one if it is time. */
+  /** Continues a pass, or starts one when it is due. */
   checkDrift(): Promise<void>
 }
 
-/** The name of the scheduler that looks for drift and does nothing else, so that what is due never waits for it. */
+/** The name of the scheduler for drift, separate so that scheduled changes never wait for it. */
 export const DRIFT_NAME = 'drift'
 
 export interface DriftProgress {
   readonly running: {
     readonly started_at: string
     readonly stage: string
-    /** Looked at so far. */
+    /** Checked so far. */
     readonly organizations: number
   } | null
-  /** The last pass that looked at everything. */
+  /** The last complete pass. */
   readonly last: {
     readonly started_at: string
     readonly completed_at: string
@@ -73,7 +74,7 @@ export interface DriftProgress {
     readonly organizations: number
     readonly documents: number
     readonly mints: number
-    /** Tokens that it did not look at, as there were too many since the pass before. */
+    /** Tokens that it did not check, because there were too many since the pass before. */
     readonly mints_skipped: number
   } | null
 }
@@ -109,9 +110,11 @@ export interface ControlBindings {
   STANDARD_WEBHOOK_SECRETS?: string
   WORKOS_WEBHOOK_SECRETS?: string
   WORKOS_ENVIRONMENT?: string
+  STRIPE_TEST_MODE?: string
+  WORKOS_APPROVALS?: string
 }
 
-/** The sources of webhooks; one that is not configured has no route. Secrets: several while one is rotated. */
+/** The sources of webhooks; one that is not configured has no route. There are several secrets while one is rotated. */
 export interface WebhooksConfig {
   readonly stripe:
     | {
@@ -120,14 +123,20 @@ export interface WebhooksConfig {
         readonly apiKey: string | undefined
         /** An origin. */
         readonly apiBase: string
+        /** Whether what happens in Stripe's test mode counts. */
+        readonly testMode: boolean
       }
     | undefined
   readonly standard: { readonly secrets: readonly string[] } | undefined
+  /** Further endpoints of Standard Webhooks: `/webhooks/standard/{name}`. */
+  readonly named: readonly { readonly name: string; readonly secrets: readonly string[] }[]
   readonly workos:
     | {
         readonly secrets: readonly string[]
-        /** Which environment the flags of WorkOS are for. */
+        /** The environment that WorkOS's flags belong to. */
         readonly environment: string
+        /** Whether what somebody clicks at WorkOS goes through the policy of that environment. */
+        readonly asksPolicy: boolean
       }
     | undefined
 }
@@ -136,7 +145,7 @@ export interface TokenIssuer {
   readonly issuer: string
   readonly audience: string
   readonly algorithms: readonly string[]
-  /** `undefined`: as discovery says. */
+  /** `undefined`: from the discovery document. */
   readonly jwksUrl: string | undefined
 }
 
@@ -144,7 +153,7 @@ export interface Config {
   /** In the order of promotion; the last one is protected. */
   readonly environments: readonly string[]
   readonly rolesClaim: string
-  /** Names the teams of an operator, as owners of flags are named. */
+  /** The claim with an operator's teams, named like the owners of flags. */
   readonly teamsClaim: string
   /** Everybody who may own a flag, people and teams; `undefined`: there is no list. */
   readonly owners: ReadonlySet<string> | undefined
@@ -157,14 +166,6 @@ export interface Config {
 export type ConfigResult =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly problems: readonly string[] }
-
-/** `https`, or `http` on a loopback host. */
-export function isSecureUrl(value: string): boolean {
-  if (!URL.canParse(value)) return false
-  const { protocol, hostname } = new URL(value)
-  const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
-  return protocol === 'https:' || (protocol === 'http:' && loopback)
-}
 
 const required = 'is required'
 const url = z.string(required).refine(isSecureUrl, 'must be an https URL (http is accepted for localhost)')
@@ -203,10 +204,12 @@ const secrets = (form: RegExp, example: string) =>
       `must be 1 to ${MAX_SECRETS} comma-separated secrets such as ${example}`,
     )
 
-/** A secret as its sender shows it: no spaces, and nothing that could be a placeholder. */
+/** A secret as its sender shows it: no spaces, and not a placeholder. */
 const ANY_SECRET = /^[\x21-\x7e]{16,256}$/
 /** Base64 of 24 to 64 bytes, as Standard Webhooks has it. */
 const STANDARD_SECRET = /^whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+const standardSecrets = secrets(STANDARD_SECRET, 'whsec_ and base64 of 24 to 64 bytes')
 
 const isOrigin = (value: string): boolean => isSecureUrl(value) && new URL(value).origin === value
 
@@ -256,19 +259,25 @@ const varsSchema = z.object({
     .string()
     .refine(isOrigin, 'must be an https origin (http is accepted for localhost)')
     .default('https://api.stripe.com'),
-  STANDARD_WEBHOOK_SECRETS: secrets(STANDARD_SECRET, 'whsec_ and base64 of 24 to 64 bytes').optional(),
+  STANDARD_WEBHOOK_SECRETS: standardSecrets.optional(),
   WORKOS_WEBHOOK_SECRETS: secrets(ANY_SECRET, 'WorkOS shows them').optional(),
   WORKOS_ENVIRONMENT: z.string().min(1, 'must not be empty').optional(),
+  STRIPE_TEST_MODE: z.enum(['refuse', 'allow'], 'must be refuse or allow').optional(),
+  WORKOS_APPROVALS: z.enum(['policy', 'skip'], 'must be policy or skip').default('policy'),
 })
 
 export function parseConfig(bindings: object): ConfigResult {
   const parsed = varsSchema.safeParse(bindings)
+  const named = namedEndpoints(bindings)
   const problems = [
+    ...named.flatMap(({ problem }) => problem ?? []),
     ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...together(bindings, 'OIDC_ISSUER', 'OIDC_AUDIENCE'),
     ...together(bindings, 'ACCESS_TEAM_DOMAIN', 'ACCESS_AUDIENCE'),
     ...needs(bindings, 'STRIPE_API_KEY', 'STRIPE_WEBHOOK_SECRETS'),
+    ...needs(bindings, 'STRIPE_TEST_MODE', 'STRIPE_WEBHOOK_SECRETS'),
     ...needs(bindings, 'WORKOS_ENVIRONMENT', 'WORKOS_WEBHOOK_SECRETS'),
+    ...needs(bindings, 'WORKOS_APPROVALS', 'WORKOS_WEBHOOK_SECRETS'),
     ...(parsed.success ? unknownEnvironment(parsed.data) : []),
   ]
   if (!parsed.success || problems.length > 0) return { ok: false, problems }
@@ -300,25 +309,46 @@ export function parseConfig(bindings: object): ConfigResult {
               roles: vars.ACCESS_ROLES ?? new Map(),
             }
           : undefined,
-      webhooks: webhooksOf(vars),
+      webhooks: { ...webhooksOf(vars), named: named.map(({ name, secrets }) => ({ name, secrets })) },
     },
   }
 }
 
 type Vars = z.infer<typeof varsSchema>
 
-const webhooksOf = (vars: Vars): WebhooksConfig => ({
+const webhooksOf = (vars: Vars): Omit<WebhooksConfig, 'named'> => ({
   stripe: vars.STRIPE_WEBHOOK_SECRETS && {
     secrets: vars.STRIPE_WEBHOOK_SECRETS,
     apiKey: vars.STRIPE_API_KEY,
     apiBase: vars.STRIPE_API_BASE,
+    // A key of the test mode reads nothing else.
+    testMode:
+      vars.STRIPE_TEST_MODE === undefined
+        ? isTestKey(vars.STRIPE_API_KEY)
+        : vars.STRIPE_TEST_MODE === 'allow',
   },
   standard: vars.STANDARD_WEBHOOK_SECRETS && { secrets: vars.STANDARD_WEBHOOK_SECRETS },
   workos: vars.WORKOS_WEBHOOK_SECRETS && {
     secrets: vars.WORKOS_WEBHOOK_SECRETS,
     environment: vars.WORKOS_ENVIRONMENT ?? vars.ENVIRONMENTS.at(-1) ?? '',
+    asksPolicy: vars.WORKOS_APPROVALS === 'policy',
   },
 })
+
+const isTestKey = (key: string | undefined): boolean => /^[a-z]+_test_/.test(key ?? '')
+
+const ENDPOINT = /^STANDARD_WEBHOOK_SECRETS_([A-Z0-9](?:[A-Z0-9_]{0,28}[A-Z0-9])?)$/
+
+/** `STANDARD_WEBHOOK_SECRETS_MARKET` is the endpoint `/webhooks/standard/market`. */
+function namedEndpoints(bindings: object) {
+  return Object.entries(bindings).flatMap(([variable, value]) => {
+    const name = ENDPOINT.exec(variable)?.[1]?.toLowerCase().replaceAll('_', '-')
+    if (name === undefined) return []
+    const parsed = standardSecrets.safeParse(value)
+    const problem = parsed.error && `${variable}: ${parsed.error.issues[0]?.message}`
+    return [{ name, secrets: parsed.data ?? [], problem }]
+  })
+}
 
 function unknownEnvironment({ WORKOS_ENVIRONMENT: name, ENVIRONMENTS }: Vars): string[] {
   if (name === undefined || ENVIRONMENTS.includes(name)) return []
@@ -327,7 +357,7 @@ function unknownEnvironment({ WORKOS_ENVIRONMENT: name, ENVIRONMENTS }: Vars): s
 
 type Name = keyof ControlBindings
 
-/** Without an audience, a token for anything that the issuer serves would do. */
+/** Without an audience, any token of the issuer would be accepted. */
 function together(bindings: Partial<Record<Name, unknown>>, one: Name, other: Name): string[] {
   const [first, second] = [bindings[one] !== undefined, bindings[other] !== undefined]
   if (first === second) return []

@@ -1,5 +1,5 @@
 /**
- * One structured line a request, and one a fault of what works in the background: the only place that writes to the console.
+ * One structured line per request, and one per fault in the background: the only place that writes to the console.
  *
  * The type is the allow-list of what may be logged. There is no member that could hold a credential, a header, a query
  * or a body; a path is named by its route.
@@ -11,9 +11,9 @@ export interface LogLine {
   route?: string
   status?: number
   duration_ms?: number
-  /** Why the answer is not what the client asked for: a named reason. */
+  /** Why the request was refused or failed: a named reason. */
   reason?: string
-  /** Of an internal error: its kind and where it came up. */
+  /** An internal error: its kind and where it was thrown. */
   fault?: string
   /** SQL statements sent to D1. */
   statements?: number
@@ -21,26 +21,26 @@ export interface LogLine {
   seq?: number
 }
 
-/** The change is safe in D1 and will be published, but somebody may want to look. */
+/** The change is safe in D1 and will be published, but somebody may want to check. */
 export interface PublishingLine {
   readonly publisher: string
   readonly event: 'publish_failed' | 'repaired' | 'wake_failed'
   readonly documents?: number
 }
 
-/** How many messages, and nothing of what they say. */
+/** The number of messages, without their content. */
 export interface MintLogLine {
   readonly consumer: 'mint-log'
-  /** `store_failed`: D1 did not take the batch, which comes again. `unreadable`: counted and let go. */
+  /** `store_failed`: D1 did not take the batch; the queue retries. `unreadable`: counted and dropped. */
   readonly event: 'store_failed' | 'unreadable'
   readonly messages: number
   /** Deliveries of the batch so far. */
   readonly attempts?: number
-  /** Which kind of error it was. */
+  /** The kind of error. */
   readonly fault?: string
 }
 
-/** A scheduled change that could not be applied at its time, or a step of a pass of drift; it is tried again. */
+/** A scheduled change that could not be applied when due, or a failed step of a drift pass; both are retried. */
 export interface SchedulingLine {
   readonly scheduler: string
   readonly event: 'apply_failed' | 'wake_failed' | 'drift_failed'

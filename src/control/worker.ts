@@ -1,7 +1,7 @@
 /**
 /**
- * The control plane Worker's entry: the app, the cron, the queue of the mint log, and the Durable Objects in which the
- * publishers and the scheduler live.
+ * The control plane Worker's entry: the app, the cron, the queue of the mint log, and the Durable Objects of the
+ * publishers, the scheduler and the inbox.
  */
 import { DurableObject } from 'cloudflare:workers'
 import { err } from '../core/result.ts'
@@ -15,19 +15,20 @@ import {
   parseConfig,
   SCHEDULER_NAME,
 } from './config.ts'
+import { denySession } from './contract_sync/inbox/deny.ts'
+import { Inbox as ContractInbox } from './contract_sync/inbox/inbox.ts'
+import { parseEvent } from './contract_sync/inbox/parse.ts'
+import { forgetEvents } from './contract_sync/inbox/store.ts'
+import { sourcesOf } from './contract_sync/sources/index.ts'
+import type { ReceivedEvent } from './contract_sync/sources/source.ts'
 import { connect } from './db/client.ts'
 import { DriftRunner } from './drift/runner.ts'
 import { forgetReplays } from './ledger/idempotency.ts'
 import { writeFault } from './log.ts'
 import { consumeMints } from './mint_log/consume.ts'
 import { forgetMints } from './mint_log/store.ts'
-import type { Arrival } from './model/source.ts'
 import { EnvironmentPublisher, KEY_INTERVAL_MS } from './publish/publisher.ts'
 import { readBackAfter } from './publish/read_back.ts'
-import { denySession } from './webhooks/deny.ts'
-import { Inbox as ContractInbox } from './webhooks/inbox.ts'
-import { forgetEvents } from './webhooks/inbox_rows.ts'
-import { sourcesOf } from './webhooks/sources.ts'
 
 const app = createControl()
 
@@ -48,7 +49,7 @@ export default {
     ])
     await forgetMints(db, Date.now())
     await forgetEvents(db, Date.now())
-    // One that fails keeps none of the others from its work, and is seen all the same.
+    // A failure does not keep the others from their work, and is still reported.
     const failed = work.find(({ status }) => status === 'rejected')
     if (failed) throw (failed as PromiseRejectedResult).reason
   },
@@ -57,7 +58,7 @@ export default {
   },
 } satisfies ExportedHandler<ControlBindings>
 
-/** One for each environment, by its name. What must survive an eviction is in its storage and in D1. */
+/** One for each environment, by its name. State that must survive an eviction is in its storage and in D1. */
 export class Publisher extends DurableObject<ControlBindings> {
   #publisher: EnvironmentPublisher | undefined
 
@@ -89,7 +90,7 @@ export class Publisher extends DurableObject<ControlBindings> {
   async #open(environment: string): Promise<EnvironmentPublisher> {
     if (!this.#publisher) {
       const { storage } = this.ctx
-      // An alarm does not say which object it is for.
+      // An alarm does not carry the name of its object.
       await storage.put('environment', environment)
       this.#publisher ??= new EnvironmentPublisher({
         environment,
@@ -112,11 +113,11 @@ export class Publisher extends DurableObject<ControlBindings> {
   }
 }
 
-/** A change that waits to be published for longer is out of step. */
+/** A change that has been waiting to be published for longer is out of step. */
 const LATE_MS = 10 * 60_000
 
 /**
- * One for all environments. What is scheduled is in D1; the alarm only says when to look. Another one, by its own name,
+ * One for all environments. Scheduled changes are in D1; the alarm only says when to check. Another one, under its own name,
  * looks for drift.
  */
 export class Scheduler extends DurableObject<ControlBindings> {
@@ -130,7 +131,7 @@ export class Scheduler extends DurableObject<ControlBindings> {
     return (await this.#openDrift()?.progress()) ?? { running: null, last: null }
   }
 
-  /** What fails is tried again from where it was, a minute later. */
+  /** A failed step is retried from its position, a minute later. */
   async checkDrift(): Promise<void> {
     try {
       await this.#openDrift()?.tick()
@@ -197,12 +198,12 @@ export class Scheduler extends DurableObject<ControlBindings> {
   }
 }
 
-/** One for all sources, so that contract sync never races with itself. Nothing is kept in it: a crash costs no event. */
+/** One for all sources, so that contract sync never races with itself. It stores nothing: a crash loses no event. */
 export class Inbox extends DurableObject<ControlBindings> {
   #inbox: ContractInbox | undefined
 
-  async deliver(arrival: Arrival) {
-    return (await this.#open()?.deliver(arrival)) ?? err('inbox_failed')
+  async deliver(event: ReceivedEvent) {
+    return (await this.#open()?.deliver(event)) ?? err('inbox_failed')
   }
 
   async retry(): Promise<void> {
@@ -218,11 +219,7 @@ export class Inbox extends DurableObject<ControlBindings> {
     this.#inbox ??= new ContractInbox({
       ...{ db: connect(this.env.DB).db, clock: Date.now, environments, commands: COMMANDS },
       deny: (environment, sid) => denySession(this.env.ENTITLEMENTS, environment, sid, Date.now()),
-      parse: async (source, event) =>
-        (await sources
-          .get(source)
-          ?.parse(event, Date.now())
-          .catch(() => err('refetch_failed' as const))) ?? err('unknown_type'),
+      parse: (event) => parseEvent(event, sources, Date.now()),
       wake: (environments) => wakePublishers(this.env, this.ctx, environments),
     })
     return this.#inbox

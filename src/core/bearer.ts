@@ -1,5 +1,5 @@
 /**
- * The token of an `Authorization` header, and the challenge that asks for one (RFC 6750). Pure.
+ * The token of an `Authorization` header, and the challenge that requests one (RFC 6750). Pure.
  *
  * Two headers, which arrive joined by a comma, are refused rather than guessed between: the next hop may read the other.
  */
@@ -7,7 +7,7 @@ import { err, ok, type Result } from './result.ts'
 
 export type BearerReason = 'authorization_repeated' | 'authorization_malformed'
 
-/** @returns nothing where there is no header. Any other scheme than Bearer is malformed: it asks for another check. */
+/** @returns `undefined` without a header. Any other scheme than Bearer is malformed, because it needs another check. */
 export function bearerToken(authorization: string | null): Result<string | undefined, BearerReason> {
   if (authorization === null) return ok(undefined)
   if (authorization.includes(',')) return err('authorization_repeated')

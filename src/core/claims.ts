@@ -3,7 +3,7 @@
  *
  * `feature_flags` is an array of keys, sorted and unique, because clients compare it in order.
  */
-/** How the entitlements of a token came about: the fall-backs of the gateway in their order. */
+/** Where the entitlements of a token come from: the fallbacks of the gateway, in their order. */
 export type EntitlementSource = 'fresh' | 'stale' | 'degraded'
 
 /** `feature_flags_meta`: where the flags come from. */
@@ -31,7 +31,7 @@ export function featureFlags(claims: Claims): readonly string[] {
   return Array.isArray(value) && value.every((flag) => typeof flag === 'string') ? value : []
 }
 
-/** The environment that a token was minted in, by `feature_flags_meta`; nothing where the claim is not as we write it. */
+/** The environment that a token was minted in, by `feature_flags_meta`; `undefined` if the claim has another form. */
 export function environmentOf(claims: Claims): string | undefined {
   const meta = claims.feature_flags_meta
   return typeof meta === 'object' && meta !== null ? stringClaim(meta as Claims, 'env') : undefined
@@ -51,7 +51,7 @@ export function audiences(claims: Claims): readonly string[] {
 export interface SubjectIds {
   readonly orgId: string | undefined
   readonly userId: string | undefined
-  /** A claim names an organization, but in a way that no document can be found by. */
+  /** A claim names an organization, but not in a form that can be a document's key. */
   readonly unreadable?: true
 }
 

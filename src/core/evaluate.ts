@@ -99,8 +99,8 @@ export function evaluate(catalog: Catalog, subject: Subject, at: number): Evalua
 }
 
 /**
- * Evaluates for a token. Its `exp` counts whole seconds, and what ends within the current one would make a token that is
- * dead on arrival, so that such an end is taken as having come.
+ * Evaluates for a token. Its `exp` counts whole seconds, and a window that ends within the current second would give a
+ * token that is already expired, so such an end counts as passed.
  *
  * @param now - epoch milliseconds
  * @returns with `at`, the instant that was evaluated: `now`, or the last of such ends
@@ -133,8 +133,8 @@ function flagKeys(catalog: Catalog): readonly string[] {
 }
 
 /**
- * Until when an evaluation stands as long as the documents do: the next instant, in epoch milliseconds, at which a window
- * in them opens or closes; infinite when none is left.
+ * How long an evaluation of unchanged documents stays valid: until the next instant, in epoch milliseconds, at which a
+ * window in them opens or closes; infinite when none is left.
  */
 export function nextChange({ org, user }: Subject, at: number): number {
   let next = Number.POSITIVE_INFINITY

@@ -1,9 +1,9 @@
 /**
- * What the gateway tells the mint log of every token: the contract between the producer and the consumer of the queue.
+ * The events of the mint log, one for each minted token: the contract between the producer and the consumer of the queue.
  * Pure.
  *
- * It holds who has what and why, and nothing that opens anything: no token, no secret. Unknown members are ignored, so
- * that a newer gateway does not stop an older control plane.
+ * An event says who has what and why. It holds no token and no secret. Unknown members are ignored, so that a newer gateway
+ * does not stop an older control plane.
  */
 import * as z from 'zod'
 import { ENVIRONMENT_NAME, MINT_EVENT_FORMAT } from './names.ts'
@@ -34,7 +34,7 @@ export const mintedSchema = z.object({
   request_id: z.string(),
 })
 
-/** Mints that could not be told, because the queue took no more: how many since the last event of this kind. */
+/** How many events were dropped because the queue accepted no more, since the last event of this kind. */
 export const droppedSchema = z.object({
   ...header,
   type: z.literal('token.dropped'),

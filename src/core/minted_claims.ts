@@ -1,7 +1,7 @@
 /**
  * The claims of a minted access token (RFC 9068), for the gateway that signs it and for tokens of tests. Pure.
  *
- * What the token says about who it is for is upstream's; what it says about when and from whom is the gateway's.
+ * Who the token is for comes from upstream; when and by whom it was made comes from the gateway.
  */
 import type { Claims, FeatureFlagsMeta } from './claims.ts'
 
@@ -15,7 +15,7 @@ export interface Minting {
   readonly meta: FeatureFlagsMeta
 }
 
-/** `nbf` stays where it is earlier than `iat`: a token that is not valid when it is made looks broken to its client. */
+/** `nbf` is kept only if it is earlier than `iat`: a token that is not yet valid looks broken to its client. */
 export function mintedClaims(upstream: Claims, { issuer, iat, exp, jti, flags, meta }: Minting): Claims {
   const { nbf } = upstream
   return {

@@ -6,13 +6,13 @@
  * or a list where several environments share the key. Verifiers that do not know the member ignore it (RFC 7517 section 4).
  */
 
-/** A gateway serves one environment, so that it marks its keys with one name. */
+/** A gateway serves one environment, so it marks its keys with one name. */
 export const markOwnKey = <Key extends object>(jwk: Key, environment: string): Key & { remint: string } => ({
   ...jwk,
   remint: environment,
 })
 
-/** The environments that a key is marked with; none where it is not the gateway's own. */
+/** The environments that a key is marked with; none if it is not the gateway's own. */
 export function environmentsOf(jwk: object): readonly string[] {
   const mark = (jwk as { remint?: unknown }).remint
   const names = Array.isArray(mark) ? mark : [mark]

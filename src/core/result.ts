@@ -1,5 +1,5 @@
 /**
- * What a stage gives back: a value, or a named reason why there is none. Pure.
+ * What a stage returns: a value, or a named reason why there is none. Pure.
  *
  * Only bugs throw. A reason is a stable snake_case code that goes to the log and, through one exhaustive switch, to a
  * status on the wire; it never holds a value taken from a token.

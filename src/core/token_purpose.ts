@@ -1,11 +1,11 @@
 /**
- * What a token says that it is for: the one list for the gateway, the guard and the control plane. Pure.
+ * What a token is for, by its own claims: the one list for the gateway, the guard and the control plane. Pure.
  *
  * RFC 9068 has the header say `at+jwt`. Many identity providers say `JWT` or nothing there and mark the kind among the
- * claims, each in its own way. A token that says anything else than "access token" is refused everywhere; what a silent
- * one may be taken for depends on where it was found, because its place can be evidence too.
+ * claims, each in its own way. A token that says anything but "access token" is refused everywhere. What a silent one
+ * counts as depends on where it was found, because its place can be evidence too.
  *
- * It reads what a token says of itself, so it is called with claims whose signature was verified.
+ * Call it with verified claims only: it believes what the token says.
  */
 import type { Claims } from './claims.ts'
 
@@ -15,7 +15,7 @@ import type { Claims } from './claims.ts'
  * - `token_response`: in the member `access_token` of a token endpoint's answer, where only the authorization server can
  *   have put it (RFC 6749 section 5.1). Not where `issued_token_type` says that the member holds something else.
  * - `presented`: brought by a caller, who may have any other token of the same issuer as well.
- * - `minted`: presented as one of the gateway's own, which always say what they are.
+ * - `minted`: presented as one of the gateway's own, which always state their type.
  */
 export type TokenPlace = 'token_response' | 'presented' | 'minted'
 
@@ -28,8 +28,8 @@ export const ACCESS_TOKEN_TYPE = 'at+jwt'
 const SILENT_TYPES: readonly (string | undefined)[] = [undefined, 'jwt']
 
 /**
- * Claims that name the kind of a token: `typ` in Keycloak, `token_use` in Cognito. A word in them that is not known is
- * taken for another kind, unless the header says `at+jwt`.
+ * Claims that name the kind of a token: `typ` in Keycloak, `token_use` in Cognito. An unknown word in them
+ * counts as another kind, unless the header says `at+jwt`.
  */
 const KIND_CLAIMS = ['typ', 'token_use']
 
@@ -88,7 +88,7 @@ export function accessTokenFault(
   return has(claims, CLAIMS_OF_ID_TOKENS) ? 'not_an_access_token' : undefined
 }
 
-/** What these claims say; what is no string is a word that nobody knows. */
+/** The words in these claims; a value that is not a string counts as an unknown word. */
 function wordsOf(claims: Claims, names: readonly string[]): readonly string[] {
   const values = names.map((name) => claims[name]).filter((value) => value !== undefined)
   return values.map((value) => (typeof value === 'string' ? value.toLowerCase() : ''))

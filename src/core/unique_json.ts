@@ -1,8 +1,8 @@
 /**
  * JSON in which no member occurs twice. Pure.
  *
- * Of a repeated member `JSON.parse` keeps the last and others keep the first, so that a requirement which reads one way to
- * whoever checked it would read another way here. RFC 8259 section 4 leaves it open; it is refused.
+ * `JSON.parse` keeps the last of a repeated member, and other parsers keep the first, so a requirement could mean one thing
+ * to the service that checked it and another here. RFC 8259 section 4 leaves this open; it is refused.
  */
 
 /** Strings, with the colon that makes one a name, and the borders of objects and lists. */

@@ -19,14 +19,16 @@ import {
   type RequestContext,
   withGateway,
 } from './handlers/request_context.ts'
-import { route, servePublishedKeys } from './handlers/upstream_routes.ts'
+import { answerKeys, route } from './handlers/upstream_routes.ts'
 import { NO_STORE } from './http/answers.ts'
 
-/** Web pages evaluate flags with the user's token, from whatever origin they are. No cookie takes part. */
+/**
+ * Web pages evaluate flags with the user's token, from whatever origin they are. No cookie takes part, so that every header
+ * is allowed: tracing agents add their own.
+ */
 const OFREP_CORS = {
   origin: '*',
   allowMethods: ['POST'],
-  allowHeaders: ['authorization', 'content-type', 'if-none-match', 'x-api-key'],
   exposeHeaders: ['etag', 'retry-after', 'x-request-id'],
   maxAge: 600,
 }
@@ -46,12 +48,12 @@ export function createApp(options: GatewayOptions, open: Open): Hono {
   const serve = withGateway(options, open)
   return new Hono()
     .get('/healthz', serve(answerHealth))
-    .get('/.well-known/jwks.json', serve(servePublishedKeys))
+    .all('/.well-known/jwks.json', serve(answerKeys))
     .all('/verify', serve(answerVerify))
     .all('/guard', serve(answerGuard))
     .all('/guard/*', serve(answerGuard))
     .all('/introspect', serve(answerIntrospection))
-    .get('/.well-known/authzen-configuration', serve(describeAuthzen))
+    .all('/.well-known/authzen-configuration', serve(describeAuthzen))
     .all('/access/v1/:kind{evaluations?}', serve(answerAuthzen))
     .use('/ofrep/*', cors(OFREP_CORS))
     .all('/ofrep/v1/evaluate/flags', serve(answerOfrep))

@@ -48,6 +48,7 @@ export interface GatewayBindings {
   TOKEN_MAX_SECONDS?: string
   STALE_MAX_SECONDS?: string
   ORG_CLAIM?: string
+  STRIP_HEADERS?: string
   REFRESH_REUSE_SECONDS?: string
   SIGNING_KEYS: string
   VERIFIERS?: string
@@ -72,9 +73,13 @@ export interface Config {
   readonly issuer: string
   /** The `iss` of minted tokens. */
   readonly tokenIssuer: string
+  /** What the `iss` of minted tokens may have been before; accepted until those have expired. */
+  readonly formerIssuers: readonly string[]
   readonly tokenMaxSeconds: number
   readonly staleMaxSeconds: number
   readonly orgClaim: string
+  /** Further request headers that upstream must not be sent, in lower case. */
+  readonly stripHeaders: readonly string[]
   /** Services that may ask about anyone. */
   readonly verifiers: readonly Verifier[]
   /** How long upstream's answer to a refresh is given again. */
@@ -92,6 +97,10 @@ export interface Config {
 
 /** Whether minted tokens carry upstream's `iss`, so that both key sets speak for one issuer. */
 export const preservesIssuer = (config: Config): boolean => config.tokenIssuer === config.upstream.issuer
+
+/** Whether a token may be one of ours by its `iss`, or could have been until the configuration changed. */
+export const isOwnIssuer = (iss: unknown, { tokenIssuer, formerIssuers }: Config): boolean =>
+  iss === tokenIssuer || formerIssuers.includes(iss as string)
 
 export type ConfigResult =
   | { readonly ok: true; readonly config: Config }
@@ -132,6 +141,12 @@ const integer = (minimum: number, maximum: number) =>
     )
     .transform(Number)
 
+const list = (form: RegExp, message: string) =>
+  z
+    .string()
+    .transform((value) => value.split(',').map((item) => item.trim()))
+    .refine((items) => items.every((item) => form.test(item)), message)
+
 const digests = z
   .union([z.string(), z.array(z.string()).min(1).max(4)])
   .transform((value) => (typeof value === 'string' ? [value] : value))
@@ -171,6 +186,10 @@ const varsSchema = z.object({
   TOKEN_MAX_SECONDS: integer(30, 86_400).default(300),
   STALE_MAX_SECONDS: integer(0, 604_800).default(3600),
   ORG_CLAIM: z.string().min(1, 'must not be empty').default('org_id'),
+  STRIP_HEADERS: list(
+    /^[a-z0-9-]+$/i,
+    'must be a comma-separated list of header names such as x-my-proxy-user',
+  ).default([]),
   VERIFIERS: z
     .string()
     .default('{}')
@@ -232,7 +251,7 @@ export function parseConfig(bindings: object): ConfigResult {
   const issuerPolicy = vars.TOKEN_ISSUER ?? (vars.UPSTREAM_PROFILE === 'workos' ? 'preserve' : 'gateway')
   const tokenIssuer =
     issuerPolicy === 'gateway'
-      ? vars.ISSUER
+      ? ownIssuer(vars.ISSUER, vars.UPSTREAM_ISSUER)
       : issuerPolicy === 'preserve'
         ? vars.UPSTREAM_ISSUER
         : issuerPolicy
@@ -242,9 +261,12 @@ export function parseConfig(bindings: object): ConfigResult {
       environment: vars.ENVIRONMENT,
       issuer: vars.ISSUER,
       tokenIssuer,
+      formerIssuers:
+        issuerPolicy === 'gateway' ? spellings(vars.ISSUER).filter((one) => one !== tokenIssuer) : [],
       tokenMaxSeconds: vars.TOKEN_MAX_SECONDS,
       staleMaxSeconds: vars.STALE_MAX_SECONDS,
       orgClaim: vars.ORG_CLAIM,
+      stripHeaders: vars.STRIP_HEADERS.map((name) => name.toLowerCase()),
       verifiers: vars.VERIFIERS,
       reuseSeconds: vars.REFRESH_REUSE_SECONDS ?? REUSE_SECONDS[vars.UPSTREAM_PROFILE],
       upstream: {
@@ -259,6 +281,12 @@ export function parseConfig(bindings: object): ConfigResult {
     },
   }
 }
+
+/** Clients that expect upstream's issuer to end with a slash (Auth0's do) expect it of ours. */
+const ownIssuer = (issuer: string, upstreamIssuer: string): string =>
+  upstreamIssuer.endsWith('/') ? `${issuer}/` : issuer
+
+const spellings = (issuer: string): string[] => [issuer, `${issuer}/`]
 
 /** What each var allows but all together do not. */
 function contradictions(bindings: Partial<Record<keyof GatewayBindings, unknown>>): string[] {

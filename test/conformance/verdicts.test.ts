@@ -57,7 +57,7 @@ function passed(status: number, refusals: readonly number[] = [401, 403]): boole
 const subject = { type: 'user', id: 'user_ada' }
 const question = { subject, action: { name: 'use' }, resource: { type: 'feature', id: FLAG } }
 const context = { targetingKey: 'user_ada' }
-/** A dialect that authenticates whoever asks refuses before it answers. */
+/** A dialect that authenticates its callers refuses before it answers. */
 const ofOwnToken = async (path: string, body: object, presented: Presented) => {
   const { status, text } = await postJson(url(path), body, authorization(presented))
   return passed(status) ? JSON.parse(text) : undefined
@@ -108,7 +108,7 @@ const LIVE_ONLY: Record<string, Dialect> = {
       body: new URLSearchParams({ token: tokenOf(presented) }).toString(),
     })
     const { active, cnf, feature_flags: flags = [] } = JSON.parse(text)
-    // A bound token is described with its key; bearing it is not enough for whoever asked.
+    // A bound token is described with its key; the caller must check the proof.
     return passed(status, [400]) && active && cnf === undefined && flags.includes(FLAG)
   },
   'AuthZEN evaluation': async (presented) =>

@@ -35,7 +35,7 @@ beforeAll(async () => {
       jwks: { keys: [jwk] },
     },
   ]
-  const [stage, port] = await Promise.all([openStage(running, inject('bundle')), freePort()])
+  const [stage, port] = await Promise.all([openStage(running, inject('bundles').gateway), freePort()])
   const publicUrl = `http://localhost:${port}`
   const [own, behind] = await Promise.all([
     startIdp({ port: 0, clients }),

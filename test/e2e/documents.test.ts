@@ -19,7 +19,7 @@ let stage: Stage
 let upstream: MockIdp
 
 beforeAll(async () => {
-  stage = await openStage(running, inject('bundle'))
+  stage = await openStage(running, inject('bundles').gateway)
   upstream = running.add(await startMockIdp())
   stories = {
     faults: new Map(Object.entries(faults).map(([name, spoil]) => [name, begin(faultAndRecovery(spoil))])),
@@ -123,7 +123,7 @@ const faults: Record<string, Fault> = {
   'there is no catalog': ({ documents }) => documents.delete(CATALOG),
 }
 
-/** What is left without any document in hand: what is on for everybody, if the catalog says so. */
+/** What is left without any document: what is on for everybody, if the catalog says so. */
 const DEGRADED: Record<keyof typeof faults, string[]> = {
   'the organization’s document is cut off': EVERYBODY_FLAGS,
   'the organization’s document is of a format to come': EVERYBODY_FLAGS,

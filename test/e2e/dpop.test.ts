@@ -18,7 +18,7 @@ let nonceIdp: NonceIdp
 
 beforeAll(async () => {
   const [stage, behindPort, noncePort] = await Promise.all([
-    openStage(running, inject('bundle')),
+    openStage(running, inject('bundles').gateway),
     freePort(),
     freePort(),
   ])

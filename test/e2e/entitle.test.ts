@@ -102,17 +102,32 @@ test('revoking what is not there says so, and creates no organization', async ()
   expect((await entitle('show')).output).not.toContain('org_globx')
 })
 
-test('an organization that nobody has heard of is said to be new, beside those that may have been meant', async () => {
-  const { output } = await entitle('grant', 'org_globx', 'scim')
-  expect(output).toContain('This creates a new organization, org_globx. Did you mean org_globex?')
-  expect(output).toContain('+scim')
+test('a typing error creates no organization; --create does', async () => {
+  const mistyped = await entitle('grant', 'org_globx', 'scim')
+  expect(mistyped.code).toBe(1)
+  expect(mistyped.output).toContain('There is no organization org_globx. Did you mean org_globex?')
+  expect((await entitle('show')).output).not.toContain('org_globx')
   expect((await entitle('grant', 'user_ada', 'scim')).output).toContain('For a user, add --user.')
+  const created = await entitle('grant', 'org_globx', 'scim', '--create')
+  expect(created.code).toBe(0)
+  expect(created.output).toContain('+scim')
+})
+
+test('reason and ticket are in the grant, and an override without a ticket is refused', async () => {
+  const refused = await entitle('grant', 'org_globex', 'scim', '--source', 'override')
+  expect(refused.code).toBe(1)
+  expect(refused.output).toContain('needs a ticket: --ticket SUP-123')
+  await entitle('grant', 'org_globex', 'scim', '--ticket', 'SUP-7', '--reason', 'Outage credit')
+  const { output } = await entitle('show', 'org_globex')
+  expect(output).toMatch(/on\s+scim\s+override/)
+  await entitle('revoke', 'org_globex', 'scim')
 })
 
 test('a user has grants of their own', async () => {
-  expect((await entitle('grant', 'user_grace', 'scim', '--user', '--source', 'support')).output).toContain(
-    '+scim',
-  )
+  expect(
+    (await entitle('grant', 'user_grace', 'scim', '--user', '--source', 'support', '--ticket', 'SUP-8'))
+      .output,
+  ).toContain('+scim')
   expect((await entitle('show', 'user_grace', '--user')).output).toMatch(
     /on\s+scim\s+support\s+granted by support/,
   )

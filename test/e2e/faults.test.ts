@@ -18,7 +18,7 @@ let upstream: MockIdp
 let gateway: TestGateway
 
 beforeAll(async () => {
-  const stage = await openStage(running, inject('bundle'))
+  const stage = await openStage(running, inject('bundles').gateway)
   upstream = running.add(await startMockIdp())
   gateway = await openGateway(running, stage, {
     vars: {
@@ -44,61 +44,25 @@ async function expectRecovery(): Promise<void> {
   expect([response.status, claimsOf(token).feature_flags]).toEqual([200, ACME_FLAGS])
 }
 
-describe('an access token that does not verify is withheld, whatever is wrong with it:', () => {
-  const now = () => Math.floor(Date.now() / 1000)
-  const payload = (claims: Record<string, unknown>) => (token: string) => upstream.sign(token, claims)
-  const header = (parameters: Record<string, unknown>) => (token: string) =>
-    upstream.sign(token, {}, parameters)
+// Every other kind of bad token: test/gateway/pipeline/verify.test.ts.
+describe('an access token that does not verify is withheld, also over a real socket:', () => {
   const part = (token: string, index: number): string => token.split('.')[index] as string
   const json = (value: object): string => base64url.encode(JSON.stringify(value))
 
   const cases: [name: string, spoil: (token: string) => string | Promise<string>, reason: string][] = [
     ['unsigned', (token) => `${json({ alg: 'none' })}.${part(token, 1)}.`, 'token_malformed'],
-    [
-      'unsigned, with a signature',
-      (token) => `${json({ alg: 'none' })}.${part(token, 1)}.AAAA`,
-      'algorithm_refused',
-    ],
     ['HS256 with the public key as its secret', hmacWithPublicKey, 'algorithm_refused'],
-    ['another algorithm than is configured', header({ alg: 'PS256' }), 'algorithm_refused'],
     [
       'a payload that was changed after signing',
       (token) => `${part(token, 0)}.${json({ ...claimsOf(token), org_id: 'org_globex' })}.${part(token, 2)}`,
       'signature_invalid',
     ],
-    ['another issuer', payload({ iss: 'https://evil.example' }), 'issuer_mismatch'],
-    ['no issuer', payload({ iss: undefined }), 'issuer_mismatch'],
-    ['another audience', payload({ aud: 'https://other-api.example' }), 'audience_mismatch'],
-    ['an audience that only begins like ours', payload({ aud: `${API_AUDIENCE}/x` }), 'audience_mismatch'],
-    ['no audience', payload({ aud: undefined }), 'audience_mismatch'],
-    ['expired', payload({ exp: now() - 1 }), 'token_expired'],
-    ['never expiring', payload({ exp: undefined }), 'payload_malformed'],
-    ['not valid yet', payload({ nbf: now() + 60 }), 'token_not_yet_valid'],
-    ['an ID token', payload({ nonce: 'n' }), 'not_an_access_token'],
-    ['a type that is no access token', header({ typ: 'logout+jwt' }), 'type_refused'],
-    ['a key that upstream does not publish', header({ kid: 'unknown' }), 'key_unknown'],
-    ['a key set of the token’s own', header({ jku: 'https://evil.example/jwks' }), 'token_header_refused'],
-    [
-      'a key of the token’s own',
-      header({ jwk: { kty: 'RSA', n: 'AQAB', e: 'AQAB' } }),
-      'token_header_refused',
-    ],
-    ['a certificate of the token’s own', header({ x5u: 'https://evil.example/x5u' }), 'token_header_refused'],
-    ['an extension that must be understood', header({ crit: ['b64'], b64: true }), 'token_header_refused'],
-    ['a padded signature', (token) => `${token}==`, 'token_malformed'],
-    ['a line break in it', (token) => token.replace('.', '.\n'), 'token_malformed'],
-    ['longer than 16 KiB', payload({ padding: 'x'.repeat(16 * 1024) }), 'token_too_large'],
-    ['one that the gateway itself has minted', ownToken, 'token_is_ours'],
   ]
 
   async function hmacWithPublicKey(token: string): Promise<string> {
     const keys = await (await fetch(`${upstream.url}/jwks`)).text()
     const signed = `${json({ ...decodeProtectedHeader(token), alg: 'HS256' })}.${part(token, 1)}`
     return `${signed}.${createHmac('sha256', keys).update(signed).digest('base64url')}`
-  }
-
-  async function ownToken(): Promise<string> {
-    return ((await (await refresh()).json()) as { access_token: string }).access_token
   }
 
   test.each(cases)('%s', async (_, spoil, reason) => {
@@ -124,8 +88,7 @@ describe('an access token that does not verify is withheld, whatever is wrong wi
 
   test('none of them, and no part of them, is in the log', () => {
     const text = JSON.stringify(gateway.log)
-    for (const canary of ['eyJ', 'evil.example', 'org_globex', 'upstream-jti', 'user_ada'])
-      expect(text).not.toContain(canary)
+    for (const canary of ['eyJ', 'org_globex', 'upstream-jti', 'user_ada']) expect(text).not.toContain(canary)
   })
 })
 

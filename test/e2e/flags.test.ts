@@ -113,7 +113,7 @@ test('a new flag goes live in a plan, another leaves it, all in one request', as
   expect((await flags('plan', file)).output).toContain('No difference')
 })
 
-test('what is wrong is told with its line, and is not a difference', async () => {
+test('a fault is reported with its line, and is not a difference', async () => {
   const wrong = join(folder, 'wrong.yaml')
   await writeFile(wrong, 'format: 1\nflags:\n  sso: { name: SSO, knd: entitlement }\n')
   const { code, output } = await flags('plan', wrong)

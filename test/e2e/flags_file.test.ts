@@ -97,7 +97,7 @@ test.each([
   expect(faultsOf(text)).toContain(message)
 })
 
-test('a change is told as what it was and what it is, with its command', () => {
+test('a change is reported as before and after, with its command', () => {
   const changed = difference(governed(), (text) =>
     text
       .replace('owner: team-a', 'owner: team-b')

@@ -41,7 +41,7 @@ describe('transitions', async () => {
     makeKey('ES256', T0),
     makeKey('ES256', at(5000)),
   ])
-  const one = accepted(firstSet(a, T0)).set
+  const one = accepted(firstSet([a], T0)).set
   const two = accepted(addNext(one, b)).set
   const rotated = accepted(promote(two, at(660))).set
   const undated = { keys: two.keys.map(({ created_at, ...key }) => key) }
@@ -59,13 +59,13 @@ describe('transitions', async () => {
       { ok: false, reason: 'too_early', safeAt: at(660) },
     ],
     ['promote goes ahead when every cache has expired', () => promote(two, at(660)), { ok: true }],
-    ['a forced promote does not wait', () => promote(two, T0, true), { ok: true }],
+    ['a forced promote does not wait', () => promote(two, T0, { force: true }), { ok: true }],
     [
       'without a time promote refuses',
       () => promote(undated, at(1e6)),
       { ok: false, reason: 'time_unknown' },
     ],
-    ['without a time promote can be forced', () => promote(undated, T0, true), { ok: true }],
+    ['without a time promote can be forced', () => promote(undated, T0, { force: true }), { ok: true }],
     [
       'nothing is retired before a promote',
       () => retire(two, at(1e6)),
@@ -100,6 +100,51 @@ describe('transitions', async () => {
       ...publicHalf(a),
       promoted_at: '2026-11-22T09:00:00Z',
       retired_at: '2026-11-22T09:11:00Z',
+    })
+  })
+
+  describe('with a key of a second algorithm, for ID tokens', async () => {
+    const rsa = await makeKey('RS256', T0)
+    const rsaNext = await makeKey('RS256', T0)
+    const both = accepted(firstSet([a, rsa], T0)).set
+
+    test('both are active at once, and neither waits', () => {
+      expect(states(both)).toEqual(['active', 'active'])
+      expect(promote(both, at(1e6))).toEqual({ ok: false, reason: 'no_next' })
+    })
+
+    test.each([
+      ['the key of access tokens', b, [b.kid, rsa.kid, a.kid]],
+      ['the key of ID tokens', rsaNext, [a.kid, rsaNext.kid, rsa.kid]],
+    ])('%s is replaced by one of its algorithm, in its place', (_, next, expected) => {
+      const set = accepted(promote(accepted(addNext(both, next)).set, at(660))).set
+      expect(kids(set)).toEqual(expected)
+      expect(states(set)).toEqual(['active', 'active', 'retired'])
+    })
+
+    test('one of a third algorithm takes the place of the first', async () => {
+      const third = await makeKey('EdDSA', T0)
+      const set = accepted(promote(accepted(addNext(both, third)).set, at(660))).set
+      expect([kids(set), states(set)]).toEqual([
+        [third.kid, rsa.kid, a.kid],
+        ['active', 'active', 'retired'],
+      ])
+    })
+
+    test('an older set gets one beside its first key, published before it signs', () => {
+      const waiting = accepted(addNext(one, rsa)).set
+      expect(states(waiting)).toEqual(['active', 'next'])
+      expect(promote(waiting, at(659), { beside: true })).toMatchObject({ reason: 'too_early' })
+      const set = accepted(promote(waiting, at(660), { beside: true })).set
+      expect([kids(set), states(set)]).toEqual([
+        [a.kid, rsa.kid],
+        ['active', 'active'],
+      ])
+      expect(set.keys.every(isPrivate)).toBe(true)
+    })
+
+    test('beside a key of its own algorithm it would never sign', () => {
+      expect(promote(two, at(660), { beside: true })).toEqual({ ok: false, reason: 'same_algorithm' })
     })
   })
 
@@ -210,6 +255,7 @@ describe('the tool', () => {
     const made = await keys('generate')
     expect(made).toMatchObject({ code: 0, stderr: '' })
     expect(made.stdout).toContain(`npx wrangler secret put SIGNING_KEYS < ${file}`)
+    expect((await read()).keys.map(({ alg }) => alg)).toEqual(['ES256', 'RS256'])
     expect((await stat(file)).mode & 0o777).toBe(0o600)
     expect((await stat(join(folder, 'secrets'))).mode & 0o777).toBe(0o700)
     const content = await readFile(file, 'utf8')
@@ -251,6 +297,24 @@ describe('the tool', () => {
     },
   )
 
+  test('what "generate" makes is rotated key by key, each within its algorithm', async () => {
+    await keys('generate')
+    for (const alg of ['ES256', 'RS256']) {
+      expect(await keys('next', '--alg', alg)).toMatchObject({ code: 0 })
+      expect((await stat(file)).size).toBeLessThanOrEqual(SECRET_MAX_BYTES)
+      expect(await keys('promote', '--force')).toMatchObject({ code: 0 })
+    }
+    expect((await read()).keys.map((key) => [key.alg, isPrivate(key)])).toEqual([
+      ['ES256', true],
+      ['RS256', true],
+      ['RS256', false],
+      ['ES256', false],
+    ])
+    expect(await verify(await sign())).toBe('valid')
+    expect(await keys('retire', '--force')).toMatchObject({ code: 0 })
+    expect((await read()).keys).toHaveLength(2)
+  })
+
   test('three rotations with RS256 fit into a secret even when nothing is retired', async () => {
     await keys('generate', '--alg', 'RS256')
     for (let rotation = 0; rotation < 3; rotation++) {
@@ -267,7 +331,10 @@ describe('the tool', () => {
     await keys('next', '--alg', 'EdDSA')
     const { code, stdout } = await keys('show')
     expect(code).toBe(0)
-    expect(stdout).toMatch(/ES256 +active .+\n.+EdDSA +next .+promote, safe from .+\(in 11 min\)/)
+    expect(stdout).toMatch(/ES256 +active .+signs until the next key is promoted\n/)
+    expect(stdout).toMatch(
+      /RS256 +active .+signs ID tokens .+\n.+EdDSA +next .+promote, safe from .+\(in 11 min\)/,
+    )
     expect(stdout).toMatch(/\d+ bytes of the 5,120 bytes/)
   })
 
@@ -300,7 +367,7 @@ describe('the tool', () => {
       /do not make up a key/,
     ],
   ])('a file that is %s is refused with the reason', async (_, damage, message) => {
-    await writeSet(file, accepted(firstSet(await makeKey('ES256', T0), T0)).set, true)
+    await writeSet(file, accepted(firstSet([await makeKey('ES256', T0)], T0)).set, true)
     await writeFile(file, damage(await readFile(file, 'utf8')))
     await expect(readSet(file)).rejects.toThrow(message)
   })
@@ -324,7 +391,7 @@ describe('the tool', () => {
     await symlink(target, file)
     expect(await keys('next')).toMatchObject({ code: 0 })
     expect((await lstat(file)).isSymbolicLink()).toBe(true)
-    expect(states(JSON.parse(await readFile(target, 'utf8')))).toEqual(['active', 'next'])
+    expect(states(JSON.parse(await readFile(target, 'utf8')))).toEqual(['active', 'active', 'next'])
   })
 
   test('without a file the tool says how to make one', async () => {

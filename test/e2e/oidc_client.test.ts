@@ -34,7 +34,7 @@ const NAMES = [
 
 beforeAll(async () => {
   const [stage, shared, behindPort, urlPort] = await Promise.all([
-    openStage(running, inject('bundle')),
+    openStage(running, inject('bundles').gateway),
     startIdp({ port: 0 }).then((idp) => running.add(idp)),
     freePort(),
     freePort(),
@@ -139,7 +139,7 @@ describe.each(NAMES)('%s', (name) => {
     })
   })
 
-  test('refresh tokens rotate many times in a row, and each refresh is minted anew', async () => {
+  test('refresh tokens rotate many times in a row, and each refresh mints a new token', async () => {
     const { config, agent } = mode().session
     const session = await logIn(config, { agent })
     const seen = new Set([session.tokens.refresh_token])

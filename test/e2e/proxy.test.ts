@@ -1,6 +1,6 @@
 /**
  * Everything that is not intercepted streams through the gateway in both directions, and what a client does to its
- * connection reaches upstream — but for a token request, whose answer is received in full whoever has left.
+ * connection reaches upstream — but for a token request, whose answer is received in full even if the client has left.
  */
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -24,7 +24,7 @@ let gateway: TestGateway
 let handle: Handler
 
 beforeAll(async () => {
-  const stage = await openStage(running, inject('bundle'))
+  const stage = await openStage(running, inject('bundles').gateway)
   idp = running.add(await startMockIdp())
   // Documents are the mock's; everything else is in the test's hands.
   upstream = running.add(

@@ -12,7 +12,7 @@ const running = new Running()
 let crowd: Crowd
 
 beforeAll(async () => {
-  crowd = await openCrowd(running, inject('bundle'))
+  crowd = await openCrowd(running, inject('bundles').gateway)
 })
 afterAll(() => running.close())
 

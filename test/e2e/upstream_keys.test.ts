@@ -17,7 +17,7 @@ let upstream: MockIdp
 let gateway: TestGateway
 
 beforeAll(async () => {
-  stage = await openStage(running, inject('bundle'))
+  stage = await openStage(running, inject('bundles').gateway)
 })
 afterAll(() => running.close())
 
@@ -46,7 +46,7 @@ async function publishedKids(): Promise<(string | undefined)[]> {
   return ((await response.json()) as { keys: { kid?: string }[] }).keys.map(({ kid }) => kid)
 }
 
-test('an ID token that holds the hash of the replaced access token is signed anew, in upstream’s name', async () => {
+test('an ID token that holds the hash of the replaced access token is re-signed, in upstream’s name', async () => {
   const { access_token: token, id_token: idToken = '' } = (await refresh()).body
   expect(decodeProtectedHeader(idToken).kid).toBe(decodeProtectedHeader(token).kid)
   expect(decodeJwt(idToken)).toMatchObject({ iss: upstream.url, aud: 'spa', at_hash: accessTokenHash(token) })
@@ -112,7 +112,7 @@ describe('when upstream’s keys are out of reach', () => {
     expect(upstream.counts.token).toBe(1)
   })
 
-  test('a token of a key that is not in hand is “cannot tell”, and the keys in hand stay good', async () => {
+  test('a token with a key that was not fetched yet is “cannot tell”, and the fetched keys stay good', async () => {
     const { access_token: known } = (await refresh(upstream.url)).body
     await refresh()
     await upstream.rotate()
@@ -125,7 +125,7 @@ describe('when upstream’s keys are out of reach', () => {
     expect((await refresh()).status).toBe(200)
   })
 
-  test('an answer that holds no usable key never replaces keys that are in hand', async () => {
+  test('an answer without a usable key never replaces fetched keys', async () => {
     const { access_token: known } = (await refresh(upstream.url)).body
     await refresh()
     await upstream.rotate()

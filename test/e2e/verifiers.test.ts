@@ -27,7 +27,7 @@ const stages = {} as Record<Algorithm, { gateway: string; session: Session }>
 let upstream: MockIdp
 
 beforeAll(async () => {
-  const stage = await openStage(running, inject('bundle'))
+  const stage = await openStage(running, inject('bundles').gateway)
   upstream = running.add(await startMockIdp())
   const vars = { UPSTREAM_ORIGIN: upstream.url, UPSTREAM_ISSUER: upstream.url }
   await Promise.all(

@@ -9,7 +9,7 @@ import type { Plan } from './workers/plan.ts'
 
 /** The awaits at which the answer is still on its way: after any of them nobody has it yet. */
 const ON_ITS_WAY = /^await (fetcher|readBytes|message\.arrayBuffer|reader\.read)\(/
-/** The awaits between the last byte of the answer and the store: whoever is killed at them had the only copy. */
+/** The awaits between the last byte of the answer and the store: a Worker that is killed at them had the only copy. */
 const UNSTORED = /^await (ask|seal|crypto\.subtle\.encrypt)\(/
 
 /** Points that a refresh cannot do without. A path without them was not followed. */

@@ -1,7 +1,7 @@
 /**
- * `npm run faults`: the Worker fails at every await between upstream's yes and the client's bytes, and the session must
+ * `npm run faults`: the Worker fails at every await between upstream's acceptance and the client's bytes, and the session must
  * live. Real parts throughout: the bundle in workerd with its Durable Objects on disk, a provider that rotates refresh
- * tokens and revokes the session of whoever uses one twice, a certified client.
+ * tokens and revokes the session of a client that uses one twice, a certified client.
  *
  * Each await once throws, and once the process is killed there, from the one on that brings the status line of upstream's
  * answer. By then the refresh token is spent. Until the answer is whole and in the store, a part of these faults takes it

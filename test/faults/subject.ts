@@ -1,5 +1,5 @@
 /**
- * A Worker under test with one fault planned in it, in a workerd of its own that is started anew for each case.
+ * A Worker under test with one fault planned in it, in a workerd of its own that is started again for each case.
  *
  * The fault must be met: a case that passes because its fault never happened is an error of the suite.
  */
@@ -62,7 +62,7 @@ export class Subject {
     return { saw: saw.join(', '), alive: await this.client.isAlive() }
   }
 
-  /** Every await that a refresh passes from upstream's yes on, on a Worker that has just started. */
+  /** Every await that a refresh passes after upstream has accepted it, on a Worker that has just started. */
   async path(): Promise<readonly string[]> {
     await this.#begin()
     await this.#plan({})

@@ -111,7 +111,7 @@ test('one structured line a request', async () => {
   ])
 })
 
-describe('a page may read an error of ours, as it may read upstream’s answers', () => {
+describe('a page may read an error of the gateway, as it may read upstream’s answers', () => {
   const origin = 'https://app.test'
   test.each<[string, (setup: Setup) => Promise<Response>]>([
     [

@@ -35,10 +35,12 @@ test('oidc: what is not given has its default, and tokens carry the gateway as i
     config: {
       environment: 'production',
       issuer: 'https://auth.example.com',
-      tokenIssuer: 'https://auth.example.com',
+      tokenIssuer: 'https://auth.example.com/',
+      formerIssuers: ['https://auth.example.com'],
       tokenMaxSeconds: 300,
       staleMaxSeconds: 3600,
       orgClaim: 'org_id',
+      stripHeaders: [],
       verifiers: [],
       reuseSeconds: 10,
       upstream: {
@@ -65,7 +67,9 @@ test('workos: needs no audience, and tokens keep the issuer of upstream', () => 
 })
 
 test.each([
-  [OIDC, 'gateway', 'https://auth.example.com', false],
+  [OIDC, 'gateway', 'https://auth.example.com/', false],
+  [OIDC, undefined, 'https://auth.example.com/', false],
+  [{ ...OIDC, UPSTREAM_ISSUER: 'https://idp.example.com' }, 'gateway', 'https://auth.example.com', false],
   [OIDC, 'preserve', 'https://idp.example.com/tenant/', true],
   [OIDC, 'https://tokens.example.com', 'https://tokens.example.com', false],
   [WORKOS, 'gateway', 'https://auth.example.com', false],

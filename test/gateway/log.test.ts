@@ -1,6 +1,6 @@
 /**
  * Canaries in everything that is secret or personal, through every route and fault: none of them may come out in a log
- * or in an error of ours.
+ * or in an error of the gateway.
  */
 import { base64url } from 'jose'
 import { beforeEach, describe, expect, test } from 'vitest'

@@ -83,7 +83,7 @@ describe('evaluate', () => {
     expect(setup.kv.reads).toEqual([])
   })
 
-  test('says when the state cannot be told', async () => {
+  test('says when the state is unknown', async () => {
     setup.kv.fault = () => Promise.reject(new Error('down'))
     await expect(verifier.evaluate({ orgId: 'org_acme' })).rejects.toThrow('state_unknown')
   })

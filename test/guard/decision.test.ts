@@ -106,7 +106,7 @@ test.each<[string, GuardOptions['onDecision']]>([
   expect((await guard.check(requestWith('x'), 'reports')).ok).toBe(false)
 })
 
-test('a preflight is told what to do: the CORS handler comes first', async () => {
+test('the refusal of a preflight says what to do: the CORS handler comes first', async () => {
   const preflight = new Request('https://api.test/reports', {
     method: 'OPTIONS',
     headers: { origin: 'https://app.test', 'access-control-request-method': 'GET' },

@@ -334,7 +334,7 @@ describe.each(['HTTP', 'a service binding'])('live over %s', (way) => {
     ['too slow', 60, 'live_unavailable'],
   ])('with a gateway that is %s, a token of %i s: %s', async (fault, age, outcome) => {
     await guard.check(requestWith())
-    // Keys in hand, so that it is the question alone that fails.
+    // The keys are fetched, so that only the live check fails.
     await guard.check(requestWith(await mintToken(setup, {}, {})), 'scim')
     if (fault === 'down') isDown = true
     if (fault === 'without its documents') setup.kv.fault = () => Promise.reject(new Error('down'))

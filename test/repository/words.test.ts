@@ -11,14 +11,23 @@ const WRITTEN = [
 ]
 
 /** The list itself, and what is yet to be rewritten. */
-const EXEMPT = ['test/repository/words', 'docs/guard.md', 'src/', 'test/', 'bench/']
+const EXEMPT = [
+  'test/repository/words',
+  ...['docs/guard.md', 'src/guard/', 'src/gateway/', 'src/control/promotions/commands.ts'],
+  ...['ledger', 'effects', 'change_requests', 'http', 'auth', 'mint_log', 'model', 'contract_sync'].map(
+    (folder) => `src/control/${folder}/`,
+  ),
+  'test/control/contract_sync/',
+]
 
 const files = WRITTEN.flatMap((pattern) => globSync(pattern, { exclude: ['**/node_modules'] }))
   .filter((file) => !EXEMPT.some((prefix) => file.startsWith(prefix)))
   .sort()
 
-test('the files that are checked include the documents', () => {
-  expect(files).toEqual(expect.arrayContaining(['README.md', 'docs/glossary.md']))
+test('the files that are checked include the documents, the sources and the tests', () => {
+  expect(files).toEqual(
+    expect.arrayContaining(['README.md', 'docs/glossary.md', 'src/core/result.ts', 'dev/start.ts']),
+  )
 })
 
 test('no file uses a word of the list', () => {

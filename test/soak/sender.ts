@@ -1,11 +1,11 @@
 /**
- * A sender of webhooks: at a steady rate, signed anew for every attempt, and again with growing pauses until it is taken.
+ * A sender of webhooks: at a steady rate, signed again for every attempt, and retried with growing pauses until accepted.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Webhook } from 'standardwebhooks'
 import type { SentEvent } from './stream.ts'
 
-/** As vendors have it: whoever does not answer by then has not got it. */
+/** As vendors do: no answer by then counts as a failure. */
 const TIMEOUT_MS = 15_000
 const FIRST_PAUSE_MS = 500
 const MAX_PAUSE_MS = 8_000

@@ -1,19 +1,19 @@
 /**
- * The gateway's bundle as `wrangler deploy` uploads it. As a global set-up it makes one for all files of a project, which
- * take it with `inject('bundle')`.
+ * Bundles as `wrangler deploy` uploads them, each beside a configuration for `createTestHarness`. As a global set-up it makes
+ * those of both Workers once for all files of a project, which take them with `inject('bundles')`.
  */
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import type { TestProject } from 'vitest/node'
-import { PROJECT, wranglerSettings } from '../../dev/wrangler.ts'
+import { PROJECT, readConfig, wranglerSettings } from '../../dev/wrangler.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** The folder of the gateway's bundle. */
-    bundle: string
+    /** The folders of the Workers' bundles. */
+    bundles: { readonly gateway: string; readonly control: string }
   }
 }
 
@@ -21,6 +21,9 @@ export interface Bundle {
   readonly folder: string
   close(): Promise<void>
 }
+
+/** The configuration in a bundle's folder: where it lies, wrangler finds no `.dev.vars` of the developer's. */
+export const CONFIG = 'wrangler.json'
 
 /** @param config - the wrangler configuration of the Worker */
 export async function bundle(config: string): Promise<Bundle> {
@@ -31,11 +34,22 @@ export async function bundle(config: string): Promise<Bundle> {
     cwd: PROJECT,
     env: { ...process.env, ...wranglerSettings(folder) },
   })
+  const { main = '', d1_databases: databases = [], ...raw } = await readConfig(config)
+  const migrations_dir = join(PROJECT, 'migrations')
+  const absolute = {
+    ...raw,
+    main: resolve(PROJECT, main),
+    d1_databases: databases.map((database: object) => ({ ...database, migrations_dir })),
+  }
+  await writeFile(join(folder, CONFIG), JSON.stringify(absolute))
   return { folder, close: () => rm(folder, { recursive: true, force: true }) }
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { folder, close } = await bundle('wrangler.toml')
-  project.provide('bundle', folder)
-  return close
+  const [gateway, control] = await Promise.all([bundle('wrangler.toml'), bundle('wrangler.control.toml')])
+  project.provide('bundles', { gateway: gateway.folder, control: control.folder })
+  return async () => {
+    await gateway.close()
+    await control.close()
+  }
 }

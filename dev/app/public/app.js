@@ -47,7 +47,10 @@ function open(user, text) {
   const organization = user.profile.org_name ?? claims.org_id
   for (const flag of claims.feature_flags ?? []) seen.add(flag)
   showSession({
-    ...{ name: user.profile.name ?? user.profile.sub, organization, claims, change },
+    name: user.profile.name ?? user.profile.sub,
+    organization,
+    claims,
+    change,
     noFlags:
       seen.size > 0
         ? `${organization} has no flags any more. “Change something” has a command that shows why.`

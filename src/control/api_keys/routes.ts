@@ -33,7 +33,7 @@ const keyCreation = z.object({
   owner: z
     .string()
     .regex(/^(user|system):[\w.:@|+~-]{1,128}$/)
-    .openapi({ description: 'Whom the key acts for.', example: 'system:ci' }),
+    .openapi({ description: 'The person or system that the key acts for.', example: 'system:ci' }),
   role,
   environments: z
     .array(environmentName)
@@ -116,7 +116,7 @@ export function keyRoutes(api: Api): void {
   read(api, {
     path: '/api-keys',
     tag: 'API keys',
-    summary: 'API keys, without their secrets',
+    summary: 'List API keys, without their secrets',
     roles: ADMINS,
     everywhere: true,
     query: z.object(pageQuery),
@@ -139,7 +139,7 @@ export function keyRoutes(api: Api): void {
     method: 'post',
     path: '/api-keys',
     tag: 'API keys',
-    summary: 'Make an API key; the answer is the only place that ever shows it, as secret',
+    summary: 'Create an API key; only this response shows it, as `secret`',
     roles: ADMINS,
     body: keyCreation,
     data: keySchema,
@@ -152,7 +152,7 @@ export function keyRoutes(api: Api): void {
     method: 'post',
     path: '/api-keys/{key}/revoke',
     tag: 'API keys',
-    summary: 'Revoke an API key, at once',
+    summary: 'Revoke an API key at once',
     roles: ADMINS,
     params: keyParams,
     body: revocation,

@@ -14,7 +14,7 @@ import { read } from '../http/read.ts'
 import { type AuditEntry, GENESIS, toEntry, verifyChain } from '../ledger/audit_chain.ts'
 import { READERS } from '../roles.ts'
 
-/** Rows that one call verifies: their hashes take about a tenth of a second. */
+/** Rows that one call verifies, in about a tenth of a second. */
 const VERIFY_ROWS = 5_000
 const VERIFY_PAGE = 500
 
@@ -89,7 +89,7 @@ export function auditRoutes(api: Api): void {
       for (const name of ['flag', 'org', 'user', 'actor', 'action', 'environment'] as const) {
         if (query[name]) conditions.push(eq(audit[name], query[name]))
       }
-      // A row without an environment is about all of them, as is its effective diff.
+      // A row without an environment concerns all of them, and so does its effective diff.
       if (actor.environments !== null) conditions.push(inArray(audit.environment, [...actor.environments]))
       if (query.since) conditions.push(gte(audit.at, query.since))
       if (query.until) conditions.push(lt(audit.at, query.until))
@@ -146,6 +146,9 @@ const broken = (
   from: number,
   { seq, problem }: { seq: number; problem: 'gap' | 'broken_link' | 'altered' },
 ) => ({
-  ...{ intact: false, checked: { from, to: seq }, head: null },
-  ...{ problem: { seq, kind: problem }, next: null },
+  intact: false,
+  checked: { from, to: seq },
+  head: null,
+  problem: { seq, kind: problem },
+  next: null,
 })

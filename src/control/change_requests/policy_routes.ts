@@ -26,10 +26,10 @@ const exclusiveSet = z
 
 const policyContent = z.object({
   approvals: z.int().min(0).max(MAX_APPROVALS).openapi({
-    description: 'How many people besides the author must agree; 0: changes are made at once.',
+    description: 'How many people besides the author must approve; 0: changes are applied at once.',
   }),
   owner_approves: z.boolean().default(false).openapi({
-    description: 'Whether the owner of every flag in question must be among those who agree.',
+    description: 'Whether the owner of every affected flag must be among the approvers.',
   }),
   exclusive: z.array(exclusiveSet).max(MAX_SETS).default([]).openapi({
     description: 'Sets of flags of which no organization may have two.',
@@ -44,7 +44,7 @@ const policySchema = z
     approvals: z.int(),
     owner_approves: z.boolean(),
     exclusive: z.array(z.array(z.string())),
-    revision: z.int().openapi({ description: '0: it was never set, so that the default holds.' }),
+    revision: z.int().openapi({ description: '0: never set, so the default applies.' }),
   })
   .openapi('Policy')
 
@@ -79,7 +79,7 @@ export function policyRoutes(api: Api): void {
   read(api, {
     path: '/policies',
     tag: 'Approvals',
-    summary: 'How changes are agreed to, by environment',
+    summary: 'List policies: how changes are approved, by environment',
     roles: READERS,
     answer: z.object({ data: z.array(policySchema) }),
     async read({ control: { db, config }, actor }) {
@@ -93,7 +93,7 @@ export function policyRoutes(api: Api): void {
     method: 'put',
     path: '/policies/{environment}',
     tag: 'Approvals',
-    summary: 'Set the policy of an environment; where it asks for approval, this too is asked for',
+    summary: 'Set the policy of an environment; requires approval where the current policy does',
     roles: ADMINS,
     params: policyParams,
     body: policySetting,

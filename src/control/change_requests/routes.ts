@@ -35,19 +35,19 @@ const MAX_ITEMS = 100
 const item = z.object({
   action: z.string().max(64).openapi({ example: 'rule.set' }),
   input: z.record(z.string(), z.unknown()).openapi({
-    description: 'What the route of the command takes in path and body, without reason and ticket.',
+    description: 'The path parameters and body of the command’s own route, without reason and ticket.',
     example: { flag: 'new-editor', environment: 'production', access: 'some', percentage: 10 },
   }),
 })
 const items = z.array(item.strict()).min(1).max(MAX_ITEMS)
 const applyAt = instant
   .nullable()
-  .openapi({ description: 'When it is applied by itself, if it is approved.' })
+  .openapi({ description: 'When to apply it automatically, if it is approved.' })
 
 const opening = z.object({
   items,
   apply_at: applyAt.default(null),
-  draft: z.boolean().default(false).openapi({ description: 'Not to be looked at yet.' }),
+  draft: z.boolean().default(false).openapi({ description: 'Not ready for review.' }),
   ...why,
 })
 const editing = z.object({ items: items.optional(), apply_at: applyAt.optional(), ...why })
@@ -55,7 +55,7 @@ const approving = z.object({
   digest: z
     .string()
     .regex(/^[0-9a-f]{64}$/)
-    .openapi({ description: 'Of the change request that you have read.' }),
+    .openapi({ description: 'The `digest` of the change request that you read.' }),
   ...why,
   reason: reasonText.default('Approved'),
 })
@@ -71,7 +71,7 @@ const listQuery = z.object({
   author: z.string().max(256).optional(),
   environment: environmentName.optional(),
   unreviewed: z.enum(['true']).optional().openapi({
-    description: 'Only what was done by break-glass and nobody else has looked at yet.',
+    description: 'Only break-glass changes that nobody else has reviewed yet.',
   }),
 })
 
@@ -79,7 +79,7 @@ export function changeRoutes(api: Api): void {
   read(api, {
     path: '/changes',
     tag: 'Approvals',
-    summary: 'Change requests, latest first',
+    summary: 'List change requests, latest first',
     roles: READERS,
     query: listQuery,
     answer: pageOf(changeSchema),
@@ -114,9 +114,9 @@ export function changeRoutes(api: Api): void {
     method: 'post',
     path: '/changes',
     tag: 'Approvals',
-    summary: 'Ask for several commands at once, which are applied together or not at all',
+    summary: 'Create a change request: several commands, applied together or not at all',
     description:
-      'A write that a policy wants approved becomes a change request by itself. This is for several of them, for a time, or for a draft. Where no policy asks, it is approved at once.',
+      'A single write that requires approval becomes a change request by itself. Use this for several writes at once, for a set time, or for a draft. Where no policy requires approval, it is approved at once.',
     roles: RESPONDERS,
     body: opening,
     data: changeSchema,
@@ -133,7 +133,7 @@ export function changeRoutes(api: Api): void {
   read(api, {
     path: '/changes/{change}',
     tag: 'Approvals',
-    summary: 'A change request',
+    summary: 'Get a change request',
     roles: READERS,
     params: changeParams,
     answer: changeSchema,
@@ -148,7 +148,7 @@ export function changeRoutes(api: Api): void {
     method: 'patch',
     path: '/changes/{change}',
     tag: 'Approvals',
-    summary: 'Ask for something else; approvals that it had are void',
+    summary: 'Edit a change request; clears its approvals',
     roles: RESPONDERS,
     params: changeParams,
     body: editing,
@@ -170,14 +170,14 @@ export function changeRoutes(api: Api): void {
 
 function verbs(api: Api): void {
   write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
-    ...verb('submit', 'Ask for approval: of a draft, or again of what became stale'),
+    ...verb('submit', 'Submit a draft, or resubmit a stale change request'),
     roles: RESPONDERS,
     body: justWhy,
     command: ({ params, body, control }) =>
       submitChangeCommand(params.change, because(body), control.commands),
   })
   write<typeof approving, ChangeEdit, typeof changeParams>(api, {
-    ...verb('approve', 'Agree to exactly this'),
+    ...verb('approve', 'Approve a change request, with the digest that you read'),
     roles: APPROVERS,
     body: approving,
     command: ({ params, body, control }) =>
@@ -185,19 +185,19 @@ function verbs(api: Api): void {
     failure: staleness,
   })
   write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
-    ...verb('reject', 'Say no'),
+    ...verb('reject', 'Reject a change request'),
     roles: APPROVERS,
     body: justWhy,
     command: ({ params, body }) => rejectChangeCommand(params.change, because(body)),
   })
   write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
-    ...verb('cancel', 'Take it back; an admin may take back anybody’s'),
+    ...verb('cancel', 'Cancel a change request; admins may cancel anybody’s'),
     roles: RESPONDERS,
     body: justWhy,
     command: ({ params, body }) => cancelChangeCommand(params.change, because(body)),
   })
   write<typeof applying, ChangeEdit, typeof changeParams>(api, {
-    ...verb('apply', 'Do what was approved, if it is still that'),
+    ...verb('apply', 'Apply an approved change request, if its effect is still the same'),
     roles: [...new Set([...EDITORS, ...APPROVERS, ...RESPONDERS])],
     body: applying,
     command: ({ params, body, control }) =>
@@ -205,7 +205,7 @@ function verbs(api: Api): void {
     failure: staleness,
   })
   write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
-    ...verb('review', 'Say what you found about something that was done by break-glass'),
+    ...verb('review', 'Review a break-glass change'),
     roles: APPROVERS,
     body: justWhy,
     command: ({ params, body }) => reviewChangeCommand(params.change, because(body)),
@@ -217,8 +217,8 @@ function breakGlass(api: Api): void {
     method: 'post',
     path: '/break-glass',
     tag: 'Approvals',
-    summary: 'Allow or deny a flag at once, for at most 4 hours, to be reviewed afterwards',
-    description: '`GET /changes?unreviewed=true` lists what somebody else must still look at.',
+    summary: 'Break glass: allow or deny a flag at once, for at most 4 hours, to be reviewed afterwards',
+    description: '`GET /changes?unreviewed=true` lists what somebody else must still review.',
     roles: BREAKERS,
     body: breakGlassBody,
     data: changeSchema,

@@ -1,8 +1,8 @@
 /**
  * The commands about organizations and their contracts.
  *
- * A contract is put whole, with the revision that its source gives it. Revisions never go back: the latest known one
- * wins whatever the order of arrival, and the same one with other content is a contradiction that nobody may guess away.
+ * A contract is put whole, with the revision that its source assigns. Revisions never go back: the highest one wins,
+ * whatever the order of arrival, and the same one with different content is a contradiction that is never guessed away.
  */
 import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -27,7 +27,7 @@ import {
 export type OrganizationEdit = Extract<Edit, { table: 'organizations' }>
 export type ContractEdit = Extract<Edit, { table: 'contracts' }>
 
-/** For a contract without a plan. */
+/** The grace period of a contract without a plan. */
 const GRACE_DAYS = 7
 const WHY = { reason: true, ticket: true } as const
 
@@ -67,7 +67,7 @@ export const contractPut = commandKind({
   action: 'contract.put',
   roles: EDITORS,
   input: contractParams.extend(contractContent.shape),
-  // The grace begins when somebody asks for it, not when somebody else agrees.
+  // The grace period starts when it is requested, not when it is approved.
   freeze: (input, edit: ContractEdit) => ({ ...input, grace_until: edit.after.grace_until }),
   async decide(
     { contract: id, grace_until, ...content },
@@ -114,7 +114,7 @@ async function lookUp(
   return ok({ before: before ?? null, graceDays: known?.grace_days ?? GRACE_DAYS })
 }
 
-/** The grace of a contract that falls due begins when we learn of it, and goes on while it stays due. */
+/** The grace period of a contract starts when its `past_due` arrives, and continues while it stays `past_due`. */
 function graceUntil(
   contract: PutContract,
   before: ContractRow | null,

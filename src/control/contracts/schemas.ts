@@ -1,4 +1,4 @@
-/** Organizations and contracts as requests and answers know them. */
+/** The schemas of organizations and contracts in requests and responses. */
 import { z } from '@hono/zod-openapi'
 import { externalId, flagKey, instant, shortText, storedInstant, why } from '../entities/fields.ts'
 

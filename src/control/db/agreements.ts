@@ -3,12 +3,12 @@ import { sql } from 'drizzle-orm'
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import { bool, flagKeys } from './sql.ts'
 
-/** How changes are agreed to in an environment. Without a row: `changes/policy.ts`. */
+/** How changes are approved in an environment. Without a row: `changes/policy.ts`. */
 export const policies = sqliteTable('policies', {
   environment: text().primaryKey(),
-  /** How many people besides the author must agree; 0: changes are made at once. */
+  /** How many people besides the author must approve; 0: changes are applied at once. */
   approvals: integer().notNull(),
-  /** Whether the owner of every flag in question must be among them. */
+  /** Whether the owner of every affected flag must be among them. */
   owner_approves: bool().notNull(),
   /** Sets of flags of which no organization may have two. */
   exclusive: text({ mode: 'json' }).$type<string[][]>().notNull(),
@@ -16,7 +16,7 @@ export const policies = sqliteTable('policies', {
   revision: integer().notNull(),
 })
 
-/** What somebody wants to change, and who agreed to exactly that. A break-glass change is one that was not asked for. */
+/** A requested change, and who approved exactly that. A break-glass change is one that was applied without a request. */
 export const change_requests = sqliteTable(
   'change_requests',
   {
@@ -27,7 +27,7 @@ export const change_requests = sqliteTable(
     }).notNull(),
     author: text().notNull(),
     author_key: text(),
-    /** Everybody who may have been behind the author: whoever made the API key included. */
+    /** Everybody who may have been behind the author, including the creator of the API key. */
     people: text({ mode: 'json' }).$type<string[]>().notNull(),
     /** The commands, as data. */
     items: text({ mode: 'json' }).$type<ChangeItem[]>().notNull(),
@@ -35,23 +35,23 @@ export const change_requests = sqliteTable(
     rows: text({ mode: 'json' }).$type<RowChange[]>().notNull(),
     /** The environments that it changes something in. */
     environments: text({ mode: 'json' }).$type<string[]>().notNull(),
-    /** The flags in question that the author does not own: whose owners are asked where a policy wants it. */
+    /** The affected flags that the author does not own: their owners must approve where the policy says so. */
     flags: flagKeys().notNull(),
-    /** How many approvals the policies asked for when it was last looked at. */
+    /** How many approvals the policies required when it was last assessed. */
     required: integer().notNull(),
     /** The effective diff. */
     effect: text({ mode: 'json' }).notNull(),
-    /** SHA-256 over what is asked for, the rows and the whole effective diff, hex: what an approval is for. */
+    /** SHA-256 over the commands, the rows and the whole effective diff, hex: what an approval covers. */
     digest: text().notNull(),
     approvals: text({ mode: 'json' }).$type<Approval[]>().notNull(),
-    /** When it is to be applied; `null`: when somebody says so. */
+    /** When it is applied automatically; `null`: only on request. */
     apply_at: text(),
     reason: text().notNull(),
     ticket: text(),
-    /** Why it became stale, or was not applied at its time: a code. */
+    /** Why it became stale, or was not applied when due: a code. */
     problem: text(),
     applied_at: text(),
-    /** Who looked at a break-glass change afterwards, and what they found. */
+    /** Who reviewed a break-glass change, and what they found. */
     reviewed_at: text(),
     reviewed_by: text(),
     review: text(),
@@ -74,7 +74,7 @@ export interface RowChange {
   /** `rule:production:new-editor` */
   readonly entity: string
   readonly action: string
-  /** Members that differ, before and after; `before` is absent of a row that is new. */
+  /** Members that differ, before and after; a new row has no `before`. */
   readonly members: Readonly<Record<string, { readonly before?: unknown; readonly after: unknown }>>
 }
 
@@ -83,7 +83,7 @@ export interface Approval {
   readonly api_key: string | null
   /** Everybody who may have been behind the approver. */
   readonly people: readonly string[]
-  /** The flags among those in question that the approver owns. */
+  /** The affected flags that the approver owns. */
   readonly owns: readonly string[]
   readonly digest: string
   readonly at: string

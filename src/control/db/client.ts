@@ -1,5 +1,5 @@
 /**
- * D1 behind drizzle, with a count of the statements sent, which every answer shows in `Server-Timing`: a page whose
+ * D1 behind drizzle, with a count of the statements sent, which every response shows in `Server-Timing`: a page whose
  * count grows with its rows is a bug that this makes visible.
  */
 import { DrizzleQueryError } from 'drizzle-orm'
@@ -13,7 +13,7 @@ export interface Connection {
   statements(): number
 }
 
-/** Opens a connection; cheap enough for one a request. */
+/** Opens a connection; cheap enough for one per request. */
 export function connect(d1: D1Database): Connection {
   let statements = 0
   const counting = new Proxy(d1, {
@@ -29,11 +29,11 @@ export function connect(d1: D1Database): Connection {
   return { db: drizzle(counting), statements: () => statements }
 }
 
-/** Whether a batch failed because its audit row does not continue the chain: another one was faster. */
+/** Whether a batch failed because its audit row does not continue the chain: another write was faster. */
 export const isOvertaken = (error: unknown): boolean =>
   isTaken(error, 'audit.seq') || messageOf(error).includes('the audit log only continues')
 
-/** Whether a batch failed because another one had written the row with that key: `audit.seq`. */
+/** Whether a batch failed because another write used the same key first, such as `audit.seq`. */
 export function isTaken(error: unknown, column: string): boolean {
   return messageOf(error).includes(`UNIQUE constraint failed: ${column}`)
 }

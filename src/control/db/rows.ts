@@ -1,4 +1,4 @@
-/** The rows of the tables, as types. Apart from the connection, so that what runs outside of a Worker can name them. */
+/** The rows of the tables, as types. Separate from the connection, so that code outside of a Worker can use them. */
 import type { InferSelectModel } from 'drizzle-orm'
 import type * as schema from './schema.ts'
 
@@ -17,3 +17,4 @@ export type MintRow = InferSelectModel<typeof schema.mints>
 export type MappingRow = InferSelectModel<typeof schema.mappings>
 export type InboxRow = InferSelectModel<typeof schema.inbox>
 export type FindingRow = InferSelectModel<typeof schema.findings>
+export type AgreementRow = InferSelectModel<typeof schema.agreements>

@@ -2,7 +2,7 @@
  * The tables of D1, the source of truth; `npm run db:generate` makes the migrations from them.
  *
  * Columns have the names that the API and the audit log use, so that a row means the same wherever it is read. Instants
- * are RFC 3339 in UTC with milliseconds, so that they sort as text. A row is never deleted: what ends gets an end, or a
+ * are RFC 3339 in UTC with milliseconds, so that they sort as text. A row is never deleted: it gets an end, or a
  * state. The exceptions are idempotency records and the mint log, which expire.
  */
 import { sql } from 'drizzle-orm'
@@ -27,7 +27,7 @@ export const flags = sqliteTable(
     reviewed_at: text(),
     retire_by: text(),
     extensions: integer().notNull(),
-    /** Whether a contract that stops to hold the flag also ends the tokens that are out, for live verification. */
+    /** Whether losing the flag with a contract also voids earlier tokens, for live verification. */
     revoke_on_loss: bool().notNull().default(false),
     created_at: text().notNull(),
     updated_at: text().notNull(),
@@ -56,7 +56,7 @@ export const plans = sqliteTable('plans', {
   name: text().notNull(),
   description: text().notNull(),
   flags: flagKeys().notNull(),
-  /** How long a contract that is past due still grants. */
+  /** For how many days a contract that is past due still grants. */
   grace_days: integer().notNull(),
   created_at: text().notNull(),
   updated_at: text().notNull(),
@@ -85,11 +85,11 @@ export const contracts = sqliteTable(
     from: text().notNull(),
     to: text(),
     grace_until: text(),
-    /** Add-ons: flags that are paid for besides the plan's. */
+    /** Add-ons: flags that are paid for in addition to the plan's. */
     add: flagKeys().notNull(),
     source: text().notNull(),
     updated_at: text().notNull(),
-    /** The source's own: it only goes up. */
+    /** The source's own number; it only goes up. */
     revision: integer().notNull(),
   },
   (table) => [index('contracts_org').on(table.org), index('contracts_plan').on(table.plan)],
@@ -122,7 +122,7 @@ export const grants = sqliteTable(
   ],
 )
 
-/** One row a command, each hashed with its predecessor. A trigger of the migrations refuses updates and deletions. */
+/** One row per command, each hashed with its predecessor. A trigger in the migrations refuses updates and deletions. */
 export const audit = sqliteTable(
   'audit',
   {
@@ -188,9 +188,9 @@ export const documents = sqliteTable(
 export const api_keys = sqliteTable('api_keys', {
   id: text().primaryKey(),
   name: text().notNull(),
-  /** Who the key acts for. */
+  /** The owner, for whom the key acts. */
   owner: text().notNull(),
-  /** Who made it, and so can have a copy of it. `null`: not known. */
+  /** Its creator, who can have a copy of it. `null`: unknown. */
   created_by: text(),
   role: text({ enum: ['viewer', 'editor', 'approver', 'admin'] }).notNull(),
   /** `null`: all of them. */

@@ -1,4 +1,4 @@
-/** The command that accepts a finding: somebody has looked at it, says why it may stay, and until when. */
+/** The command that accepts a finding: a person says why it may stay, and until when. */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Edit } from '../entities/edit.ts'
@@ -7,12 +7,12 @@ import { commandKind } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 
-/** What is accepted today is looked at again within the year. */
+/** A finding can be accepted for a year at most, then it is open again. */
 const MAX_ACCEPTED_DAYS = 365
 
 export type FindingEdit = Extract<Edit, { table: 'findings' }>
 
-/** Parts are encoded, so that an id of somebody else's can stand in it. */
+/** Its parts are URL-encoded, because ids of other systems can contain any character. */
 export const findingParams = z.object({ finding: z.string().regex(/^[a-z_]{1,40}[\w.:%!~*'()-]{0,1500}$/) })
 export const acceptance = z.object({ until: instant })
 
@@ -32,7 +32,9 @@ export const findingAccept = commandKind({
     if (end <= now || end > now + MAX_ACCEPTED_DAYS * DAY_MS) return err('accept_until_invalid')
     const after = {
       ...before,
-      ...{ accepted_by: actor.id, accepted_reason: reason, accepted_until: until },
+      accepted_by: actor.id,
+      accepted_reason: reason,
+      accepted_until: until,
       updated_at: new Date(now).toISOString(),
       revision: before.revision + 1,
     }

@@ -1,4 +1,4 @@
-/** Drift among flags, rules and plans, which no single organization is needed to see. Pure. */
+/** Drift among flags, rules and plans, which shows without looking at organizations. Pure. */
 import type { FlagRow, PlanRow, RuleRow } from '../db/rows.ts'
 import { isPublished } from '../entities/projection.ts'
 import { call, type Finding, finding } from './kinds.ts'
@@ -8,7 +8,7 @@ export interface Promoted {
   readonly flag: string
   /** The environment that it was promoted to. */
   readonly environment: string
-  /** Where it came from; `null`: not told, so that it is the environment before. */
+  /** The environment that it was promoted from; `null`: unknown, so the environment before is assumed. */
   readonly from: string | null
   /** The audit row. */
   readonly seq: number
@@ -21,18 +21,18 @@ export interface CatalogRows {
   readonly rules: readonly RuleRow[]
   readonly plans: readonly PlanRow[]
   readonly promoted: readonly Promoted[]
-  /** The owners of flags that are not known any more. */
+  /** Owners of flags that are no longer known. */
   readonly ownersGone: ReadonlySet<string>
 }
 
 export function catalogFindings(rows: CatalogRows): Finding[] {
   const moved = promotedRuleMoved(rows)
-  const told = new Set(moved.map(({ environment, flag }) => `${environment}:${flag}`))
+  const reported = new Set(moved.map(({ environment, flag }) => `${environment}:${flag}`))
   const differing = environmentsDiffer(rows)
   return [
     ...moved,
-    // Where a promotion says what should be the same, that is told once.
-    ...differing.filter(({ environment, flag }) => !told.has(`${environment}:${flag}`)),
+    // Where a promotion says what should be the same, `promoted_rule_moved` reports it.
+    ...differing.filter(({ environment, flag }) => !reported.has(`${environment}:${flag}`)),
     ...plansMismatch(rows),
     ...retiredInPlans(rows),
     ...ownerGone(rows),
@@ -53,8 +53,8 @@ const ruleCall = (rule: RuleRow, as: RuleRow, kind: 'environments_differ' | 'pro
   call('PUT', ['flags', rule.flag, 'rules', rule.environment], kind, { ...accessOf(as) }, rule.revision)
 
 /**
- * A kill is of one environment by its nature, and told where it costs somebody something. An environment in which the
- * rule was never set has yet to get it.
+ * A kill belongs to one environment, and is reported where it costs somebody something. An environment in which the rule
+ * was never set has yet to receive it.
  */
 function environmentsDiffer({ environments, flags, rules }: CatalogRows): Finding[] {
   const ruleAt = rulesByPlace(rules)
@@ -66,9 +66,10 @@ function environmentsDiffer({ environments, flags, rules }: CatalogRows): Findin
         const later = ruleAt.get(`${environment}:${key}`)
         if (!earlier || !later || sameAccess(earlier, later)) return []
         return finding('environments_differ', {
-          ...{ environment, flag: key },
+          environment,
+          flag: key,
           evidence: { [earlier.environment]: accessOf(earlier), [environment]: accessOf(later) },
-          // What customers have stays as it is.
+          // The repair changes the earlier environment, so customers keep what they have.
           repair: ruleCall(earlier, later, 'environments_differ'),
         })
       }),
@@ -83,7 +84,8 @@ function promotedRuleMoved({ environments, flags, rules, promoted }: CatalogRows
     const target = ruleAt.get(`${environment}:${flag}`)
     if (!published.has(flag) || !source || !target || sameAccess(source, target)) return []
     return finding('promoted_rule_moved', {
-      ...{ environment, flag },
+      environment,
+      flag,
       evidence: {
         promoted_by: seq,
         from: source.environment,
@@ -102,7 +104,9 @@ function plansMismatch({ flags, plans }: CatalogRows): Finding[] {
       const draft = drafts.get(key)
       if (!draft) return []
       return finding('plan_contract_mismatch', {
-        ...{ severity: 'metadata', flag: key, detail: ['plan', plan.key] },
+        severity: 'metadata',
+        flag: key,
+        detail: ['plan', plan.key],
         evidence: { plan: plan.key, state: draft.state },
         repair: call(
           'POST',
@@ -119,13 +123,15 @@ function plansMismatch({ flags, plans }: CatalogRows): Finding[] {
 function retiredInPlans({ flags, plans }: CatalogRows): Finding[] {
   const retired = new Set(flags.filter(({ state }) => state === 'retired').map(({ key }) => key))
   return plans.flatMap((plan) => {
-    const kept = plan.flags.filter((key) => !retired.has(key))
-    const body = { flags: kept }
+    const remaining = plan.flags.filter((key) => !retired.has(key))
+    const body = { flags: remaining }
     return plan.flags
       .filter((key) => retired.has(key))
       .map((flag) =>
         finding('retired_flag_granted', {
-          ...{ flag, detail: ['plan', plan.key], evidence: { plan: plan.key } },
+          flag,
+          detail: ['plan', plan.key],
+          evidence: { plan: plan.key },
           repair: call('PATCH', ['plans', plan.key], 'retired_flag_granted', body, plan.revision),
         }),
       )
@@ -137,11 +143,12 @@ function ownerGone({ flags, ownersGone }: CatalogRows): Finding[] {
     .filter(({ state, owner }) => state !== 'retired' && ownersGone.has(owner))
     .map(({ key, owner, revision }) =>
       finding('owner_gone', {
-        ...{ flag: key, evidence: { owner } },
+        flag: key,
+        evidence: { owner },
         repair: call('PATCH', ['flags', key], 'owner_gone', { owner: NEW_OWNER }, revision),
       }),
     )
 }
 
-/** Who takes over is for people to say. */
+/** People decide who takes over. */
 export const NEW_OWNER = 'NEW_OWNER'

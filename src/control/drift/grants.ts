@@ -1,10 +1,10 @@
-/** Drift that a single grant shows, of an organization or of a user. Pure. */
+/** Drift that shows in a single grant of an organization or a user. Pure. */
 import type { FlagRow, GrantRow } from '../db/rows.ts'
 import { isPublished } from '../entities/projection.ts'
 import { type Finding, finding, revokeCall } from './kinds.ts'
 import { grantWithoutContract, isOpen } from './organizations.ts'
 
-/** Grants that are an exception for somebody; a beta is a programme, and an import is what another system says. */
+/** Grants that are exceptions for one subject. A beta is a programme, and an import mirrors another system. */
 export const TICKETED: readonly GrantRow['source'][] = ['override', 'support']
 
 /**
@@ -25,7 +25,7 @@ export function grantFindings(
     if (flag.state === 'retired') return grant.effect === 'allow' ? [retiredFlagGranted(grant)] : []
     if (!isPublished(flag) || !isOpen(grant, now) || !environments.includes(environment)) return []
     const unticketed = ticket === null && TICKETED.includes(source)
-    // Of organizations, whose contracts may hold the flag, it is told elsewhere.
+    // For organizations, whose contracts may hold the flag, `organizations.ts` reports it.
     const forever =
       to === null && subject_kind === 'user' && grant.effect === 'allow' && flag.kind === 'entitlement'
     return [...(unticketed ? [withoutTicket(grant)] : []), ...(forever ? [grantWithoutContract(grant)] : [])]
@@ -33,24 +33,31 @@ export function grantFindings(
 }
 
 const placeOf = ({ id, environment, flag, subject_kind, subject_id }: GrantRow) => ({
-  ...{ environment, flag, detail: [...(subject_kind === 'user' ? [subject_id] : []), id] },
+  environment,
+  flag,
+  detail: [...(subject_kind === 'user' ? [subject_id] : []), id],
   ...(subject_kind === 'org' && { org: subject_id }),
 })
 
-const told = ({ id, effect, source, to, created_by, subject_kind, subject_id }: GrantRow) => ({
-  ...{ grant: id, effect, source, to, [subject_kind]: subject_id, created_by },
+const evidenceOf = ({ id, effect, source, to, created_by, subject_kind, subject_id }: GrantRow) => ({
+  grant: id,
+  effect,
+  source,
+  to,
+  [subject_kind]: subject_id,
+  created_by,
 })
 
 const retiredFlagGranted = (grant: GrantRow): Finding =>
   finding('retired_flag_granted', {
     ...placeOf(grant),
-    evidence: told(grant),
+    evidence: evidenceOf(grant),
     repair: revokeCall(grant.id, 'retired_flag_granted'),
   })
 
 const withoutTicket = (grant: GrantRow): Finding =>
   finding('override_ended_or_unticketed', {
     ...placeOf(grant),
-    evidence: { because: 'no_ticket', ...told(grant) },
+    evidence: { because: 'no_ticket', ...evidenceOf(grant) },
     repair: revokeCall(grant.id, 'override_ended_or_unticketed'),
   })

@@ -1,8 +1,8 @@
 /**
- * The kinds of drift, how bad each is and what it means; a finding; and the commands that repair one. Pure.
+ * The kinds of drift with their severity and meaning; a finding; and the commands that repair one. Pure.
  *
- * `docs/drift.md` tells each kind with an example. A finding's id says the kind and what it is about, so that what is found
- * again is the same row, and its evidence holds nothing of the moment of the look, so that the row stays as it is.
+ * `docs/drift.md` explains each kind with an example. A finding's id consists of its kind and subject, so that the same
+ * finding is the same row. Its evidence does not contain the time of the check, so that the row does not change.
  */
 import type { ContractRow, FindingRow } from '../db/rows.ts'
 
@@ -12,7 +12,7 @@ export type Severity = FindingRow['severity']
 export const SEVERITIES = ['over_grant', 'under_grant', 'metadata'] as const satisfies readonly Severity[]
 
 interface Meaning {
-  /** Of most of its findings; some are worse, or less bad. */
+  /** The severity of most of its findings; single ones can differ. */
   readonly severity: Severity
   readonly explanation: string
 }
@@ -90,7 +90,7 @@ export interface About {
   readonly environment?: string
   readonly org?: string
   readonly flag?: string
-  /** What else tells this finding from others of its kind. */
+  /** What else distinguishes this finding from others of its kind. */
   readonly detail?: readonly string[]
   readonly evidence: Readonly<Record<string, unknown>>
   readonly repair: string
@@ -101,14 +101,17 @@ export function finding(kind: Kind, about: About): Finding {
   const parts = [environment, org, flag, ...detail].filter((part) => part !== undefined)
   return {
     id: [kind, ...parts.map(encodeURIComponent)].join(':'),
-    ...{ kind, severity, evidence, repair },
+    kind,
+    severity,
+    evidence,
+    repair,
     environment: environment ?? null,
     org: org ?? null,
     flag: flag ?? null,
   }
 }
 
-/** A call of the API: method, path, the revision to send as `If-Match` where one must, and the body. */
+/** A call of the API: method, path, the revision for `If-Match` if one is required, and the body. */
 export function call(
   method: 'POST' | 'PUT' | 'PATCH',
   path: readonly string[],
@@ -124,7 +127,7 @@ export function call(
 export const revokeCall = (grant: string, kind: Kind): string =>
   call('POST', ['grants', grant, 'revoke'], kind)
 
-/** Puts a contract with other members; the next revision is one after the last that is known. */
+/** Puts a contract with changed members, under the revision after the latest. */
 export function contractCall(contract: ContractRow, change: Partial<ContractRow>, kind: Kind): string {
   const { id, org, updated_at: _, revision, ...content } = contract
   return call('PUT', ['orgs', org, 'contracts', id], kind, { ...content, ...change, revision: revision + 1 })

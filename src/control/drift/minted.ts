@@ -2,8 +2,8 @@
  * Drift between tokens and the documents that they name: what was minted, against evaluation at that time. Reads D1, a
  * page of mints at a time.
  *
- * The rows of the past are had as `ledger/history.ts` has them, but for all subjects of a page together, so that a page
- * costs as many statements as one token. Tokens of one cause are one finding.
+ * Past rows are reconstructed as in `ledger/history.ts`, but for all subjects of a page together, so that a page costs as
+ * many statements as one token. Tokens with the same cause are one finding.
  */
 import { and, eq, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
@@ -19,7 +19,7 @@ export type Mint = Pick<
   MintRow,
   'jti' | 'environment' | 'org' | 'sub' | 'flags' | 'ver' | 'src' | 'minted_at'
 > & {
-  /** In the order in which they came in. */
+  /** In order of arrival. */
   readonly position: number
 }
 
@@ -27,7 +27,14 @@ export async function mintsAfter(db: Database, position: number, limit: number):
   const { jti, environment, org, sub, flags: held, ver, src, minted_at } = mints
   return db
     .select({
-      ...{ jti, environment, org, sub, flags: held, ver, src, minted_at },
+      jti,
+      environment,
+      org,
+      sub,
+      flags: held,
+      ver,
+      src,
+      minted_at,
       position: sql<number>`mints.rowid`,
     })
     .from(mints)
@@ -36,11 +43,11 @@ export async function mintsAfter(db: Database, position: number, limit: number):
     .limit(limit)
 }
 
-/** Where the mint log ends, and how many there are after a position. */
+/** The end of the mint log, and how many tokens follow a position. */
 export async function mintsLeft(db: Database, position: number): Promise<{ last: number; left: number }> {
   const [row] = await db.all<{ last: number | null }>(sql`SELECT max(rowid) AS last FROM mints`)
   const last = row?.last ?? 0
-  // Once all of them have expired, positions begin anew.
+  // When all of them have expired, positions start from the beginning.
   return last < position ? { last, left: last } : { last, left: last - position }
 }
 
@@ -61,7 +68,7 @@ export async function mintFindings(db: Database, page: readonly Mint[]): Promise
   return [...found.values()]
 }
 
-/** @param revision - of the organization, as it is now; `undefined`: there is none */
+/** @param revision - the current one of the organization; `undefined`: there is none */
 function disagrees(
   mint: Mint,
   flag: string,
@@ -70,11 +77,13 @@ function disagrees(
 ): Finding {
   const { environment, org, sub, jti, ver, src, minted_at } = mint
   return finding('minted_claim_disagrees', {
-    ...{ severity: direction === 'extra' ? 'over_grant' : 'under_grant', environment, flag },
+    severity: direction === 'extra' ? 'over_grant' : 'under_grant',
+    environment,
+    flag,
     ...(org !== null && { org }),
     detail: [...(org === null ? [sub ?? 'nobody'] : []), direction],
     evidence: { direction, last: { jti, sub, ver, src, minted_at } },
-    // Live verification refuses tokens from before; a document that is wrong is written again.
+    // Raising `not_before` makes live verification refuse earlier tokens; a rebuild writes a wrong document again.
     repair:
       org !== null && revision !== undefined
         ? call(
@@ -86,7 +95,7 @@ function disagrees(
   })
 }
 
-/** Reads what is needed for all of them at once. */
+/** Reads what all of them need in one batch. */
 async function readPast(db: Database, page: readonly Mint[]): Promise<Past> {
   const subjects = page.map((mint) => ({ ...mintSubject(mint), versions: versionsOf(mint.ver) }))
   const orgs = oldest(subjects.map(({ orgId, versions }) => [orgId, versions.org]))
@@ -185,7 +194,7 @@ async function readPast(db: Database, page: readonly Mint[]): Promise<Past> {
       ...(grantsBySubject.get(`${environment}:org:${orgId}`) ?? []),
       ...(grantsBySubject.get(`${environment}:user:${userId}`) ?? []),
     ]
-    // What is undone may be of another user or environment of the page.
+    // An undone row may belong to another user or environment of the page.
     const mine = past('grant', granted, ({ id }) => id).filter(
       (grant) =>
         grant.environment === environment &&
@@ -221,9 +230,9 @@ const isAbout = (row: { environment: string | null }, environment: string): bool
   row.environment === null || row.environment === environment
 
 interface Past {
-  /** The rows about the subject of a token as they were. */
+  /** The past rows about the subject of a token. */
   rowsOf(mint: Mint): SubjectRows
-  /** Of organizations, as they are. */
+  /** The current revisions of organizations. */
   readonly revisions: ReadonlyMap<string, number>
 }
 

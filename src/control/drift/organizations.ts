@@ -1,8 +1,8 @@
 /**
  * Drift between what organizations pay for and what they have, a page of them at a time. Pure.
  *
- * What they have is what the gateway would say: the rows, projected and evaluated. Where a rule is the cause, it is one
- * finding for all whom it concerns, with their number: a kill must not bury everything else.
+ * What they have is what the gateway would compute: the rows, projected and evaluated. If a rule is the cause, it is one
+ * finding for everybody it affects, with their number: a kill must not bury everything else.
  */
 import type { Catalog, Contract } from '../../core/documents.ts'
 import { evaluate } from '../../core/evaluate.ts'
@@ -12,15 +12,15 @@ import { DAY_MS } from '../entities/fields.ts'
 import { isPublished, projectCatalog, projectContract, projectGrant } from '../entities/projection.ts'
 import { type About, call, contractCall, type Finding, finding, revokeCall } from './kinds.ts'
 
-/** How long a contract may say that it holds after its end before somebody should ask its source. */
+/** How long after its end a contract may keep its status before somebody should check with its source. */
 const CLOSING_MS = DAY_MS
-/** Organizations that a finding about many of them names. */
+/** How many organizations a finding about many of them names. */
 const MAX_EXAMPLES = 5
 
 export interface OrganizationRows {
   /** Epoch milliseconds. */
   readonly now: number
-  /** The environments in which contracts must hold. */
+  /** The strict environments: contracts must hold there. */
   readonly environments: readonly string[]
   readonly flags: readonly FlagRow[]
   readonly rules: readonly RuleRow[]
@@ -31,7 +31,7 @@ export interface OrganizationRows {
   readonly grants: readonly GrantRow[]
 }
 
-/** A finding about many organizations, as far as they have been looked at. */
+/** A finding about many organizations, with those that were checked so far. */
 export interface Tally {
   readonly finding: Finding
   readonly organizations: number
@@ -69,7 +69,7 @@ export function organizationFindings(rows: OrganizationRows): OrganizationFindin
   return { findings, tallies: [...tallies.values()] }
 }
 
-/** Adds what a page has found to what was found before. */
+/** Adds the findings of a page to those of the pages before. */
 export function add(tallies: Map<string, Tally>, { finding: one, organizations, examples }: Tally): void {
   const before = tallies.get(one.id)
   tallies.set(one.id, {
@@ -101,8 +101,13 @@ function accessFindings(subject: Subject): { findings: Finding[]; tallied: Findi
   const contracts = own.map(projectContract)
   const funded = fundedBy(catalog, contracts, now)
   const document = {
-    ...{ format: 1 as const, version: 0, published_at: '', not_before: 0 },
-    ...{ org_id: org, contracts, grants: granted.map(projectGrant) },
+    format: 1 as const,
+    version: 0,
+    published_at: '',
+    not_before: 0,
+    org_id: org,
+    contracts,
+    grants: granted.map(projectGrant),
   }
   const open = granted.filter((grant) => isOpen(grant, now))
   const findings: Finding[] = []
@@ -127,7 +132,10 @@ function accessFindings(subject: Subject): { findings: Finding[]; tallied: Findi
       for (const { id, source, to, ticket } of denials) {
         findings.push(
           finding('contract_without_access', {
-            ...{ environment, org, flag, detail: [id] },
+            environment,
+            org,
+            flag,
+            detail: [id],
             evidence: { because: 'denied', contract, grant: id, source, to, ticket },
             repair: revokeCall(id, 'contract_without_access'),
           }),
@@ -138,11 +146,13 @@ function accessFindings(subject: Subject): { findings: Finding[]; tallied: Findi
   return { findings, tallied }
 }
 
-/** Of a grant without an end; also of a user, whom no contract is about. */
+/** For a grant without an end, also one of a user, because contracts are about organizations only. */
 export function grantWithoutContract(grant: GrantRow): Finding {
   const { id, environment, flag, source, from, subject_kind, subject_id, created_by } = grant
   return finding('granted_without_contract', {
-    ...{ environment, flag, detail: [...(subject_kind === 'user' ? [subject_id] : []), id] },
+    environment,
+    flag,
+    detail: [...(subject_kind === 'user' ? [subject_id] : []), id],
     ...(subject_kind === 'org' && { org: subject_id }),
     evidence: { grant: id, source, from, to: null, [subject_kind]: subject_id, created_by },
     repair: revokeCall(id, 'granted_without_contract'),
@@ -181,7 +191,7 @@ function closed(
   }
 }
 
-/** The published flags that contracts in force hold, each with one of them. */
+/** The published flags that contracts in force hold, each with one such contract. */
 function fundedBy(catalog: Catalog, contracts: readonly Contract[], now: number): Map<string, string> {
   const held = new Map<string, string>()
   for (const contract of contracts) {
@@ -193,7 +203,7 @@ function fundedBy(catalog: Catalog, contracts: readonly Contract[], now: number)
   return held
 }
 
-/** Whether a contract as it is published gives somebody something. */
+/** Whether a published contract grants anything. */
 export const holdsAny = (catalog: Catalog, { plan, add: addOns }: Contract): boolean =>
   Object.keys(catalog.flags).some(
     (flag) => addOns.includes(flag) || (plan !== null && planHolds(catalog, plan, flag)),
@@ -214,7 +224,9 @@ function contractFindings(contracts: readonly ContractRow[], rows: Sold): Findin
         ? []
         : [
             finding('plan_contract_mismatch', {
-              ...{ org, detail: ['contract', id, 'plan'], evidence: { contract: id, plan } },
+              org,
+              detail: ['contract', id, 'plan'],
+              evidence: { contract: id, plan },
               repair: call('POST', ['plans'], 'plan_contract_mismatch', { key: plan, name: plan, flags: [] }),
             }),
           ]
@@ -229,7 +241,7 @@ function addOnFindings(contract: ContractRow, key: string, { flagsByKey, sold }:
   const about = { org, flag: key, detail: ['contract', id] }
   const evidence = { contract: id, add_on: key, state: flag?.state ?? 'unknown' }
   const kind = flag?.state === 'retired' ? 'retired_flag_granted' : 'plan_contract_mismatch'
-  // A draft that may go live is what was sold too early; anything else cannot be had.
+  // A draft that may go live was sold too early; no other unpublished flag can be delivered.
   const sellable = flag?.state === 'draft' && (flag.no_plan_reason !== null || sold.has(key))
   const repair =
     sellable && flag
@@ -242,14 +254,16 @@ function addOnFindings(contract: ContractRow, key: string, { flagsByKey, sold }:
   return [finding(kind, { ...about, evidence, repair })]
 }
 
-/** It grants nothing any more, and its source has never said that it ended: a renewal may have been lost. */
+/** It grants nothing any more, but its source never reported its end: a renewal may have been lost. */
 function notClosed(contract: ContractRow, now: number): Finding[] {
   const { id, org, status, to } = contract
   const holds = ['trialing', 'active', 'past_due'].includes(status)
   if (!holds || to === null || Date.parse(to) + CLOSING_MS > now) return []
   return [
     finding('expired_contract_granting', {
-      ...{ severity: 'metadata', org, detail: ['contract', id] },
+      severity: 'metadata',
+      org,
+      detail: ['contract', id],
       evidence: { contract: id, status, to, source: contract.source },
       repair: contractCall(contract, { status: 'expired' }, 'expired_contract_granting'),
     }),

@@ -1,8 +1,8 @@
 /**
- * Drift between D1 and what is published: a document of KV beside the one that it should be. Pure.
+ * Drift between D1 and KV: a published document beside the one that D1 gives. Pure.
  *
- * Which side of the difference gives more is found by evaluating both, so that a document that only looks different is
- * not reported as access that nobody paid for.
+ * Evaluating both shows which one gives more, so that a document that only looks different is not reported as access
+ * without a contract.
  */
 import {
   type Catalog,
@@ -20,13 +20,13 @@ import { isInForce } from '../effects/candidates.ts'
 import { type Finding, finding, rebuildCommand, type Severity } from './kinds.ts'
 import { holdsAny, isOpen } from './organizations.ts'
 
-/** A document that is not what it should be. */
+/** A document in KV that differs from D1. */
 export interface WrongDocument {
   readonly key: string
   readonly version: number
-  /** As it should be. */
+  /** The document that D1 gives. */
   readonly text: string
-  /** As it is; `null`: it is not there. */
+  /** The document in KV; `null`: it is missing. */
   readonly found: string | null
 }
 
@@ -88,9 +88,9 @@ function subjectDrift<D extends OrgDocument | UserDocument>(
   subject: string,
   { org, is, should, flagsOf }: Sides<D>,
 ): Finding[] {
-  const [shown, due] = [new Set(flagsOf(is)), new Set(flagsOf(should))]
-  const extra = [...shown].filter((flag) => !due.has(flag))
-  const missing = [...due].filter((flag) => !shown.has(flag))
+  const [published, due] = [new Set(flagsOf(is)), new Set(flagsOf(should))]
+  const extra = [...published].filter((flag) => !due.has(flag))
+  const missing = [...due].filter((flag) => !published.has(flag))
   const about = { document, context, ...(org !== undefined && { org }) }
   return [
     outOfStep({ ...about, state: stateOf(document, is), extra, missing }),
@@ -121,7 +121,9 @@ function outOfStep({ document, context, org, state, extra, missing }: OutOfStep)
   const severity: Severity =
     extra.length > 0 ? 'over_grant' : missing.length > 0 || state !== 'different' ? 'under_grant' : 'metadata'
   return finding('kv_out_of_step', {
-    ...{ severity, environment: context.environment, detail: [key] },
+    severity,
+    environment: context.environment,
+    detail: [key],
     ...(org !== undefined && { org }),
     evidence: { document: key, version, state, extra: extra.toSorted(), missing: missing.toSorted() },
     repair: rebuildCommand(context.environment),
@@ -129,22 +131,25 @@ function outOfStep({ document, context, org, state, extra, missing }: OutOfStep)
 }
 
 function endedContracts(
-  shown: readonly Contract[],
+  published: readonly Contract[],
   recorded: readonly Contract[],
   { environment, catalog, now }: PublishedContext,
   org: string,
 ): Finding[] {
-  return shown
+  return published
     .filter((contract) => isInForce(contract, now) && holdsAny(catalog, contract))
     .flatMap((contract) => {
       const known = recorded.find(({ id }) => id === contract.id)
       if (known && isInForce(known, now)) return []
-      const told = ({ status, to }: Contract) => ({ status, to })
+      const summaryOf = ({ status, to }: Contract) => ({ status, to })
       return finding('expired_contract_granting', {
-        ...{ environment, org, detail: ['contract', contract.id] },
+        environment,
+        org,
+        detail: ['contract', contract.id],
         evidence: {
-          ...{ contract: contract.id, published: told(contract) },
-          recorded: known ? told(known) : null,
+          contract: contract.id,
+          published: summaryOf(contract),
+          recorded: known ? summaryOf(known) : null,
         },
         repair: rebuildCommand(environment),
       })
@@ -152,21 +157,27 @@ function endedContracts(
 }
 
 function endedGrants(
-  shown: readonly Grant[],
+  published: readonly Grant[],
   recorded: readonly Grant[],
   { environment, now }: PublishedContext,
   { org, subject }: { org: string | undefined; subject: string },
 ): Finding[] {
-  return shown
+  return published
     .filter((grant) => BY_HAND.includes(grant.source) && isOpen(grant, now))
     .filter(({ id }) => !recorded.some((known) => known.id === id && isOpen(known, now)))
     .map(({ id, flag, effect, source, to }) =>
       finding('override_ended_or_unticketed', {
         severity: effect === 'allow' ? 'over_grant' : 'under_grant',
-        ...{ environment, flag, detail: [...(org === undefined ? [subject] : []), id, 'published'] },
+        environment,
+        flag,
+        detail: [...(org === undefined ? [subject] : []), id, 'published'],
         ...(org !== undefined && { org }),
         evidence: {
-          ...{ because: 'ended', grant: id, effect, source, published_to: to },
+          because: 'ended',
+          grant: id,
+          effect,
+          source,
+          published_to: to,
           recorded_to: recorded.find((known) => known.id === id)?.to ?? null,
         },
         repair: rebuildCommand(environment),
@@ -182,10 +193,10 @@ function catalogDrift(document: WrongDocument, context: PublishedContext): Findi
     difference: (is ? widthOf(is, flag) : 0) - widthOf(catalog, flag),
   }))
   const plans = Object.keys({ ...is?.plans, ...catalog.plans }).flatMap((plan) => {
-    const [shown, due] = [heldBy(is, plan), heldBy(catalog, plan)]
+    const [published, due] = [heldBy(is, plan), heldBy(catalog, plan)]
     return [
-      ...shown.filter((flag) => !due.includes(flag)).map((flag) => ({ flag, difference: 1 })),
-      ...due.filter((flag) => !shown.includes(flag)).map((flag) => ({ flag, difference: -1 })),
+      ...published.filter((flag) => !due.includes(flag)).map((flag) => ({ flag, difference: 1 })),
+      ...due.filter((flag) => !published.includes(flag)).map((flag) => ({ flag, difference: -1 })),
     ]
   })
   const differing = (sign: 1 | -1): string[] => [
@@ -198,12 +209,18 @@ function catalogDrift(document: WrongDocument, context: PublishedContext): Findi
   )
   return [
     outOfStep({
-      ...{ document, context, state: stateOf(document, is) },
-      ...{ extra: differing(1), missing: differing(-1) },
+      document,
+      context,
+      state: stateOf(document, is),
+      extra: differing(1),
+      missing: differing(-1),
     }),
     ...retired.map(({ key }) =>
       finding('retired_flag_granted', {
-        ...{ severity: 'over_grant', environment, flag: key, detail: ['catalog'] },
+        severity: 'over_grant',
+        environment,
+        flag: key,
+        detail: ['catalog'],
         evidence: { document: document.key },
         repair: rebuildCommand(environment),
       }),
@@ -214,7 +231,7 @@ function catalogDrift(document: WrongDocument, context: PublishedContext): Findi
 const heldBy = (catalog: Catalog | null, plan: string): readonly string[] =>
   catalog && Object.hasOwn(catalog.plans, plan) ? (catalog.plans[plan] ?? []) : []
 
-/** How many a rule lets in: nobody, whoever is granted or pays, some of the others besides, everybody. */
+/** How far a rule opens a flag: to nobody, to those with a grant or contract, to a percentage as well, to everybody. */
 function widthOf({ flags }: Catalog, flag: string): number {
   const rule = Object.hasOwn(flags, flag) ? flags[flag] : undefined
   if (!rule || rule.killed || rule.access === 'none') return 0

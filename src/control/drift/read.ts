@@ -1,4 +1,4 @@
-/** What the detectors look at, read from D1 a page at a time. Does I/O. */
+/** The rows that the detectors check, read from D1 a page at a time. Does I/O. */
 import { and, asc, gt, inArray, isNull, or, sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
 import type { ChangeItem } from '../db/schema.ts'
@@ -12,20 +12,20 @@ import { TICKETED } from './grants.ts'
 import type { OrganizationRows } from './organizations.ts'
 import type { PublishedContext } from './published.ts'
 
-/** How long the owner of a flag may do nothing here, and nobody touch the flag, where there is no list of owners. */
+/** Without a list of owners: how long an owner may be inactive, and the flag untouched. */
 const SILENT_DAYS = 180
 
 export interface Scope {
   readonly db: Database
   /** In the order of promotion. */
   readonly environments: readonly string[]
-  /** Everybody who may own a flag; `undefined`: there is no list. */
+  /** Everybody who may own a flag; `undefined`: no list is configured. */
   readonly owners: ReadonlySet<string> | undefined
   /** Epoch milliseconds. */
   readonly now: number
 }
 
-/** Those in which contracts must hold: the last, and every other whose policy asks for approval. */
+/** The strict environments, in which contracts must hold: the last, and every other whose policy requires approval. */
 export async function strictEnvironments({ db, environments }: Scope): Promise<string[]> {
   const policies = await readPolicies(db, environments)
   return policies
@@ -45,7 +45,10 @@ export async function readCatalogRows(scope: Scope): Promise<CatalogRows> {
     readSilentOwners(scope),
   ])
   return {
-    ...{ environments, flags: flagRows, plans: planRows, promoted },
+    environments,
+    flags: flagRows,
+    plans: planRows,
+    promoted,
     rules: ruleRows.filter(({ environment }) => environments.includes(environment)),
     ownersGone: scope.owners
       ? new Set(flagRows.map(({ owner }) => owner).filter((owner) => !scope.owners?.has(owner)))
@@ -61,15 +64,15 @@ async function readPromoted(db: Database): Promise<Promoted[]> {
             AND b.action IN ('rule.set', 'rule.promote'))`,
   )
   return rows.map(({ flag, environment, seq, items }) => {
-    const asked = items === null ? [] : (JSON.parse(items) as ChangeItem[])
-    const item = asked.find(
+    const commands = items === null ? [] : (JSON.parse(items) as ChangeItem[])
+    const item = commands.find(
       ({ action, input }) => action === 'rule.promote' && input.flag === flag && input.to === environment,
     )
     return { flag, environment, seq, from: typeof item?.input.from === 'string' ? item.input.from : null }
   })
 }
 
-/** People, as teams do nothing themselves; what their API keys do is not a sign of life. */
+/** Only people, because teams do nothing themselves. What API keys do does not count as activity. */
 async function readSilentOwners({ db, owners, now }: Scope): Promise<ReadonlySet<string>> {
   if (owners) return new Set()
   const since = new Date(now - SILENT_DAYS * DAY_MS).toISOString()
@@ -81,7 +84,7 @@ async function readSilentOwners({ db, owners, now }: Scope): Promise<ReadonlySet
   return new Set(rows.map(({ owner }) => owner))
 }
 
-/** A page of organizations, in the order of their ids, with all that decides what they have. */
+/** A page of organizations, in the order of their ids, with all rows that decide what they have. */
 export async function readOrganizations(
   scope: Scope,
   environments: readonly string[],
@@ -117,14 +120,18 @@ export async function readOrganizations(
       ),
   ])
   return {
-    ...{ now, environments, flags: flagRows, rules: ruleRows, plans: planRows },
+    now,
+    environments,
+    flags: flagRows,
+    rules: ruleRows,
+    plans: planRows,
     organizations: orgRows.map(({ id }) => id),
     contracts: contractRows,
     grants: grantRows,
   }
 }
 
-/** The next grants that can be a finding on their own, with all flags; in a clean system none. */
+/** The next grants that can be a finding on their own, with all flags; a clean system has none. */
 export async function readGrants(
   { db, now }: Scope,
   environments: readonly string[],
@@ -158,7 +165,7 @@ export async function readGrants(
   return { grants: grantRows, flags: flagRows }
 }
 
-/** What published documents are evaluated with. */
+/** The context in which published documents are evaluated. */
 export async function readContext({ db, now }: Scope, environment: string): Promise<PublishedContext> {
   const [flagRows, ruleRows, planRows] = await db.batch([
     db.select().from(flags),

@@ -1,4 +1,4 @@
-/** The routes of drift: what disagrees, a pass now, and what is accepted. */
+/** The routes of drift: list findings, start a pass, accept a finding. */
 import { and, asc, desc, eq, gt, inArray, isNotNull, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
 import { type Actor, environmentsFor } from '../auth/actor.ts'
@@ -45,14 +45,14 @@ export function driftRoutes(api: Api): void {
       const now = new Date(clock()).toISOString()
       const conditions = [
         visibleTo(actor, config.environments),
-        query.kind && eq(findings.kind, query.kind),
-        query.severity && eq(findings.severity, query.severity),
-        query.environment && eq(findings.environment, query.environment),
-        query.org && eq(findings.org, query.org),
-        query.flag && eq(findings.flag, query.flag),
+        query.kind ? eq(findings.kind, query.kind) : undefined,
+        query.severity ? eq(findings.severity, query.severity) : undefined,
+        query.environment ? eq(findings.environment, query.environment) : undefined,
+        query.org ? eq(findings.org, query.org) : undefined,
+        query.flag ? eq(findings.flag, query.flag) : undefined,
         isIn(query.state, now),
         after.value === undefined ? undefined : behind(after.value),
-      ].filter((condition) => typeof condition !== 'string')
+      ]
       const [rows, counts, pass] = await Promise.all([
         db
           .select()
@@ -114,12 +114,12 @@ export function driftRoutes(api: Api): void {
     data: findingSchema,
     command: ({ params, body: { until, ...rest } }) =>
       findingAccept.give({ ...params, until }, because(rest)),
-    // That it was accepted is what the answer is about.
+    // The response is about the acceptance.
     view: (row) => viewFinding(row, row.updated_at),
   })
 }
 
-/** A key that is kept to some environments sees nothing of the others, nor what is about all of them. */
+/** An API key that is limited to some environments sees nothing of the others, nor what concerns all of them. */
 const visibleTo = (actor: Actor, all: readonly string[]): SQL | undefined =>
   actor.environments === null ? undefined : inArray(findings.environment, environmentsFor(actor, all))
 

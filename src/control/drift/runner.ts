@@ -1,9 +1,9 @@
 /**
- * A look at everything, step by step: what is found is kept, and what a complete pass has not found is resolved. The
- * logic inside its Durable Object and the cron. Does I/O, through what it is handed.
+ * A pass over everything, step by step: it stores what it finds, and when it is complete resolves what it did not find. The
+ * logic inside its Durable Object and the cron. Does I/O, through its options.
  *
- * A pass goes through stages, each a page at a time, and remembers where it is, so that it goes on after an eviction, and
- * that one invocation stays within its time and its number of statements however many organizations there are.
+ * A pass goes through stages, each a page at a time, and stores its position. So it continues after an eviction, and one
+ * invocation stays within its limits of time and statements, however many organizations there are.
  */
 import type { DriftProgress } from '../config.ts'
 import { catalogFindings } from './catalog.ts'
@@ -22,16 +22,16 @@ import {
 } from './read.ts'
 import { keepFindings, resolveUnseen } from './store.ts'
 
-/** From the beginning of one pass to that of the next. */
+/** From the start of one pass to the start of the next. */
 const PASS_EVERY_MS = 15 * 60_000
-/** How long one invocation goes on, of the 30 s of CPU and the minute to the next. */
+/** How long one invocation works, out of 30 s of CPU and the minute until the next one. */
 const WORK_MS = 15_000
 /** An invocation may send 1,000 statements. */
 const WORK_STATEMENTS = 700
 const PAGE = { organizations: 500, grants: 1_000, documents: 500, mints: 200 } as const
-/** Findings about many organizations that a pass keeps in mind, as its memory holds 2 MB. */
+/** How many findings about many organizations a pass remembers: its storage value is limited to 2 MB. */
 const MAX_TALLIES = 2_000
-/** Tokens that one pass looks at: the latest; a busy system mints more than can be checked. */
+/** How many tokens one pass checks, the latest first: a busy system mints more than can be checked. */
 const PASS_MINTS = 10_000
 
 export interface DriftMemory {
@@ -39,7 +39,7 @@ export interface DriftMemory {
   put(name: string, value: unknown): Promise<void>
 }
 
-/** The next published documents of an environment: which are wrong, and where to go on; `null`: there are no more. */
+/** The next published documents of an environment: the wrong ones, and where to continue; `null`: no more. */
 export interface PublishedPage {
   readonly wrong: readonly WrongDocument[]
   readonly read: number
@@ -60,7 +60,7 @@ type Stage = (typeof STAGES)[number]
 interface Pass {
   readonly started_at: string
   readonly stage: Stage
-  /** Of the stage `published`: which environment it is at. */
+  /** In the stage `published`: the current environment. */
   readonly environment: number
   readonly cursor: string
   readonly findings: number
@@ -81,7 +81,7 @@ export class DriftRunner {
     this.#options = options
   }
 
-  /** Begins a pass; where one is on its way, another one follows it. */
+  /** Starts a pass. If one is running, another one follows it. */
   async start(): Promise<DriftProgress> {
     const { memory } = this.#options
     if (await memory.get<Pass | null>('pass')) await memory.put('again', true)
@@ -103,7 +103,7 @@ export class DriftRunner {
     }
   }
 
-  /** Goes on with the pass, or begins one if it is time; one at a time. */
+  /** Continues the pass, or starts one when it is due. One at a time. */
   async tick(): Promise<void> {
     this.#running ??= this.#work().finally(() => {
       this.#running = undefined
@@ -133,15 +133,19 @@ export class DriftRunner {
     const { memory } = this.#options
     const counts = { findings: 0, organizations: 0, documents: 0, mints: 0, mints_skipped: 0 }
     const pass: Pass = {
-      ...{ started_at: this.#instant(), stage: 'catalog', environment: 0, cursor: '' },
-      ...{ ...counts, tallies: [] },
+      started_at: this.#instant(),
+      stage: 'catalog',
+      environment: 0,
+      cursor: '',
+      ...counts,
+      tallies: [],
     }
     await memory.put('pass', pass)
     await memory.put('again', false)
     return pass
   }
 
-  /** @returns how the pass goes on; `undefined`: it is complete */
+  /** @returns the next position of the pass; `undefined`: it is complete */
   async #step(pass: Pass): Promise<Pass | undefined> {
     switch (pass.stage) {
       case 'catalog':
@@ -213,7 +217,9 @@ export class DriftRunner {
     await this.#keep(found)
     await memory.put('mints', mints.at(-1)?.position ?? position)
     const after = {
-      ...{ ...pass, cursor: 'on', mints: pass.mints + mints.length },
+      ...pass,
+      cursor: 'on',
+      mints: pass.mints + mints.length,
       findings: pass.findings + found.length,
       mints_skipped: pass.mints_skipped + skipped,
     }
@@ -226,8 +232,13 @@ export class DriftRunner {
     const { db, clock, memory } = this.#options
     await resolveUnseen(db, started_at, clock())
     const last: Done = {
-      ...{ started_at, completed_at: this.#instant() },
-      ...{ findings, organizations, documents, mints, mints_skipped },
+      started_at,
+      completed_at: this.#instant(),
+      findings,
+      organizations,
+      documents,
+      mints,
+      mints_skipped,
     }
     await memory.put('last', last)
   }

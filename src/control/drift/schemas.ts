@@ -1,4 +1,4 @@
-/** Findings and passes as answers know them. */
+/** The schemas of findings and passes in responses. */
 import { z } from '@hono/zod-openapi'
 import type { FindingRow } from '../db/rows.ts'
 import { environmentName, externalId, flagKey, storedInstant } from '../entities/fields.ts'

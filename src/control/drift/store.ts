@@ -1,17 +1,17 @@
 /**
- * Findings as rows: kept when they are seen, resolved when a complete pass has not seen them. Does I/O.
+ * Findings as rows: stored when they are found, resolved when a complete pass does not find them. Does I/O.
  *
- * That something was seen is no change of anything, so that it leaves no audit row; that somebody accepts it does. What
- * was accepted is that finding: if it goes and comes back, or becomes worse, it is open again.
+ * Finding something is not a change, so it writes no audit row; accepting it does. An acceptance covers that finding only: if
+ * it goes and comes back, or becomes worse, it is open again.
  */
 import { sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
 import { DAY_MS } from '../entities/fields.ts'
 import type { Finding } from './kinds.ts'
 
-/** Findings of one statement. */
+/** How many findings one statement writes. */
 const STATEMENT_FINDINGS = 500
-/** A token cannot be minted anew, so that one which was wrong is told for as long as somebody may want to know. */
+/** A wrong token cannot be minted again, so it is reported for a limited time. */
 const MINT_DAYS = 1
 
 /** @param now - RFC 3339 */
@@ -19,10 +19,10 @@ export async function keepFindings(db: Database, findings: readonly Finding[], n
   for (let start = 0; start < findings.length; start += STATEMENT_FINDINGS) {
     const rows = JSON.stringify(findings.slice(start, start + STATEMENT_FINDINGS))
     const member = (name: string) => sql`json_extract(value, ${`$.${name}`})`
-    // Of the row that is there: whether it is another finding by now, and whether it says something else.
-    const anew = sql.raw('(findings.resolved_at IS NOT NULL OR findings.severity <> excluded.severity)')
-    const changed = sql`(${anew} OR findings.evidence <> excluded.evidence)`
-    const kept = (column: string) => sql`iif(${anew}, NULL, ${sql.raw(`findings.${column}`)})`
+    // Compared with the existing row: whether it is a new finding by now, and whether its content differs.
+    const reopened = sql.raw('(findings.resolved_at IS NOT NULL OR findings.severity <> excluded.severity)')
+    const changed = sql`(${reopened} OR findings.evidence <> excluded.evidence)`
+    const kept = (column: string) => sql`iif(${reopened}, NULL, ${sql.raw(`findings.${column}`)})`
     await db.run(
       sql`INSERT INTO findings (id, kind, severity, environment, org, flag, evidence, repair, first_seen, last_seen,
             updated_at, revision)
@@ -43,7 +43,7 @@ export async function keepFindings(db: Database, findings: readonly Finding[], n
 }
 
 /**
- * Resolves what a complete pass has not seen.
+ * Resolves what a complete pass did not find.
  *
  * @param startedAt - of the pass
  */

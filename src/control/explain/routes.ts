@@ -1,4 +1,4 @@
-/** `GET /orgs/{org}/entitlements`: every flag, on or off, why, what else was heard, what pays for it and until when. */
+/** `GET /orgs/{org}/entitlements`: every flag, on or off, why, the other candidates, what pays for it and until when. */
 import { z } from '@hono/zod-openapi'
 import { evaluate } from '../../core/evaluate.ts'
 import { err, ok, type Result } from '../../core/result.ts'

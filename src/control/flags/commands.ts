@@ -1,5 +1,5 @@
 /**
- * The commands about flags and rules: what they read of D1, and the decision they hand it to.
+ * The commands about flags and rules: what they read from D1, and the decision that uses it.
  */
 import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -31,7 +31,7 @@ export const flagCreate = commandKind({
   action: 'flag.create',
   roles: EDITORS,
   input: flagCreation.omit(WHY),
-  // Its time begins when somebody asks for it, not when somebody else agrees.
+  // Its time starts when it is requested, not when it is approved.
   freeze: (input, edit: FlagEdit) => ({
     ...input,
     ...(edit.after.retire_by !== null && { retire_by: edit.after.retire_by }),
@@ -95,7 +95,7 @@ export const ruleSet = commandKind({
     decideRule(flag, environment, { access, percentage }, facts),
 })
 
-/** Needs nobody's approval: it only takes away, and an incident does not wait. */
+/** Needs no approval: it only takes away, and an incident does not wait. */
 export const ruleKill = killSwitch('rule.kill', true, 'kill')
 export const ruleRevive = killSwitch('rule.revive', false)
 
@@ -114,7 +114,7 @@ export const flagBook = commandBook(
   ...[ruleSet, ruleKill, ruleRevive],
 )
 
-/** What is named changes, the rest of the rule stays. */
+/** Changes the given members and keeps the rest of the rule. */
 async function decideRule(
   flag: string,
   environment: string,
@@ -139,7 +139,7 @@ async function decideRule(
   })
 }
 
-/** A rule that nobody has set yet. */
+/** A rule that was never set. */
 export const unsetRule = (flag: string, environment: string) => ({
   flag,
   environment,

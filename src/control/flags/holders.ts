@@ -1,7 +1,7 @@
 /**
- * Who would lose a flag that leaves the catalog. A move of its state takes it from everybody at once, without a word about
- * whom, so that it is refused while a rule, a grant or a contract still gives the flag to anybody. A kill switch is let be,
- * as an incident ends. Reads through the state, so that what one change request takes back first is taken back.
+ * Who would lose a flag that leaves the catalog. Changing its state takes it from everybody at once, without naming them, so
+ * that is refused while a rule, a grant or a contract still gives the flag to anybody. Kill switches are ignored, because an
+ * incident ends. Reads through the state, so earlier commands of the same change request count.
  */
 import type { Facts } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
@@ -11,7 +11,7 @@ export type Held = Extract<
   'flag_on_for_all' | 'flag_on_by_percentage' | 'flag_granted' | 'flag_paid_for'
 >
 
-/** What gives the flag to anybody, now or later; `undefined`: nothing does. */
+/** What gives the flag to anybody, now or later; `undefined`: nothing. */
 export async function holderOf(
   key: string,
   { state, now, environments }: Pick<Facts, 'state' | 'now' | 'environments'>,

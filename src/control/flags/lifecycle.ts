@@ -14,7 +14,7 @@ import type { Held } from './holders.ts'
 
 const REVIEW_EVERY_DAYS = 90
 const RETIRE_AFTER_DAYS = 40
-/** The longest that a rollout may still have to live. */
+/** How far ahead the end of a rollout may be. */
 const MAX_RETIRE_DAYS = 365
 
 const NEXT: Record<FlagRow['state'], readonly FlagRow['state'][]> = {
@@ -53,7 +53,12 @@ export function createFlag(
   const at = new Date(now).toISOString()
   const { key, name, description, kind, owner, tags } = flag
   return ok({
-    ...{ key, name, description, kind, owner, tags },
+    key,
+    name,
+    description,
+    kind,
+    owner,
+    tags,
     state: 'draft',
     no_plan_reason: flag.no_plan_reason ?? null,
     review_every_days: rollout ? null : (flag.review_every_days ?? REVIEW_EVERY_DAYS),
@@ -99,7 +104,7 @@ export function updateFlag(
 export const leavesCatalog = (flag: FlagRow, state: FlagRow['state']): boolean =>
   isPublished(flag) && !isPublished({ state })
 
-/** @param held - what still gives the flag to anybody, of a move that takes it out of the catalog */
+/** @param held - what still gives the flag to anybody, if the move takes it out of the catalog */
 export function moveFlag(
   flag: FlagRow,
   state: FlagRow['state'],
@@ -116,7 +121,7 @@ export function moveFlag(
   return ok(revised(moved, now))
 }
 
-/** Puts off the end of a rollout, which is counted. */
+/** Extends a rollout, and counts the extension. */
 export function extendFlag(flag: FlagRow, retireBy: number, now: number): Result<FlagRow, Refusal> {
   if (flag.state === 'retired') return err('flag_retired')
   if (flag.kind !== 'rollout' || flag.retire_by === null) return err('flag_not_rollout')
@@ -125,7 +130,7 @@ export function extendFlag(flag: FlagRow, retireBy: number, now: number): Result
   return ok(revised(extended, now))
 }
 
-/** The owner has looked at the entitlement and keeps it. */
+/** Records that the owner reviewed the entitlement and keeps it. */
 export function reviewFlag(flag: FlagRow, now: number): Result<FlagRow, Refusal> {
   if (flag.state === 'retired') return err('flag_retired')
   if (flag.kind !== 'entitlement') return err('flag_not_entitlement')

@@ -1,4 +1,4 @@
-/** Flags and rules as requests and answers know them. */
+/** The schemas of flags and rules in requests and responses. */
 import { z } from '@hono/zod-openapi'
 import {
   environmentName,
@@ -106,7 +106,7 @@ export const flagSchema = z
   })
   .openapi('Flag')
 
-/** A flag of the inventory, with where it is on and what holds it. */
+/** A flag of the inventory, with its rules and the plans that contain it. */
 export const inventoryFlag = flagSchema
   .extend({ rules: z.array(ruleSchema), plans: z.array(z.string()) })
   .openapi('InventoryFlag')

@@ -1,4 +1,4 @@
-/** The commands about grants: what they read of D1, and the decision they hand it to. */
+/** The commands about grants: what they read from D1, and the decision that uses it. */
 import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Database } from '../db/client.ts'
@@ -25,7 +25,7 @@ export const grantCreate = commandKind({
     why,
   ): Promise<Result<GrantEdit, Refusal>> {
     if (!environments.includes(grant.environment)) return err('environment_unknown')
-    // An import need not end, and who only helps in an incident gives nothing that stays.
+    // An import need not end, and a role for incidents must not give anything permanent.
     if (grant.source === 'import' && !hasRole(actor.roles, EDITORS)) return err('grant_import_forbidden')
     const [existing, flag, organization] = await Promise.all([
       state.grant(id),

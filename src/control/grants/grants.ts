@@ -1,8 +1,8 @@
 /**
  * Grants as decisions over rows. Pure.
  *
- * What a person gives by hand must end, at the latest in a year: an exception without an end is how access that nobody
- * pays for comes about. An import mirrors what another system says, and ends when that says so.
+ * A grant made by hand must end, at the latest in a year: exceptions without an end become access without a contract. An
+ * import mirrors another system, and ends when that system says so.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { GrantRow } from '../db/rows.ts'
@@ -35,13 +35,19 @@ export function createGrant(
   if (to !== null && (to <= from || to <= now)) return err('window_invalid')
   if (grant.source !== 'import') {
     if (to === null) return err('grant_needs_end')
-    // From now on, whenever it begins: what was agreed today is looked at again within the year.
+    // Counted from now, whenever the grant begins, so that every exception is reviewed within a year.
     if (to - now > MAX_GRANT_DAYS * DAY_MS) return err('grant_too_long')
   }
   const at = new Date(now).toISOString()
   const { environment, subject, flag, effect, source, reason, ticket } = grant
   return ok({
-    ...{ id, environment, flag, effect, source, reason, ticket },
+    id,
+    environment,
+    flag,
+    effect,
+    source,
+    reason,
+    ticket,
     subject_kind: subject.kind,
     subject_id: subject.id,
     from: new Date(from).toISOString(),
@@ -55,7 +61,7 @@ export function createGrant(
   })
 }
 
-/** Ends a grant now; one that has not begun will never. */
+/** Ends a grant now; one that has not begun never will. */
 export function revokeGrant(grant: GrantRow, revokedBy: string, now: number): Result<GrantRow, Refusal> {
   const at = new Date(now).toISOString()
   if (grant.revoked_at !== null || (grant.to !== null && grant.to <= at)) return err('grant_ended')

@@ -42,14 +42,14 @@ export function grantRoutes(api: Api): void {
       const now = new Date(control.clock()).toISOString()
       const conditions: (SQL | undefined)[] = [
         after.value === undefined ? undefined : gt(grants.id, after.value),
-        query.environment && eq(grants.environment, query.environment),
+        query.environment ? eq(grants.environment, query.environment) : undefined,
         actor.environments === null ? undefined : inArray(grants.environment, [...actor.environments]),
-        query.org && and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)),
-        query.user && and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)),
-        query.flag && eq(grants.flag, query.flag),
-        query.source && eq(grants.source, query.source),
-        query.active && and(lte(grants.from, now), or(isNull(grants.to), gt(grants.to, now))),
-      ].filter((condition) => typeof condition !== 'string')
+        query.org ? and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)) : undefined,
+        query.user ? and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)) : undefined,
+        query.flag ? eq(grants.flag, query.flag) : undefined,
+        query.source ? eq(grants.source, query.source) : undefined,
+        query.active ? and(lte(grants.from, now), or(isNull(grants.to), gt(grants.to, now))) : undefined,
+      ]
       const rows = await control.db
         .select()
         .from(grants)

@@ -1,4 +1,4 @@
-/** Grants as requests and answers know them. */
+/** The schemas of grants in requests and responses. */
 import { z } from '@hono/zod-openapi'
 import { environmentName, externalId, flagKey, instant, storedInstant, why } from '../entities/fields.ts'
 

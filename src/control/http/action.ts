@@ -38,7 +38,7 @@ export function act<A extends z.ZodType, P extends Shape = Nothing, B extends Sh
       query: nothing.strict(),
       body: { required: true, content: json((route.body ?? nothing).strict()) },
     },
-    responses: { 202: { description: 'Begun', content: json(route.answer) }, ...PROBLEMS },
+    responses: { 202: { description: 'Started', content: json(route.answer) }, ...PROBLEMS },
   })
   api.openapi(definition, (async (c: ControlContext) => {
     const input = inputOf<P, Nothing>(c)

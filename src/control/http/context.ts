@@ -5,10 +5,10 @@ import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Actor } from '../auth/actor.ts'
 import type { Config, DriftProgress, PublisherStub } from '../config.ts'
+import type { InboxStub, Source } from '../contract_sync/sources/source.ts'
 import type { Database } from '../db/client.ts'
 import type { CommandBook } from '../ledger/command.ts'
 import type { LogLine } from '../log.ts'
-import type { InboxStub, Source } from '../model/source.ts'
 
 export interface Control {
   readonly config: Config

@@ -10,7 +10,7 @@ const DEFAULT_PAGE_ROWS = 50
 
 export const pageQuery = {
   limit: z.coerce.number().int().min(1).max(MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
-  cursor: z.string().max(400).optional().openapi({ description: '`next_cursor` of the page before.' }),
+  cursor: z.string().max(400).optional().openapi({ description: '`next_cursor` of the previous page.' }),
 }
 
 export const pageOf = <T extends z.ZodType>(row: T) =>

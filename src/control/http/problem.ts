@@ -21,15 +21,15 @@ export const problemSchema = z
     type: z.string(),
     title: z.string(),
     status: z.int(),
-    code: z.string().openapi({ description: 'Stable; what programs decide on.' }),
+    code: z.string().openapi({ description: 'Stable, for programs.' }),
     detail: z.string(),
     request_id: z.string(),
     errors: z
       .array(z.object({ pointer: z.string(), detail: z.string() }))
       .optional()
-      .openapi({ description: 'What does not match the schema, and where (RFC 6901).' }),
+      .openapi({ description: 'What does not match the schema, and where (JSON Pointer, RFC 6901).' }),
     contradictions: z.array(contradictionSchema).optional().openapi({
-      description: 'Of `contract_contradicts`: which organizations, for which flags.',
+      description: 'For `contract_contradicts`: which organizations and flags.',
     }),
   })
   .openapi('Problem')
@@ -60,7 +60,7 @@ export function refuse(
   const { status, detail } = wireOf(reason)
   const errors = issues?.slice(0, MAX_ERRORS).map((issue) => ({
     pointer: `/${issue.path.map((part) => String(part).replaceAll('~', '~0').replaceAll('/', '~1')).join('/')}`,
-    detail: issue.code === 'unrecognized_keys' ? 'has members that are not known here' : issue.message,
+    detail: issue.code === 'unrecognized_keys' ? 'has unknown members' : issue.message,
   }))
   return answer(c, status, {
     ...{ code: reason, detail },
@@ -73,7 +73,10 @@ export function refuse(
 export function internalError(c: ControlContext, error: unknown): Response {
   c.var.log.reason = 'internal_error'
   c.var.log.fault = faultOf(error)
-  return answer(c, 500, { code: 'internal_error', detail: 'This is a fault of the control plane.' })
+  return answer(c, 500, {
+    code: 'internal_error',
+    detail: 'The control plane has an internal error. Its log has the request id.',
+  })
 }
 
 /** Which kind of error, where; its message only where D1 wrote it, as others may quote what a client sent. */

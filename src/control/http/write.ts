@@ -61,13 +61,13 @@ const dryRunQuery = z.object({
   dry_run: z
     .enum(['true', 'false'])
     .default('false')
-    .openapi({ description: 'Decide and show the effective diff, and change nothing.' }),
+    .openapi({ description: 'Return the effective diff, and change nothing.' }),
 })
 
 const writeHeaders = z.object({
   'if-match': z.string().optional().openapi({ description: 'The `ETag` of the row that was read.' }),
   'idempotency-key': z.string().optional().openapi({
-    description: 'A write with a key that was used is answered as the first time, for 24 hours.',
+    description: 'A repeated write with the same key gets the first response again, for 24 hours.',
   }),
 })
 
@@ -90,10 +90,10 @@ export function write<B extends Shape, E extends Edit, P extends Shape = Nothing
       body: { required: true, content: json(route.body.strict()) },
     },
     responses: {
-      200: { description: 'Changed, or what would change', content: json(changeOf(route.data)) },
+      200: { description: 'Changed, or the result of a dry run', content: json(changeOf(route.data)) },
       ...(status === 201 && { 201: { description: 'Created', content: json(changeOf(route.data)) } }),
       202: {
-        description: 'Not done: it became a change request, because a policy wants it approved',
+        description: 'Not applied: it became a change request, because a policy requires approval',
         content: json(changeOf(changeSchema).omit({ requires_approval: true })),
       },
       ...PROBLEMS,
@@ -106,10 +106,10 @@ const changeOf = (data: z.ZodType) =>
   z.object({
     data,
     effect: effectSchema,
-    seq: z.int().nullable().openapi({ description: 'The audit row; null if nothing was changed.' }),
+    seq: z.int().nullable().openapi({ description: 'The audit row; null: nothing was changed.' }),
     dry_run: z.boolean(),
     requires_approval: z.array(z.string()).openapi({
-      description: 'The environments whose policies want it approved.',
+      description: 'The environments whose policies require approval.',
     }),
   })
 

@@ -1,4 +1,4 @@
-/** The commands about plans: what they read of D1, and what they decide. */
+/** The commands about plans: what they read from D1, and their decisions. */
 import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Database } from '../db/client.ts'
@@ -26,8 +26,12 @@ export const planCreate = commandKind({
     if (!usable.ok) return usable
     const at = new Date(now).toISOString()
     const after = {
-      ...{ key, ...content, flags: content.flags.toSorted() },
-      ...{ created_at: at, updated_at: at, revision: 1 },
+      key,
+      ...content,
+      flags: content.flags.toSorted(),
+      created_at: at,
+      updated_at: at,
+      revision: 1,
     }
     return ok({ table: 'plans', before: null, after })
   },
@@ -74,7 +78,7 @@ async function checkFlags(state: State, keys: readonly string[]): Promise<Result
   return known.some((flag) => flag.state === 'retired') ? err('flag_retired') : ok(true)
 }
 
-/** Whether a live entitlement among the flags would be in no plan any more, without a note why. */
+/** Whether a live entitlement among the flags would be in no plan any more and has no `no_plan_reason`. */
 async function leavesUnfunded(state: State, plan: string, dropped: readonly string[]): Promise<boolean> {
   if (dropped.length === 0) return false
   const [flags, holders] = await Promise.all([state.flags(dropped), state.plansWith(dropped)])

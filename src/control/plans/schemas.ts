@@ -1,4 +1,4 @@
-/** Plans as requests and answers know them. */
+/** The schemas of plans in requests and responses. */
 import { z } from '@hono/zod-openapi'
 import { flagKey, longText, shortText, storedInstant, why } from '../entities/fields.ts'
 

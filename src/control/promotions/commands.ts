@@ -1,8 +1,8 @@
 /**
- * The commands of promotion: one that carries a rule on, and one that asks for all that differs at once.
+ * The commands of promotion: one that promotes a rule, and one that requests everything that differs at once.
  *
- * A rule is carried on as it was compared: both revisions are part of the command, so that what was agreed to goes stale
- * where either side has moved.
+ * A rule is promoted as it was compared: both revisions are part of the command, so that the request becomes stale if
+ * either side changes.
  */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -20,7 +20,7 @@ import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 import { type Comparison, compare, type Differing, isNext, type Selection, UNSET } from './compare.ts'
 
-/** As many as a change request holds. */
+/** The limit of a change request. */
 const MAX_ITEMS = 100
 
 type RuleEdit = Extract<Edit, { table: 'rules' }>
@@ -55,7 +55,10 @@ export const rulePromote = commandKind({
     const { access, percentage } = source
     const after = {
       ...(target ?? { flag, environment: to, killed: false }),
-      ...{ access, percentage, updated_at: new Date(now).toISOString(), revision: revision + 1 },
+      access,
+      percentage,
+      updated_at: new Date(now).toISOString(),
+      revision: revision + 1,
     }
     return ok({ table: 'rules', before: target ?? null, after })
   },
@@ -67,7 +70,7 @@ export interface Promotion extends Selection {
   readonly apply_at: string | null
 }
 
-/** What is told about a promotion besides the change request that it becomes. */
+/** What the response shows about a promotion besides its change request. */
 export interface PromotionDetail extends Comparison {
   readonly from: string
   readonly to: string
@@ -76,9 +79,9 @@ export interface PromotionDetail extends Comparison {
 }
 
 /**
- * Asks for everything that differs, but for what is left out, as one change request.
+ * Requests everything that differs, except what is left out, as one change request.
  *
- * @param dryRun - shows also what would be refused because a contract contradicts it, and what would be nothing
+ * @param dryRun - also shows promotions that a contract contradicts, and empty ones
  */
 export const promoteCommand = (
   promotion: Promotion,
@@ -97,14 +100,14 @@ export const promoteCommand = (
     const compared = await compare(facts.state.db, from, to, promotion)
     if (!compared.ok) return compared
     const { taken } = compared.value
-    const told = { from, to, ...compared.value, dryRun }
-    if (taken.length === 0 && dryRun) return ok(nothing(told, facts.now))
+    const comparison = { from, to, ...compared.value, dryRun }
+    if (taken.length === 0 && dryRun) return ok(emptyPromotion(comparison, facts.now))
     if (taken.length > MAX_ITEMS && !dryRun) return err('change_too_large')
     const items = taken.map((one) => itemOf(one, from, to))
     const change = { id: newChangeId(), items, applyAt, draft: false, lookOnly: dryRun }
     const opened = await openChangeCommand(change, why, book).decide(facts)
     if (!opened.ok || 'table' in opened.value) return opened
-    const detail = { ...(opened.value.detail as Pick<PromotionDetail, 'contradictions'>), ...told }
+    const detail = { ...(opened.value.detail as Pick<PromotionDetail, 'contradictions'>), ...comparison }
     return ok({ ...opened.value, detail })
   },
 })
@@ -114,15 +117,36 @@ const itemOf = ({ flag, from: source, to: target }: Differing, from: string, to:
   input: { flag, from, to, from_revision: source.revision, to_revision: target.revision },
 })
 
-/** Of two environments that have the same rules, there is no change request to show. */
-function nothing(told: Omit<PromotionDetail, 'contradictions'>, now: number) {
+/** Stands for the change request where both environments have the same rules. */
+function emptyPromotion(comparison: Omit<PromotionDetail, 'contradictions'>, now: number) {
   const at = new Date(now).toISOString()
   const row: ChangeRequestRow = {
-    ...{ id: '', kind: 'change', state: 'draft', author: '', author_key: null, people: [] },
-    ...{ items: [], rows: [], environments: [], flags: [], required: 0, effect: NO_EFFECT, digest: '' },
-    ...{ approvals: [], apply_at: null, reason: '', ticket: null, problem: null, applied_at: null },
-    ...{ reviewed_at: null, reviewed_by: null, review: null, created_at: at, updated_at: at, revision: 0 },
+    id: '',
+    kind: 'change',
+    state: 'draft',
+    author: '',
+    author_key: null,
+    people: [],
+    items: [],
+    rows: [],
+    environments: [],
+    flags: [],
+    required: 0,
+    effect: NO_EFFECT,
+    digest: '',
+    approvals: [],
+    apply_at: null,
+    reason: '',
+    ticket: null,
+    problem: null,
+    applied_at: null,
+    reviewed_at: null,
+    reviewed_by: null,
+    review: null,
+    created_at: at,
+    updated_at: at,
+    revision: 0,
   }
   const edit: ChangeEdit = { table: 'change_requests', before: null, after: row }
-  return { first: [], edit, detail: { ...told, contradictions: [] } }
+  return { first: [], edit, detail: { ...comparison, contradictions: [] } }
 }

@@ -1,8 +1,7 @@
 /**
- * What differs between the rules of two environments, and what of it a promotion takes along. Pure but for reading them.
+ * The differences between the rules of two environments, and which of them a promotion includes. Pure but for reading them.
  *
- * A kill switch is an incident's and stays where it was thrown. A rule that was never set says nothing that could be
- * carried on.
+ * A kill switch belongs to an incident and stays in its environment. A rule that was never set has nothing to promote.
  */
 import { inArray } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -31,7 +30,7 @@ export interface Comparison {
   readonly leftOut: readonly Differing[]
 }
 
-/** Whether the second environment comes right after the first. */
+/** Whether the second environment is the one after the first. */
 export function isNext(from: string, to: string, environments: readonly string[]): Result<true, Refusal> {
   const [at, next] = [environments.indexOf(from), environments.indexOf(to)]
   if (at < 0 || next < 0) return err('environment_unknown')
@@ -75,7 +74,10 @@ export function differing(
 }
 
 const sideOf = ({ access, percentage, killed, revision }: RuleRow): Side => ({
-  ...{ access, percentage, killed, revision },
+  access,
+  percentage,
+  killed,
+  revision,
 })
 
 function select(all: readonly Differing[], { flags: only, leave_out }: Selection): Comparison {

@@ -1,4 +1,4 @@
-/** The route of promotions: what differs between an environment and the next, looked at or asked for. */
+/** The route of promotions: previews or requests what differs between an environment and the next. */
 import { z } from '@hono/zod-openapi'
 import type { ChangeEdit } from '../change_requests/commands.ts'
 import { changeSchema, viewChange } from '../change_requests/view.ts'
@@ -61,12 +61,16 @@ export function promotionRoutes(api: Api): void {
     body: promotion,
     data: promoted,
     status: 201,
-    command: ({ body: { reason, ticket, ...asked }, control, dryRun }) =>
-      promoteCommand(asked, because({ reason, ticket }), control.commands, dryRun),
-    view(row, told) {
-      const { from, to, taken, leftOut, contradictions, dryRun } = told as PromotionDetail
+    command: ({ body: { reason, ticket, ...promotion }, control, dryRun }) =>
+      promoteCommand(promotion, because({ reason, ticket }), control.commands, dryRun),
+    view(row, detail) {
+      const { from, to, taken, leftOut, contradictions, dryRun } = detail as PromotionDetail
       return {
-        ...{ from, to, items: taken, left_out: leftOut, effect: row.effect },
+        from,
+        to,
+        items: taken,
+        left_out: leftOut,
+        effect: row.effect,
         contradictions: contradictions.map(viewContradiction),
         change: dryRun ? null : viewChange(row),
       }

@@ -1,10 +1,9 @@
 /**
- * The one writer of an environment's documents, as the logic inside its Durable Object. Does I/O, through what it is
- * handed.
+ * The only writer of an environment's documents: the logic inside its Durable Object. Does I/O, through its options.
  *
- * Every write goes through `#put`, one run at a time, so that an older version never overwrites a newer one; what comes
- * in meanwhile is merged into the next run. KV takes one write a second for a key, failures wait longer each time, and
- * a rebuild gives way to fresh changes between two groups of writes.
+ * Every write goes through `#put`, one run at a time, so that an older version never overwrites a newer one. Changes that
+ * arrive meanwhile are merged into the next run. KV accepts one write per second for a key, failures wait longer each time,
+ * and a rebuild lets new changes go first between two groups of writes.
  */
 import { LruMap } from '../../core/lru.ts'
 import type { DocumentsKV, RebuildProgress } from '../config.ts'
@@ -22,25 +21,25 @@ import {
   projectKeys,
 } from './store.ts'
 
-/** KV takes one write a second for a key. */
+/** KV accepts one write per second for a key. */
 export const KEY_INTERVAL_MS = 1_000
-/** Documents written in one invocation, which has 1,000 operations; the rest are for D1 and bulk reads. */
+/** Documents written in one invocation, out of 1,000 operations; the rest are for D1 and bulk reads. */
 const INVOCATION_DOCUMENTS = 900
 /** Documents read and written together. */
 const RUN_DOCUMENTS = 200
-/** Documents between which a rebuild looks whether there is something fresh to publish. */
+/** A rebuild checks for new changes after this many documents. */
 const GROUP_DOCUMENTS = 100
 const RETRY_MS = { first: 1_000, longest: 60_000 } as const
 /** Documents read back by one repair. */
 const READ_BACK_DOCUMENTS = 500
-/** Keys whose last write is remembered. */
+/** The number of keys whose last write is remembered. */
 const REMEMBERED_KEYS = 20_000
 
 /** What survives an eviction of the Durable Object. */
 export interface PublisherMemory {
   get<T>(name: string): Promise<T | undefined>
   put(name: string, value: unknown): Promise<void>
-  /** Calls `wake` at that time, or earlier if it was asked to before. */
+  /** Calls `wake` at that time, or earlier if an earlier call is scheduled. */
   wakeAt(at: number): Promise<void>
 }
 
@@ -55,11 +54,11 @@ export interface PublisherOptions {
   readonly warn: (event: 'publish_failed' | 'repaired', documents: number) => void
 }
 
-/** `newer`: a later version was written already. */
+/** `newer`: a later version is already written. */
 type PutResult = 'written' | 'newer' | 'failed'
 
 interface Rebuild extends RebuildProgress {
-  /** The latest version at its beginning; what is later is published as ever. */
+  /** The latest version when it started; later ones are published as usual. */
   readonly head: number
   readonly cursor: string
 }
@@ -69,27 +68,32 @@ export class EnvironmentPublisher {
   readonly #last = new LruMap<string, { version: number; at: number }>(REMEMBERED_KEYS)
   #running: Promise<void> | undefined
   #again = false
-  /** Documents that the invocation at work may still write. */
+  /** How many documents the current invocation may still write. */
   #budget = 0
 
   constructor(options: PublisherOptions) {
     this.#options = options
   }
 
-  /** Publishes what is pending; returns when it is done, whoever started it. */
+  /** Publishes what is pending; returns when that is done, even if another call started it. */
   async publish(): Promise<void> {
     this.#again = true
     await this.#exclusively(() => this.#drain())
   }
 
-  /** Begins to write every document anew; goes on by itself, and from where it stopped. */
+  /** Starts to write every document again; continues by itself, from where it stopped. */
   async rebuild(): Promise<void> {
     const { db, environment, clock, memory } = this.#options
     await this.#exclusively(async () => {
       const started_at = this.#instant()
       const { total, head } = await enrol(db, environment, started_at)
       await memory.put('rebuild', {
-        ...{ cursor: '', head, total, written: 0, started_at, finished_at: null },
+        cursor: '',
+        head,
+        total,
+        written: 0,
+        started_at,
+        finished_at: null,
       })
       await memory.wakeAt(clock())
     })
@@ -102,7 +106,7 @@ export class EnvironmentPublisher {
     return progress
   }
 
-  /** What is due: retries, deferred writes, the next chunk of a rebuild. */
+  /** Does what is due: retries, deferred writes, the next chunk of a rebuild. */
   async wake(): Promise<void> {
     this.#again = true
     await this.#exclusively(async () => {
@@ -112,8 +116,8 @@ export class EnvironmentPublisher {
   }
 
   /**
-   * Reads the next documents back, and writes again what KV has wrong or has lost. A rebuild that is not finished is woken:
-   * the platform gives up an alarm that has failed some times.
+   * Reads the next documents back, and rewrites those that are wrong or missing in KV. Also wakes an unfinished rebuild,
+   * because the platform gives up an alarm that has failed several times.
    */
   async repair(): Promise<void> {
     const { clock, memory } = this.#options
@@ -125,7 +129,7 @@ export class EnvironmentPublisher {
     })
   }
 
-  /** One at a time: who comes while another works waits, and looks again afterwards. */
+  /** One at a time: a call during another one waits, and then checks again. */
   async #exclusively(work: () => Promise<void>): Promise<void> {
     while (this.#running) await this.#running
     this.#budget = INVOCATION_DOCUMENTS
@@ -137,7 +141,7 @@ export class EnvironmentPublisher {
     }
   }
 
-  /** While a rebuild is on its way, what changed before it began is left to it. */
+  /** A running rebuild publishes what changed before it started. */
   async #drain(): Promise<void> {
     const { db, environment, clock, memory, keyIntervalMs } = this.#options
     const since = (await this.#unfinished())?.head ?? 0
@@ -164,7 +168,7 @@ export class EnvironmentPublisher {
     if (next.length > 0) await memory.wakeAt(Math.max(Math.min(...next), clock()))
   }
 
-  /** Writes documents and notes how it went. */
+  /** Writes documents and records the outcome. */
   async #write(projected: readonly Projected[]): Promise<void> {
     await this.#note(projected, await this.#putAll(projected))
   }
@@ -220,7 +224,7 @@ export class EnvironmentPublisher {
     const size = this.#budget - GROUP_DOCUMENTS
     const keys = size > 0 ? await keysAfter(db, environment, rebuild.cursor, size) : []
     const projected = await projectKeys(db, environment, keys)
-    // How one group went is noted while the next one is written.
+    // The outcome of one group is recorded while the next one is written.
     let noted = Promise.resolve()
     for (let start = 0; start < projected.length; start += GROUP_DOCUMENTS) {
       const group = projected.slice(start, start + GROUP_DOCUMENTS)

@@ -1,8 +1,8 @@
 /**
- * Documents read back from KV, and which of them are not what D1 says. Does I/O.
+ * Documents read back from KV, and which of them differ from D1. Does I/O.
  *
- * A document counts once every reader of KV must see its last write; and only if nobody touched it while it was read, so
- * that a change on its way is not taken for a fault.
+ * A document counts once every reader of KV must see its last write, and only if it did not change while it was read, so
+ * that a change in progress is not taken for a fault.
  */
 import { and, eq, inArray, lt, or, sql } from 'drizzle-orm'
 import type { DocumentsKV } from '../config.ts'
@@ -22,11 +22,11 @@ export interface ReadBackOptions {
   readonly environment: string
   /** Epoch milliseconds. */
   readonly now: number
-  /** Documents that wait to be published for longer than this count too. */
+  /** Documents that have been waiting to be published for longer than this count too. */
   readonly lateAfterMs?: number
 }
 
-/** A document that is not what it should be, with what KV has; `null`: nothing. */
+/** A document that differs from D1, with the one in KV; `null`: missing. */
 export interface Wrong extends Projected {
   readonly found: string | null
 }
@@ -78,7 +78,7 @@ async function dueVersions(
   return new Map(rows.map(({ key, version }) => [key, version]))
 }
 
-/** The next documents of an environment, of which the wrong ones are told. */
+/** Checks the next documents of an environment and returns the wrong ones. */
 export async function readBackAfter(options: ReadBackOptions, cursor: string, limit: number) {
   const keys = await keysAfter(options.db, options.environment, cursor, limit)
   return {

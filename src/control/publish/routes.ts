@@ -1,4 +1,4 @@
-/** The routes of publishing: how far the documents are behind, and a rebuild of all of them. */
+/** The routes of publishing: the lag of the documents, and a rebuild of all of them. */
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
@@ -10,7 +10,7 @@ import type { Api, Control } from '../http/context.ts'
 import { read } from '../http/read.ts'
 import { ADMINS, READERS } from '../roles.ts'
 
-/** Documents out of step that are named. */
+/** How many documents out of step are named. */
 const MAX_NAMED = 50
 
 const rebuildSchema = z
@@ -109,7 +109,13 @@ async function status({ db, clock, publisher }: Control, environment: string) {
     last_published_at: totals?.last_published_at ?? null,
     last_error: failed?.error ? { key: failed.key, error: failed.error, attempts: failed.attempts } : null,
     pending: pending.map(({ key, version, published_version, changed_at, attempts, retry_at, error }) => ({
-      ...{ key, version, published_version, changed_at, attempts, retry_at, error },
+      key,
+      version,
+      published_version,
+      changed_at,
+      attempts,
+      retry_at,
+      error,
     })),
     rebuild: await publisher(environment).progress(environment),
   }

@@ -1,8 +1,8 @@
 /**
- * What the publisher reads and notes in D1: documents as they should be, and which version was written. Does I/O.
+ * What the publisher reads and writes in D1: the documents, and which version was published. Does I/O.
  *
- * A document's rows and its version are read in one batch, which is one transaction, so that a version always stands for
- * the same content.
+ * A document's rows and its version are read in one batch, which is one transaction, so a version always means the same
+ * content.
  */
 import { and, asc, eq, gt, inArray, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
@@ -19,13 +19,13 @@ export interface Projected {
 
 export interface Failure {
   readonly key: string
-  /** A code; never what the platform's message says. */
+  /** A code; never the platform's message. */
   readonly error: 'kv_failed'
   /** RFC 3339. */
   readonly retry_at: string
 }
 
-/** Documents of later versions that are out of step and may be tried now, catalogs first. */
+/** Documents that are out of step and may be written now, catalogs first. */
 export async function pendingKeys(
   db: Database,
   environment: string,
@@ -49,7 +49,7 @@ export async function pendingKeys(
   return rows.map(({ key }) => key)
 }
 
-/** When the next document that failed may be tried again. */
+/** When the next failed document may be retried. */
 export async function nextRetry(db: Database, environment: string, since: number): Promise<string | null> {
   const [row] = await db.all<{ at: string | null }>(
     sql`SELECT min(retry_at) AS at FROM documents
@@ -58,7 +58,7 @@ export async function nextRetry(db: Database, environment: string, since: number
   return row?.at ?? null
 }
 
-/** The documents of the keys as they should be now. */
+/** The current documents of the keys, from D1. */
 export async function projectKeys(
   db: Database,
   environment: string,
@@ -121,7 +121,7 @@ export async function projectKeys(
   }
 }
 
-/** Notes what was written and what failed. */
+/** Records what was written and what failed. */
 export async function notePublished(
   db: Database,
   written: readonly Projected[],
@@ -146,7 +146,7 @@ export async function notePublished(
   }
 }
 
-/** How often the documents of these keys have failed in a row. */
+/** How many times in a row the documents of these keys have failed. */
 export async function attemptsOf(db: Database, keys: readonly string[]): Promise<Map<string, number>> {
   const rows = await db
     .select({ key: documents.key, attempts: documents.attempts })
@@ -156,9 +156,9 @@ export async function attemptsOf(db: Database, keys: readonly string[]): Promise
 }
 
 /**
- * Gives every subject of an environment an outbox row, such as after rows came in by SQL, or a new environment.
+ * Adds an outbox row for every subject of an environment, for a rebuild or a new environment.
  *
- * @returns how many documents there are, and the latest version that any of them can have
+ * @returns the number of documents, and the latest version that any of them can have
  */
 export async function enrol(
   db: Database,

@@ -1,4 +1,4 @@
-/** The routes that tell a caller who it is, and which environments there are. */
+/** The routes for the caller's identity and the list of environments. */
 import { z } from '@hono/zod-openapi'
 import { ok } from '../../core/result.ts'
 import type { Api } from '../http/context.ts'
@@ -21,7 +21,7 @@ const environments = z.object({
 export function selfRoutes(api: Api): void {
   read(api, {
     path: '/me',
-    tag: 'Self',
+    tag: 'Account',
     summary: 'Get your name and roles',
     roles: READERS,
     answer: self,
@@ -36,7 +36,7 @@ export function selfRoutes(api: Api): void {
 
   read(api, {
     path: '/environments',
-    tag: 'Self',
+    tag: 'Account',
     summary: 'List environments, in the order of promotion',
     roles: READERS,
     answer: environments,

@@ -5,6 +5,7 @@
  */
 import { ok, type Result } from '../../core/result.ts'
 import { NO_STORE, problem } from '../http/answers.ts'
+import { answerPublicPreflight, isPreflight } from '../http/cors.ts'
 import { type Encode, oauthEncoder, ofrepEncoder, problemEncoder } from '../http/encode.ts'
 import type { Dialect, RefusalReason } from '../http/refusals.ts'
 import type { Route } from '../log.ts'
@@ -16,7 +17,7 @@ import { verifyJson } from '../verification/json.ts'
 import { evaluateFlag, evaluateFlags } from '../verification/ofrep.ts'
 import type { Verification } from '../verification/verdict.ts'
 import type { RequestContext } from './request_context.ts'
-import { PUBLIC, route } from './upstream_routes.ts'
+import { isReadOrPreflight, PUBLIC, route } from './upstream_routes.ts'
 
 const OFREP_FLAGS = '/ofrep/v1/evaluate/flags'
 
@@ -53,8 +54,11 @@ export async function answerIntrospection(context: RequestContext): Promise<Resp
   return toResponse(context, response, oauthEncoder('introspect'))
 }
 
-export function describeAuthzen({ gateway, log }: RequestContext): Response {
+export function describeAuthzen(context: RequestContext): Response | Promise<Response> {
+  const { request, gateway, log } = context
+  if (!isReadOrPreflight(request)) return route(context)
   log.route = 'discovery'
+  if (isPreflight(request)) return answerPublicPreflight(request)
   return Response.json(authzenMetadata(gateway.config), { headers: PUBLIC })
 }
 

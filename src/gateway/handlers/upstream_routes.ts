@@ -8,6 +8,13 @@ import { documentId } from '../../core/claims.ts'
 import type { MintedEvent } from '../../core/mint_event.ts'
 import { NO_STORE } from '../http/answers.ts'
 import { readForm } from '../http/body.ts'
+import {
+  allowOwnHeaders,
+  answerPublicPreflight,
+  isPreflight,
+  preflightForUpstream,
+  readableBy,
+} from '../http/cors.ts'
 import { oauthEncoder, problemEncoder } from '../http/encode.ts'
 import { encodeFault, type FaultReason } from '../http/faults.ts'
 import { tokenRequestHeaders } from '../http/headers.ts'
@@ -23,7 +30,7 @@ import { JWKS_MAX_AGE_SECONDS, publishedKeys } from '../signing_keys/jwks.ts'
 import { basicCredentials } from '../verification/credentials.ts'
 import { refuseGuarded } from '../verification/forward_auth.ts'
 import { isMisspeltGuardPath } from '../verification/guard_url.ts'
-import type { RequestContext } from './request_context.ts'
+import type { Handler, RequestContext } from './request_context.ts'
 
 /** Public documents: any origin may read them, and keep them for a while. */
 export const PUBLIC = {
@@ -38,7 +45,7 @@ export async function route(context: RequestContext): Promise<Response> {
   const endpoints = await gateway.profile.endpoints()
   if (!endpoints.ok) return refuse(context, endpoints.reason)
   const { token, jwks, authorization, endSession, revocation } = endpoints.value
-  const isRead = request.method === 'GET' || request.method === 'HEAD'
+  const isRead = isReadOrPreflight(request)
 
   const is = pathMatcher(path)
   if (is(token.path)) return serveTokens(context, token)
@@ -52,9 +59,14 @@ export async function route(context: RequestContext): Promise<Response> {
   return proxyAsIs(context)
 }
 
-export async function servePublishedKeys(context: RequestContext): Promise<Response> {
+/** Our own address of the key set; other methods are upstream's affair. */
+export const answerKeys: Handler = (context) =>
+  isReadOrPreflight(context.request) ? servePublishedKeys(context) : route(context)
+
+async function servePublishedKeys(context: RequestContext): Promise<Response> {
   const { config, keyring, keys } = context.gateway
   context.log.route = 'jwks'
+  if (isPreflight(context.request)) return answerPublicPreflight(context.request)
   const published = await publishedKeys(config, keyring, keys)
   return published.ok
     ? Response.json(published.value, { headers: PUBLIC })
@@ -64,6 +76,7 @@ export async function servePublishedKeys(context: RequestContext): Promise<Respo
 async function serveMetadata(context: RequestContext, endpoints: Endpoints): Promise<Response> {
   const { config, keyring, profile } = context.gateway
   context.log.route = 'discovery'
+  if (isPreflight(context.request)) return answerPublicPreflight(context.request)
   const metadata = await profile.metadata()
   if (!metadata.ok) return refuse(context, metadata.reason)
   return Response.json(rewriteMetadata(metadata.value, endpoints, config, keyring), { headers: PUBLIC })
@@ -72,11 +85,9 @@ async function serveMetadata(context: RequestContext, endpoints: Endpoints): Pro
 async function serveTokens(context: RequestContext, endpoint: Endpoint): Promise<Response> {
   const { request, gateway, log, defer } = context
   log.route = 'token'
-  // A browser asks upstream whether it may send the request; the request itself is ours.
-  if (isPreflight(request)) return proxyAsIs(context)
-  if (request.method !== 'POST') {
-    return oauthEncoder('token')('method_not_allowed', log.request_id)
-  }
+  if (isPreflight(request)) return proxyPreflight(context)
+  if (request.method !== 'POST')
+    return readableBy(request, oauthEncoder('token')('method_not_allowed', log.request_id))
   const parsed = await parseTokenRequest(request, gateway.profile.bodyFormats)
   if (!parsed.ok) {
     log.reason = parsed.reason
@@ -89,12 +100,20 @@ async function serveTokens(context: RequestContext, endpoint: Endpoint): Promise
   return answer.ok ? answer.value : refuse(context, answer.reason)
 }
 
-/** @see https://fetch.spec.whatwg.org/#cors-preflight-request */
-const isPreflight = ({ method, headers, body }: Request): boolean =>
-  method === 'OPTIONS' &&
-  body === null &&
-  headers.has('origin') &&
-  headers.has('access-control-request-method')
+/**
+ * A browser asks upstream whether it may send the request; the request itself is ours. Nothing else of it goes along: an
+ * upstream that is told to take it for a POST would answer with a token.
+ */
+async function proxyPreflight(context: RequestContext): Promise<Response> {
+  const { request, gateway } = context
+  const target = upstreamUrl(request, gateway.config)
+  target.search = ''
+  const preflight = { method: 'OPTIONS', headers: preflightForUpstream(request.headers) }
+  const proxied = await proxy(preflight, target, null, gateway.config, gateway.fetcher)
+  if (!proxied.ok) return refuse(context, proxied.reason)
+  allowOwnHeaders(request.headers, proxied.value.headers)
+  return proxied.value
+}
 
 /** Logging out through the gateway also ends what it minted for the session, for those who ask `live`. */
 async function endUserSession(
@@ -172,17 +191,6 @@ function refuse({ request, log }: RequestContext, reason: FaultReason): Response
   return readableBy(request, encodeFault(reason, log.request_id))
 }
 
-/**
- * Lets the page that asked read an error of ours: to a browser's SDK an answer it may not read is a network failure,
- * and it would not learn when to try again. Nothing in it is secret.
- */
-function readableBy(request: Request, response: Response): Response {
-  const origin = request.headers.get('origin')
-  if (origin !== null) {
-    response.headers.set('access-control-allow-origin', origin)
-    response.headers.set('access-control-allow-credentials', 'true')
-    response.headers.set('access-control-expose-headers', 'retry-after, x-request-id')
-    response.headers.append('vary', 'origin')
-  }
-  return response
-}
+/** Documents may be read, and a page may be allowed to. */
+export const isReadOrPreflight = (request: Request): boolean =>
+  request.method === 'GET' || request.method === 'HEAD' || isPreflight(request)

@@ -23,18 +23,59 @@ const HOP_BY_HOP = new Set([
 const OF_THE_MESSAGE = new Set(['content-length', 'host'])
 
 /**
- * What only a proxy that upstream trusts may say: where a request came from, by whose certificate (RFC 9440), and what
- * it was before it was rewritten. We are that proxy now, so a client must not say it.
+ * What only a proxy that upstream trusts may say: where a request came from, by whose certificate (RFC 9440), who was
+ * logged in there, and what the request was before it was rewritten. We are that proxy now, so a client must not say it.
+ * The list holds what is known of proxies, clouds and frameworks; `STRIP_HEADERS` adds to it.
  */
-const OF_A_TRUSTED_PROXY =
-  /^(forwarded|true-client-ip|client-cert.*|cf-.*|ssl-client.*|x-(forwarded.*|real-ip|client-ip|cluster-client-ip|host|original-.*|rewrite-url|(ssl-)?client-.*))$/
+const OF_A_TRUSTED_PROXY = new RegExp(
+  `^(${[
+    // Addresses.
+    ...['forwarded', 'client-ip', 'true-client-ip', 'remote-.*', 'wl-proxy-.*', 'fastly-client-.*', 'cf-.*'],
+    ...[
+      'x-forwarded.*',
+      'x-real-ip',
+      'x-client-ip',
+      'x-cluster-client-ip',
+      'x-remote-.*',
+      'x-originating-.*',
+    ],
+    ...['x-azure-.*', 'x-appengine-.*', 'x-envoy-.*', 'x-proxyuser-.*'],
+    // Certificates.
+    ...['client-cert.*', 'ssl-.*', 'x-(ssl-)?client-.*', 'x-ssl.*', 'x-tls-.*', 'x-arr-.*', 'x-amzn-mtls-.*'],
+    // Who was logged in.
+    ...['x-amzn-oidc-.*', 'x-ms-client-principal.*', 'x-ms-token-.*', 'x-goog-authenticated-user-.*'],
+    ...['x-goog-iap-.*', 'x-auth-request-.*', 'x-webauth-.*', 'x-authenticated-.*', 'x-authentik-.*'],
+    ...[
+      'x-consumer-.*',
+      'x-credential-.*',
+      'x-pomerium-.*',
+      'x-vouch-.*',
+      'x-token-subject',
+      'x-proxy-user.*',
+    ],
+    // What was asked for.
+    ...[
+      'x-host',
+      'x-http-host-override',
+      'x-original-.*',
+      'x-rewrite-url',
+      'x-prefix',
+      'x-scheme',
+      'x-url-scheme',
+    ],
+    ...['x-script-name', 'front-end-https', 'x-https', 'x-accel-.*', 'x-sendfile-type'],
+  ].join('|')})$`,
+)
+
+/** What has some frameworks take a request for one of another method, of which the gateway would know nothing. */
+const OF_ANOTHER_METHOD = /^x-(http-)?method(-override)?$/
 
 /** What a client says to the gateway alone: `Remint-Min-Version`. */
 const OURS = /^remint-/
 
 /** The client's headers, made ready for upstream. */
 export function requestHeaders(headers: Headers, config: Config): Headers {
-  const forwarded = endToEnd(headers, isNotForUpstream)
+  const forwarded = endToEnd(headers, (name) => isNotForUpstream(name, config))
   const clientIp = headers.get('cf-connecting-ip')
   if (clientIp !== null) forwarded.set('x-forwarded-for', clientIp)
   const [protocol, host] = config.issuer.split('://') as [string, string]
@@ -53,9 +94,10 @@ export function tokenRequestHeaders(headers: Headers, config: Config): Headers {
 }
 
 /** CGI and what came after it cannot tell `_` from `-`. */
-function isNotForUpstream(name: string): boolean {
+function isNotForUpstream(name: string, { stripHeaders }: Config): boolean {
   const dashed = name.replaceAll('_', '-')
-  return OF_THE_MESSAGE.has(name) || OF_A_TRUSTED_PROXY.test(dashed) || OURS.test(dashed)
+  const isKnown = OF_A_TRUSTED_PROXY.test(dashed) || OF_ANOTHER_METHOD.test(dashed) || OURS.test(dashed)
+  return OF_THE_MESSAGE.has(name) || isKnown || stripHeaders.includes(dashed)
 }
 
 /** Upstream's answer for the client: same status, same stream. */

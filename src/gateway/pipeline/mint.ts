@@ -41,6 +41,7 @@ export async function mint(
  * token that was replaced. Otherwise there is nothing to mint.
  *
  * @param accessToken - the one that goes into the same answer
+ * @param key - of upstream's algorithm, if there is one: many clients accept RS256 alone
  * @param replaced - whether that is another one than upstream's
  * @param session - of the access token. An ID token of the same subject that does not name its session gets its name, so
  *   that logging out with it ends the access tokens of the session.

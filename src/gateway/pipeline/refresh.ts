@@ -13,6 +13,7 @@ import type { Config } from '../config.ts'
 import { entitle } from '../documents/entitle.ts'
 import { lookupAtLeast, newestVersion } from '../documents/min_version.ts'
 import type { DocumentStore } from '../documents/store.ts'
+import { expose } from '../http/cors.ts'
 import { passThrough } from '../http/headers.ts'
 import type { LogLine } from '../log.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
@@ -83,7 +84,10 @@ export async function refresh(
   if (!replaced.ok) return replaced
   const { version, ...replacements } = replaced.value
   const returned = respond(response, tokens, replacements, serverTiming(log), config)
-  if (version !== undefined) returned.headers.set('remint-version', String(version))
+  if (version !== undefined) {
+    returned.headers.set('remint-version', String(version))
+    expose(returned.headers, 'remint-version')
+  }
   return ok(returned)
 }
 
@@ -158,7 +162,8 @@ async function replaceIdToken(
     return undefined
   }
   const replaced = accessToken !== upstreamAccessToken
-  return mintIdToken(verified.value, accessToken, replaced, context.keyring.active, context.config, session)
+  const key = context.keyring.signerLike(verified.value.alg)
+  return mintIdToken(verified.value, accessToken, replaced, key, context.config, session)
 }
 
 /** What is left of an opaque token's life; `undefined` where upstream's own figure still holds. */

@@ -18,6 +18,8 @@ declare const verified: unique symbol
 /** The claims of a token whose signature, issuer, audience, type and times were checked. Made here and nowhere else. */
 export interface VerifiedToken {
   readonly claims: Claims & { readonly exp: number }
+  /** The algorithm of its signature. */
+  readonly alg: string
   readonly [verified]: true
 }
 
@@ -58,11 +60,11 @@ export async function verifyAccessToken(
 ): Promise<Result<VerifiedToken, VerifyReason>> {
   const signed = await verifySigned(token, isResponseType, context, now)
   if (!signed.ok) return signed
-  const { claims, typ } = signed.value
+  const { claims, typ, alg } = signed.value
   const { audience } = context.config.upstream
   if (audience !== undefined && !audiences(claims).includes(audience)) return err('audience_mismatch')
   const fault = accessTokenFault(typ, claims, 'token_response')
-  return fault === undefined ? ok({ claims } as VerifiedToken) : err(fault)
+  return fault === undefined ? ok({ claims, alg } as VerifiedToken) : err(fault)
 }
 
 /**
@@ -76,7 +78,15 @@ export async function verifyIdToken(
   now: number,
 ): Promise<Result<VerifiedToken, VerifyReason>> {
   const signed = await verifySigned(token, isIdTokenType, context, now)
-  return signed.ok ? ok({ claims: signed.value.claims } as VerifiedToken) : signed
+  if (!signed.ok) return signed
+  const { claims, alg } = signed.value
+  return ok({ claims, alg } as VerifiedToken)
+}
+
+interface Signed {
+  readonly claims: VerifiedToken['claims']
+  readonly typ: string | undefined
+  readonly alg: string
 }
 
 /** Form, algorithm, type, key, signature, issuer and times, in that order: nothing is read that was not checked. */
@@ -85,7 +95,7 @@ async function verifySigned(
   isType: IsType,
   { config, keyring, keys }: VerifyContext,
   now: number,
-): Promise<Result<{ claims: VerifiedToken['claims']; typ: string | undefined }, VerifyReason>> {
+): Promise<Result<Signed, VerifyReason>> {
   const header = readJwsHeader(token)
   if (!header.ok) return header
   const { kid, typ } = header.value
@@ -93,40 +103,49 @@ async function verifySigned(
   if (!config.upstream.algorithms.includes(alg)) return err('algorithm_refused')
   if (!isType(typ)) return err('type_refused')
   if (keyring.has(kid)) return err('token_is_ours')
-  const key = await findKey(keys, kid, alg)
-  if (!key.ok) return key
-
-  let claims: unknown
-  try {
-    const { payload } = await compactVerify(token, key.value)
-    claims = JSON.parse(new TextDecoder().decode(payload))
-  } catch (cause) {
-    return err(
-      cause instanceof errors.JWSSignatureVerificationFailed ? 'signature_invalid' : 'payload_malformed',
-    )
-  }
+  const candidates = await findKeys(keys, kid, alg)
+  if (!candidates.ok) return candidates
+  const payload = await payloadOf(token, candidates.value)
+  if (!payload.ok) return payload
+  const claims = payload.value
   if (!isClaims(claims)) return err('payload_malformed')
   if (claims.iss !== config.upstream.issuer) return err('issuer_mismatch')
   const seconds = Math.floor(now / 1000)
   if (claims.exp <= seconds) return err('token_expired')
   if ((claims.nbf ?? 0) > seconds + CLOCK_SKEW_SECONDS) return err('token_not_yet_valid')
-  return ok({ claims, typ })
+  return ok({ claims, typ, alg })
 }
 
 /** An unknown key may be a new one: upstream is asked again, at most once in a while. */
-async function findKey(
+async function findKeys(
   keys: UpstreamKeys,
   kid: string | undefined,
   alg: string,
-): Promise<Result<CryptoKey, 'key_unknown' | KeysFault>> {
-  const inHand = await keys.current()
-  if (!inHand.ok) return inHand
-  const known = inHand.value.find(kid, alg)
-  if (known) return ok(known)
+): Promise<Result<readonly CryptoKey[], 'key_unknown' | KeysFault>> {
+  const current = await keys.current()
+  if (!current.ok) return current
+  const known = current.value.candidates(kid, alg)
+  if (known.length > 0) return ok(known)
   if (!(await keys.refresh())) return err('keys_unreachable')
   const refreshed = await keys.current()
-  const found = refreshed.ok ? refreshed.value.find(kid, alg) : undefined
-  return found ? ok(found) : err('key_unknown')
+  const found = refreshed.ok ? refreshed.value.candidates(kid, alg) : []
+  return found.length > 0 ? ok(found) : err('key_unknown')
+}
+
+/** What one of the keys has signed: all of them are upstream's, and of the same algorithm. */
+async function payloadOf(
+  token: string,
+  keys: readonly CryptoKey[],
+): Promise<Result<unknown, 'signature_invalid' | 'payload_malformed'>> {
+  for (const key of keys) {
+    try {
+      const { payload } = await compactVerify(token, key)
+      return ok(JSON.parse(new TextDecoder().decode(payload)))
+    } catch (cause) {
+      if (!(cause instanceof errors.JWSSignatureVerificationFailed)) return err('payload_malformed')
+    }
+  }
+  return err('signature_invalid')
 }
 
 function isClaims(value: unknown): value is Claims & { readonly exp: number; readonly nbf?: number } {

@@ -26,7 +26,8 @@ export function oidcProfile(config: Config, fetcher: typeof fetch, clock: () => 
   }, clock)
 
   return {
-    bodyFormats: ['form'],
+    // RFC 6749 has a form only; some providers take JSON too, and say no themselves where they do not.
+    bodyFormats: ['form', 'json'],
     discoveryPath: undefined,
     replaysRefresh: false,
     async endpoints() {
@@ -50,13 +51,22 @@ function readMetadata(metadata: Record<string, unknown>, config: Config): Result
   const token = endpoint('token_endpoint')
   const jwks = endpoint('jwks_uri')
   if (!token || !jwks) return err('metadata_incomplete')
-  const [authorization, endSession] = [endpoint('authorization_endpoint'), endpoint('end_session_endpoint')]
-  const revocation = endpoint('revocation_endpoint')
-  return ok({ metadata, endpoints: { token, jwks, authorization, endSession, revocation } })
+  const endpoints: Endpoints = {
+    token,
+    jwks,
+    authorization: endpoint('authorization_endpoint'),
+    endSession: endpoint('end_session_endpoint'),
+    revocation: endpoint('revocation_endpoint'),
+    pushedAuthorization: endpoint('pushed_authorization_request_endpoint'),
+    backchannelAuthentication: endpoint('backchannel_authentication_endpoint'),
+  }
+  return ok({ metadata, endpoints })
 }
 
 /** Where an endpoint is called: upstream's public names and our own all mean the origin that requests are sent to. */
 function reachable({ origin, pathname, search, href }: URL, config: Config): Endpoint {
-  const names = [config.issuer, new URL(config.upstream.issuer).origin]
-  return { url: names.includes(origin) ? config.upstream.origin + pathname + search : href, path: pathname }
+  const names = [config.upstream.origin, config.issuer, new URL(config.upstream.issuer).origin]
+  return names.includes(origin)
+    ? { url: config.upstream.origin + pathname + search, path: pathname }
+    : { url: href, path: pathname, isElsewhere: true }
 }

@@ -10,6 +10,8 @@ export interface Endpoint {
   readonly url: string
   /** The gateway's own path for it. */
   readonly path: string
+  /** Whether it is at an origin whose pages are not the gateway's to proxy: cookies of that origin stay there. */
+  readonly isElsewhere?: boolean
 }
 
 export interface Endpoints {
@@ -20,6 +22,10 @@ export interface Endpoints {
   /** The parameter by which the end-session endpoint is told a `sid`, where it is not told by an ID token. */
   readonly sessionParameter?: string
   readonly revocation?: Endpoint | undefined
+  /** RFC 9126. */
+  readonly pushedAuthorization?: Endpoint | undefined
+  /** OpenID Connect CIBA. */
+  readonly backchannelAuthentication?: Endpoint | undefined
 }
 
 /** Why upstream cannot be described. */

@@ -11,9 +11,12 @@ export function upstreamUrl(request: Request, config: Config): URL {
   return new URL(config.upstream.origin + pathname + search)
 }
 
+/** The parts of a request that go on. */
+export type ProxiedRequest = Pick<Request, 'method' | 'headers'>
+
 /** Passes a request on. @param body - the request's own, or what stands in for it */
 export async function proxy(
-  request: Request,
+  request: ProxiedRequest,
   target: URL,
   body: string | ReadableStream | null,
   config: Config,
@@ -23,7 +26,8 @@ export async function proxy(
     const response = await fetcher(target.href, {
       method: request.method,
       headers: requestHeaders(request.headers, config),
-      body,
+      // The runtime makes a stream of a declared length of 0, which is no content (RFC 9110 section 8.6).
+      body: request.headers.get('content-length') === '0' ? null : body,
       redirect: 'manual',
     })
     return ok(passThrough(response, config))

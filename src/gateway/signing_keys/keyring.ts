@@ -1,8 +1,9 @@
 /**
- * The gateway's own keys: one signs, all verify and are published. Imports keys, does no other I/O.
+ * The gateway's own keys: one of each algorithm signs, all verify and are published. Imports keys, does no other I/O.
  *
- * The order of the secret is the state: the first key is active, the others are next (private) or retired (public half
- * only). A problem names a key by its place and never quotes it.
+ * The order of the secret is the state: the first key signs access tokens, and the first private one of another algorithm
+ * signs ID tokens for clients that expect it. The others wait (private) or are retired (public half only). A problem
+ * names a key by its place and never quotes it.
  */
 import { CompactSign, type CryptoKey, calculateJwkThumbprint, compactVerify, importJWK, type JWK } from 'jose'
 import * as z from 'zod'
@@ -18,11 +19,16 @@ export interface SigningKey {
 }
 
 export interface Keyring {
+  /** Signs access tokens. */
   readonly active: SigningKey
-  /** The algorithms that clients will see, now and after the next promotion; the active one first. */
+  /** The algorithms that keys sign with, that of the active one first. */
   readonly algorithms: readonly string[]
+  /** Those of the keys that are published and wait to sign. */
+  readonly nextAlgorithms: readonly string[]
   /** Public halves of all keys, active first. */
   readonly published: readonly JWK[]
+  /** The key for what upstream signed with this algorithm: one of the same, or else the active one. */
+  signerLike(alg: string): SigningKey
   /** The key that verifies a minted token. */
   find(kid: string | undefined, alg: string): CryptoKey | undefined
   has(kid: string | undefined): boolean
@@ -51,6 +57,8 @@ export async function loadKeyring(signingKeys: string): Promise<KeyringResult> {
 
   const problems: string[] = []
   const verifying = new Map<string, SigningKey>()
+  const signing = new Map<string, SigningKey>()
+  const nextAlgorithms = new Set<string>()
   let active: SigningKey | undefined
   for (const [index, jwk] of set.entries()) {
     const name = `SIGNING_KEYS: key ${index + 1}`
@@ -69,6 +77,8 @@ export async function loadKeyring(signingKeys: string): Promise<KeyringResult> {
         const key = await importKey(jwk, alg)
         await probe(key, publicKey, alg)
         if (index === 0) active = { kid, alg, key }
+        if (index > 0 && (signing.has(alg) || isWaiting(jwk))) nextAlgorithms.add(alg)
+        else signing.set(alg, { kid, alg, key })
       } else if (index === 0) {
         problems.push(`${name}: signs, and so needs its private half`)
       }
@@ -78,13 +88,15 @@ export async function loadKeyring(signingKeys: string): Promise<KeyringResult> {
   }
   if (problems.length > 0 || !active) return { ok: false, problems }
 
-  const algorithms = set.filter((jwk) => jwk.d !== undefined).map((jwk) => jwk.alg as string)
+  const first = active
   return {
     ok: true,
     keyring: {
-      active,
-      algorithms: [...new Set(algorithms)],
+      active: first,
+      algorithms: [...signing.keys()],
+      nextAlgorithms: [...nextAlgorithms],
       published: set.map((jwk) => ({ ...publicHalf(jwk), use: 'sig' })),
+      signerLike: (alg) => signing.get(alg) ?? first,
       find(kid, alg) {
         const found = kid === undefined ? undefined : verifying.get(kid)
         return found?.alg === alg ? found.key : undefined
@@ -93,6 +105,10 @@ export async function loadKeyring(signingKeys: string): Promise<KeyringResult> {
     },
   }
 }
+
+/** `npm run keys` writes down when it made a key and when it let it sign. */
+const isWaiting = ({ created_at, promoted_at }: JWK & Record<string, unknown>): boolean =>
+  created_at !== undefined && promoted_at === undefined
 
 function parseJwkSet(text: string): JWK[] | undefined {
   try {

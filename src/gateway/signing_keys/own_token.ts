@@ -6,7 +6,7 @@
 import { type CryptoKey, compactVerify } from 'jose'
 import { type Claims, environmentOf } from '../../core/claims.ts'
 import { readJwsHeader } from '../../core/jws.ts'
-import type { Config } from '../config.ts'
+import { type Config, isOwnIssuer } from '../config.ts'
 
 interface Keys {
   find(kid: string | undefined, alg: string): CryptoKey | undefined
@@ -32,7 +32,7 @@ export async function verifyOwnToken(
       environmentOf(claims) !== config.environment
     )
       return undefined
-    return claims.iss === config.tokenIssuer ? claims : undefined
+    return isOwnIssuer(claims.iss, config) ? claims : undefined
   } catch {
     return undefined
   }

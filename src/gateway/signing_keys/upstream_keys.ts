@@ -16,19 +16,28 @@ import type { Keyring } from './keyring.ts'
 const MAX_KEYS = 64
 
 export class UpstreamKeySet {
-  readonly #keys: readonly { kid: string | undefined; alg: string; key: CryptoKey }[]
+  readonly #keys: readonly { kid: string | undefined; alg: string; thumbprint: string; key: CryptoKey }[]
   /** The usable keys' public halves, for a gateway that speaks for the same issuer. */
   readonly published: readonly JWK[]
 
-  constructor(keys: readonly { jwk: JWK; alg: string; key: CryptoKey }[]) {
-    this.#keys = keys.map(({ jwk, alg, key }) => ({ kid: jwk.kid, alg, key }))
+  constructor(keys: readonly { jwk: JWK; alg: string; thumbprint: string; key: CryptoKey }[]) {
+    this.#keys = keys.map(({ jwk, ...rest }) => ({ kid: jwk.kid, ...rest }))
     this.published = keys.map(({ jwk }) => publicHalf(jwk))
   }
 
-  /** The key of that id and algorithm; a token without `kid` finds a key only where there is no choice. */
-  find(kid: string | undefined, alg: string): CryptoKey | undefined {
+  /**
+   * The keys of that id and algorithm. Several may have one id, though they should not (RFC 7517 section 4.5); a token
+   * without `kid` finds a key only where there is no choice.
+   */
+  candidates(kid: string | undefined, alg: string): readonly CryptoKey[] {
     const found = this.#keys.filter((key) => key.alg === alg && (kid === undefined || key.kid === kid))
-    return found.length === 1 ? found[0]?.key : undefined
+    const isChoice = kid === undefined && found.some(({ thumbprint }) => thumbprint !== found[0]?.thumbprint)
+    return isChoice ? [] : found.map(({ key }) => key)
+  }
+
+  /** Whether a key of that id is in the set. */
+  has(kid: string | undefined): boolean {
+    return kid !== undefined && this.#keys.some((key) => key.kid === kid)
   }
 }
 
@@ -62,12 +71,17 @@ async function importKeySet(
 ): Promise<UpstreamKeySet | undefined> {
   if (!Array.isArray(json.keys)) return undefined
   const usable = []
+  const seen = new Set<string>()
   for (const jwk of json.keys.slice(0, MAX_KEYS) as JWK[]) {
     try {
       const alg = algorithmOf(jwk, algorithms)
       if (alg === undefined || keyring.has(jwk.kid)) continue
-      if (keyring.has(await calculateJwkThumbprint(jwk))) continue
-      usable.push({ jwk, alg, key: (await importJWK(publicHalf(jwk), alg)) as CryptoKey })
+      const thumbprint = await calculateJwkThumbprint(jwk)
+      // The same key in the set twice is one.
+      const identity = JSON.stringify([jwk.kid, thumbprint])
+      if (keyring.has(thumbprint) || seen.has(identity)) continue
+      seen.add(identity)
+      usable.push({ jwk, alg, thumbprint, key: (await importJWK(publicHalf(jwk), alg)) as CryptoKey })
     } catch {
       // A key that this runtime cannot import does not spoil the others.
     }

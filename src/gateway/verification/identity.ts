@@ -20,7 +20,7 @@ import { type JwsFormReason, MAX_JWT_BYTES, readJwsHeader } from '../../core/jws
 import { LruMap } from '../../core/lru.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { accessTokenFault, isAccessTokenType, type PurposeFault } from '../../core/token_purpose.ts'
-import type { Config } from '../config.ts'
+import { type Config, isOwnIssuer } from '../config.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
 
 export interface Identity extends SubjectIds {
@@ -81,7 +81,7 @@ export class Identities {
   }
 
   async #verifySigned(token: string, now: number): Promise<Result<Identity, IdentityReason>> {
-    const { tokenIssuer, upstream, orgClaim, environment } = this.#config
+    const { upstream, orgClaim, environment } = this.#config
     const header = readJwsHeader(token)
     if (!header.ok) return header
     const { alg, kid, typ } = header.value
@@ -101,7 +101,7 @@ export class Identities {
     if (fault !== undefined) return err(fault)
     const { exp, iat, nbf, cnf } = claims
     if (typeof exp !== 'number') return err('token_malformed')
-    if (claims.iss !== tokenIssuer) return err('issuer_mismatch')
+    if (!isOwnIssuer(claims.iss, this.#config)) return err('issuer_mismatch')
     if (upstream.audience !== undefined && !audiences(claims).includes(upstream.audience)) {
       return err('audience_mismatch')
     }

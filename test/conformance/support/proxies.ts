@@ -1,6 +1,6 @@
 /**
  * The proxies of `docs/proxies.md`, started with the files that stand there. Only the addresses are changed, and where
- * HAProxy finds the Lua: tests must not take the ports of whoever runs them.
+ * HAProxy finds the Lua: tests must not take the ports of the developer who runs them.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

@@ -34,7 +34,7 @@ export interface Stand {
 export async function openStand(): Promise<Stand> {
   const running = new Running()
   const [stage, idp, callerPort, signingKeys] = await Promise.all([
-    openStage(running, inject('bundle')),
+    openStage(running, inject('bundles').gateway),
     startMockIdp().then((started) => running.add(started)),
     freePort(),
     generateSigningKeys(),

@@ -1,4 +1,4 @@
-/** The audit log: one unbroken chain, whoever writes, and a batch that is all or nothing. */
+/** The audit log: one unbroken chain for all writers, and a batch that is all or nothing. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { AuditRow } from '../../../src/control/db/rows.ts'
 import { GENESIS, hashEntry, toEntry, verifyChain } from '../../../src/control/ledger/audit_chain.ts'

@@ -87,7 +87,7 @@ describe('a finding', () => {
     expect(await drift.findings()).toEqual([])
   })
 
-  test('that is accepted is not open until the end of that, and whoever did so stands in the audit log', async () => {
+  test('that is accepted is not open until the acceptance ends, and the audit log names who accepted it', async () => {
     await sold()
     await kill()
     await drift.pass()
@@ -209,7 +209,7 @@ describe('a key that is kept to some environments', () => {
 })
 
 describe('a pass', () => {
-  test('is told apart from an empty list, before the first one and while it is on its way', async () => {
+  test('is distinguished from an empty list, before the first one and while it runs', async () => {
     expect((await drift.get('/drift')).body).toMatchObject({
       ...{ data: [], pass: { running: null, last: null } },
       summary: expect.stringContaining('an empty list means nothing'),

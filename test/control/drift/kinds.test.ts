@@ -366,7 +366,7 @@ describe('a token', () => {
     expect(await drift.findings('&kind=minted_claim_disagrees')).toEqual([])
   })
 
-  test('that was wrong is told for a day, though it cannot be minted anew', async () => {
+  test('that was wrong is reported for a day, although it cannot be minted again', async () => {
     await mint('org_a', [])
     await drift.pass()
     await drift.pass()

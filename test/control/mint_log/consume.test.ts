@@ -43,7 +43,7 @@ const dropped = (members: object = {}) => ({
   ...members,
 })
 
-test('what was minted is stored as it was told, without anything that opens anything', async () => {
+test('a minted token is stored as its event says, without a token or secret', async () => {
   const event = minted({
     ...{ jti: 'j-1', upstream_jti: 'u-1', org: 'org_a', sub: 'user_1', sid: 's-1', client: 'app' },
     ...{ flags: ['reports', 'sso'], ver: '87.12.9', src: 'stale', at: NOW + 7, exp: NOW / 1000 + 300 },
@@ -180,7 +180,7 @@ describe('what cannot be read', () => {
     ['another type', { ...minted(), type: 'token.shredded' }, 'production'],
     ['an environment that is none', minted({ env: 'Production!' }), 'unknown'],
     ['no jti', minted({ jti: '' }), 'production'],
-    ['a jti that is not one of ours', minted({ jti: 'ä'.repeat(300) }), 'production'],
+    ['a jti that the gateway never mints', minted({ jti: 'ä'.repeat(300) }), 'production'],
     ['versions that are none', minted({ ver: 'latest' }), 'production'],
     ['a time that no calendar knows', minted({ at: Number.MAX_SAFE_INTEGER }), 'production'],
     ['an end that no calendar knows', minted({ exp: Number.MAX_SAFE_INTEGER }), 'production'],
@@ -194,7 +194,7 @@ describe('what cannot be read', () => {
     expect(lines).toEqual([{ consumer: 'mint-log', event: 'unreadable', messages: 1 }])
   })
 
-  test('is told from what is only new: unknown members are ignored', async () => {
+  test('is distinguished from what is only new: unknown members are ignored', async () => {
     await consume(batchOf([{ ...minted({ jti: 'good' }), region: 'weur' }]))
     expect(await rows()).toMatchObject([{ jti: 'good' }])
   })

@@ -107,7 +107,7 @@ describe('the evidence for a flag', () => {
     expect(rollout.evidence[0].seq).toBeGreaterThan(all.evidence[0].seq)
   })
 
-  test('of a user’s own grant is that one, whoever the organization is', async () => {
+  test('of a user’s own grant is that one, whatever the organization', async () => {
     await grant({ subject: { kind: 'user', id: 'u1' }, source: 'beta', ticket: 'B-1' })
     for (const ids of [{ org: 'org_a', sub: 'u1' }, { sub: 'u1' }]) {
       const jti = await mint(ids)
@@ -412,7 +412,7 @@ describe('a key that is kept to an environment', () => {
     expect(answer.body.code).toBe('token_unknown')
   })
 
-  test('sees the audit rows of its own, and is told how many others there are', async () => {
+  test('sees the audit rows of its own, and how many others there are', async () => {
     await grant()
     const { why } = (await ask('production', await mint())).body
     expect(why).toMatchObject([

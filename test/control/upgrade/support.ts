@@ -7,11 +7,12 @@ import { applyD1Migrations, reset } from 'cloudflare:test'
 import { COMMANDS } from '../../../src/control/app.ts'
 import { Scheduler } from '../../../src/control/change_requests/scheduler.ts'
 import { parseConfig } from '../../../src/control/config.ts'
+import { denySession } from '../../../src/control/contract_sync/inbox/deny.ts'
+import { Inbox } from '../../../src/control/contract_sync/inbox/inbox.ts'
+import { parseEvent } from '../../../src/control/contract_sync/inbox/parse.ts'
+import { sourcesOf } from '../../../src/control/contract_sync/sources/index.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import type { Role } from '../../../src/control/roles.ts'
-import { denySession } from '../../../src/control/webhooks/deny.ts'
-import { Inbox } from '../../../src/control/webhooks/inbox.ts'
-import { sourcesOf } from '../../../src/control/webhooks/sources.ts'
 import database from '../../fixtures/upgrade/database.sql?raw'
 import published from '../../fixtures/upgrade/kv.json?raw'
 import { setUpDrift } from '../drift/support.ts'
@@ -51,11 +52,7 @@ export async function upgrade() {
   const inbox = new Inbox({
     ...options,
     deny: (environment, sid) => denySession(bindings.ENTITLEMENTS, environment, sid, clock()),
-    async parse(source, event) {
-      const found = sources.get(source)
-      if (!found) throw new Error(`no source ${source}`)
-      return found.parse(event, clock())
-    },
+    parse: (event) => parseEvent(event, sources, clock()),
   })
   const control = await setUpDrift({ overrides: { INBOX: { getByName: () => inbox } } })
   await load()

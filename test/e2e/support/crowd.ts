@@ -1,6 +1,6 @@
 /**
  * Many sessions at once on a bad network: the gateway with its Durable Objects in workerd, and a provider that rotates
- * refresh tokens and revokes the session of whoever uses one twice. For the tests, and longer for `npm run soak`.
+ * refresh tokens and revokes the session of a client that uses one twice. For the tests, and longer for `npm run soak`.
  */
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'

@@ -3,6 +3,7 @@
  * documents say.
  */
 import { decodeJwt, type JWTPayload } from 'jose'
+import { shownLine } from '../../../dev/log_lines.ts'
 import { freePorts } from '../../../dev/network.ts'
 import type { LogLine } from '../../../src/gateway/log.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -25,9 +26,8 @@ export function readLog(): { log: LogLine[]; read(output: string): void; logged:
   return {
     log,
     read(output) {
-      // wrangler decorates what goes to the error stream.
-      const json = /\{"level".*\}/.exec(output)?.[0]
-      if (json !== undefined) log.push(JSON.parse(json))
+      const line = shownLine(output)
+      if (line?.startsWith('{"level"')) log.push(JSON.parse(line))
     },
     logged: (matches) => eventually(() => log.find(matches), 'a log line'),
   }

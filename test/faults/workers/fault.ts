@@ -2,7 +2,7 @@
  * Where faults happen: every `await` of the Worker under test comes by here (see `../instrument.ts`), and one of them is
  * made to fail. All in one isolate, so that the Durable Object and the Worker see the same plan.
  *
- * A point counts from the moment at which upstream has said yes to a refresh: its status line has arrived, and that await
+ * A point counts from the moment at which upstream has accepted a refresh: its status line has arrived, and that await
  * is the first point. From then on the refresh token is spent.
  */
 import type { Course, Plan } from './plan.ts'
@@ -32,7 +32,7 @@ async function fail(mode: Plan['mode']): Promise<void> {
   plan = undefined
   met = true
   if (mode === 'throws') throw new Error('a fault was planned here')
-  // Whoever planned the stop kills the process; nothing goes on here.
+  // The planner of the stop kills the process; nothing continues here.
   await fetch(`${stopAt}/reached`, { method: 'POST' })
   await new Promise(() => {})
 }

@@ -10,7 +10,7 @@ export interface Plan {
 }
 
 export interface Course {
-  /** The awaits that were passed since the last plan, from upstream's yes on. */
+  /** The awaits that were passed since the last plan, after upstream's acceptance. */
   readonly reached: readonly string[]
   /** Whether the planned fault has happened. */
   readonly met: boolean

@@ -30,7 +30,7 @@ test('what is on is evaluated once while the documents are the same', () => {
   expect(entitlements.of(found, ACME, NOW + 3600_000)).toBe(entitlements.of(found, ACME, NOW))
 })
 
-test('another document is evaluated anew, though everything else is the same', () => {
+test('another document is evaluated again, although everything else is the same', () => {
   expect(flagsAt(read([grant('a')]), NOW)).toEqual(['a'])
   expect(flagsAt(read([grant('b')]), NOW)).toEqual(['b'])
   const found = read([grant('a')])

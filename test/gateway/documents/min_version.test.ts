@@ -150,7 +150,7 @@ describe('a version that does not come', () => {
     expect(kv.reads.length).toBeLessThanOrEqual(4)
   })
 
-  test('costs seven reads at most, also of an isolate that has everything in hand', async () => {
+  test('costs seven reads at most, also for an isolate that has everything cached', async () => {
     await atLeast(0)
     now += 1_000
     const before = kv.reads.length
@@ -171,7 +171,7 @@ describe('KV that fails while somebody waits', () => {
     expect(faults).toEqual([CATALOG, ORG, USER].map((key) => ['kv_failed', key]))
   })
 
-  test('on the way: what is in hand is as good as before', async () => {
+  test('during the wait: cached documents are as good as before', async () => {
     at.set(50, () => {
       kv.fault = () => Promise.reject(new Error('down'))
     })
@@ -179,7 +179,7 @@ describe('KV that fails while somebody waits', () => {
     expect(faults).toEqual([])
   })
 
-  test('with a document that is no document: the fault is told once', async () => {
+  test('with an invalid document: the fault is reported once', async () => {
     at.set(50, () => kv.put(ORG, '{'))
     expect((await atLeast(101)).org).toMatchObject({ document: { version: 100 }, stale: true })
     expect(faults).toEqual([['document_invalid', ORG]])
@@ -244,7 +244,7 @@ describe('a refresh with Remint-Min-Version', () => {
     },
   )
 
-  test('does not wait where upstream said no', async () => {
+  test('does not wait where upstream refused', async () => {
     setup.upstream.onToken = () => new Response('{"error":"invalid_grant"}', { status: 400 })
     const response = await refresh('1234')
     expect(response.status).toBe(400)

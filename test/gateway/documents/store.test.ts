@@ -89,7 +89,7 @@ describe('a document that cannot be read', () => {
     ['because it is not JSON', 'document_invalid', () => kv.put(ORG, '{')],
     ['because its format is newer', 'document_invalid', () => kv.put(ORG, orgDocument({ format: 2 }))],
     [
-      'because it is older than the one in hand',
+      'because it is older than the cached one',
       'document_older',
       () => kv.put(ORG, orgDocument({ version: 11 })),
     ],

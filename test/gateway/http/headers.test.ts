@@ -4,7 +4,7 @@ import { configOf } from '../support/gateway.ts'
 
 const config = configOf({ UPSTREAM_ISSUER: 'https://login.idp.test/tenant' })
 
-describe('what upstream is told of a request', () => {
+describe('what upstream receives of a request', () => {
   test('everything that is not about the connection, as it came', () => {
     const given = {
       accept: 'application/json',
@@ -57,11 +57,33 @@ describe('what upstream is told of a request', () => {
     'x-original-host',
     'x-rewrite-url',
     'x-host',
+    ...['X-ARR-ClientCert', 'X-Amzn-Mtls-Clientcert', 'X-SSL-Cert', 'X-Tls-Client-Cert', 'X_SSL_CERT'],
+    ...['Remote-User', 'X-Remote-User', 'REMOTE_USER', 'X-Remote-Group', 'X-Amzn-Oidc-Data'],
+    ...['X-Amzn-Oidc-Identity', 'X-MS-Client-Principal', 'X-MS-Client-Principal-Name'],
+    ...['X-Goog-Authenticated-User-Email', 'X-Goog-IAP-JWT-Assertion', 'X-Auth-Request-Email'],
+    ...['X-WebAuth-User', 'X-Consumer-Username', 'X-Authentik-Username', 'X-Pomerium-Jwt-Assertion'],
+    ...['Client-IP', 'Fastly-Client-IP', 'X-Azure-ClientIP', 'X-Azure-FDID', 'WL-Proxy-Client-IP'],
+    ...['WL-Proxy-SSL', 'X-Originating-IP', 'X-Envoy-External-Address', 'X-Envoy-Original-Path'],
+    ...['X-Prefix', 'X-Scheme', 'X-Url-Scheme', 'X-Script-Name', 'Front-End-Https', 'X-Accel-Mapping'],
   ])('nothing that only a trusted proxy may say: %s', (name) => {
     expect([...requestHeaders(new Headers({ [name]: 'evil' }), config).keys()]).toEqual([
       'x-forwarded-host',
       'x-forwarded-proto',
     ])
+  })
+
+  test.each([
+    ...['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override', 'x_http_method_override'],
+    ...['X-Method', 'X-Original-Method'],
+  ])('nothing that makes it a request of another method: %s', (name) => {
+    expect(requestHeaders(new Headers({ [name]: 'POST' }), config).has(name)).toBe(false)
+  })
+
+  test('nothing that STRIP_HEADERS names, in any spelling', () => {
+    const strict = configOf({ STRIP_HEADERS: 'X-My-Proxy-User, x-my-cert' })
+    const given = { 'x-my-proxy-user': 'a', X_My_Cert: 'b', 'x-my-other': 'c' }
+    const { 'x-my-other': kept, ...others } = Object.fromEntries(requestHeaders(new Headers(given), strict))
+    expect([kept, Object.keys(others).filter((name) => /my/.test(name))]).toEqual(['c', []])
   })
 
   test('no hop-by-hop field, and none that Connection names', () => {
@@ -80,7 +102,7 @@ describe('what upstream is told of a request', () => {
   })
 })
 
-describe('what the client is told of an answer', () => {
+describe('what the client receives of an answer', () => {
   test('several Set-Cookie stay several', () => {
     const headers = new Headers()
     headers.append('set-cookie', 'a=1; Path=/')
@@ -89,6 +111,20 @@ describe('what the client is told of an answer', () => {
       'a=1; Path=/',
       'b=2; Expires=Wed, 21 Oct 2026 07:28:00 GMT',
     ])
+  })
+
+  test.each([
+    ...['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override', 'x_http_method_override'],
+    ...['X-Method', 'X-Original-Method'],
+  ])('nothing that makes it a request of another method: %s', (name) => {
+    expect(requestHeaders(new Headers({ [name]: 'POST' }), config).has(name)).toBe(false)
+  })
+
+  test('nothing that STRIP_HEADERS names, in any spelling', () => {
+    const strict = configOf({ STRIP_HEADERS: 'X-My-Proxy-User, x-my-cert' })
+    const given = { 'x-my-proxy-user': 'a', X_My_Cert: 'b', 'x-my-other': 'c' }
+    const { 'x-my-other': kept, ...others } = Object.fromEntries(requestHeaders(new Headers(given), strict))
+    expect([kept, Object.keys(others).filter((name) => /my/.test(name))]).toEqual(['c', []])
   })
 
   test('no hop-by-hop field', () => {

@@ -19,7 +19,7 @@ function documentOf(...answers: (string | undefined)[]) {
   return { state, document }
 }
 
-describe('a document is kept in hand', () => {
+describe('a document is cached', () => {
   test('it is fetched once and used for ten minutes', async () => {
     const { state, document } = documentOf('first', 'second')
     expect(await document.current()).toEqual({ ok: true, value: 'first' })
@@ -53,7 +53,7 @@ describe('a document is kept in hand', () => {
   })
 })
 
-describe('a document is fetched anew on demand', () => {
+describe('a document is fetched again on demand', () => {
   test('at most once per cool-down', async () => {
     const { state, document } = documentOf('first', 'second', 'third')
     await document.current()

@@ -155,26 +155,29 @@ describe('a queue that', () => {
       expect(queue.events).toEqual([EVENT, told])
       expect(droppedSchema.parse(queue.events[1])).toEqual(told)
 
-      expect(record(), 'and told is told').toBeUndefined()
+      expect(record(), 'and reported once only').toBeUndefined()
       await settled()
       expect(dropped()).toHaveLength(1)
     },
   )
 
-  test.each(Object.entries(BROKEN))('%s when it is told of drops is told later', async (_, fault) => {
-    queue.fault = BROKEN.refuses
-    record()
-    await settled()
-    queue.fault = (events) => (events[0]?.type === 'token.dropped' ? fault(events) : queue.take(events))
-    record()
-    await settled()
-    expect(dropped()).toEqual([])
-    queue.fault = undefined
-    now += TIMEOUT_MS
-    record()
-    await settled()
-    expect(dropped()).toMatchObject([{ count: 1 }])
-  })
+  test.each(Object.entries(BROKEN))(
+    '%s when it receives the number of drops gets it later',
+    async (_, fault) => {
+      queue.fault = BROKEN.refuses
+      record()
+      await settled()
+      queue.fault = (events) => (events[0]?.type === 'token.dropped' ? fault(events) : queue.take(events))
+      record()
+      await settled()
+      expect(dropped()).toEqual([])
+      queue.fault = undefined
+      now += TIMEOUT_MS
+      record()
+      await settled()
+      expect(dropped()).toMatchObject([{ count: 1 }])
+    },
+  )
 
   /** The queue takes a batch when the promise is settled, and the next ones as a healthy one. */
   const takeLate = () => {
@@ -261,7 +264,7 @@ describe('the events that are collected or under way', () => {
   )
 })
 
-test('drops are told once, however many batches are under way', async () => {
+test('drops are reported once, however many batches are under way', async () => {
   log = open({ maxInFlight: 1_000 })
   queue.fault = BROKEN.refuses
   record()

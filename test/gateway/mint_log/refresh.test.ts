@@ -1,4 +1,4 @@
-/** The mint log seen from a refresh: what is told of it, and that it never waits. */
+/** The mint log seen from a refresh: the events, and that it never waits. */
 import { base64url, decodeJwt } from 'jose'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { mintEventSchema } from '../../../src/core/mint_event.ts'
@@ -22,7 +22,7 @@ const settled = () => new Promise((resolve) => setTimeout(resolve, 80))
 const arrived = (count: number) =>
   eventually(() => queue.events.length === count || undefined, `${count} events`)
 
-test('every minted token is told, once, with what is in it', async () => {
+test('every minted token is one event, with what is in it', async () => {
   setup.kv.put('org:production:org_acme', orgDocument())
   setup.upstream.onToken = () => setup.upstream.tokens(setup.upstream.claims({ client_id: 'app' }))
   const { access_token: token } = await setup.refreshed()
@@ -73,7 +73,7 @@ test('by WorkOS too, where the client is not named', async () => {
   expect(queue.events).toMatchObject([{ type: 'token.minted', client: null, org: 'org_acme' }])
 })
 
-test('a replayed refresh is minted anew, and told anew', async () => {
+test('a replayed refresh mints a new token, and a new event', async () => {
   const sessions = await setUpSessions()
   sessions.bindings.MINT_LOG = queue
   const tokens = [await sessions.refreshed(), await sessions.refreshed()]
@@ -154,13 +154,13 @@ test('the event arrives though the client has left', async () => {
   expect(queue.events, 'the request lived as long').toHaveLength(1)
 })
 
-test('refreshes at the same time are told in one batch', async () => {
+test('refreshes at the same time are reported in one batch', async () => {
   await Promise.all(Array.from({ length: 20 }, () => setup.refresh()))
   await arrived(20)
   expect(queue.batches.length).toBeLessThan(10)
 })
 
-test('drops are told with the next event that arrives', async () => {
+test('drops are reported with the next event that arrives', async () => {
   queue.fault = BROKEN.refuses
   for (let i = 0; i < 3; i++) await setup.refresh()
   await settled()

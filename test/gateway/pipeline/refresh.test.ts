@@ -145,7 +145,8 @@ describe('a request that cannot be right is refused before upstream hears of it'
   test.each([
     ['a body above 64 KiB', { body: 'x'.repeat(65 * 1024) }, 413],
     ['chunks above 64 KiB', { body: new Blob(['x'.repeat(65 * 1024)]).stream() }, 413],
-    ['JSON', { body: '{}', headers: { 'content-type': 'application/json' } }, 415],
+    ['JSON without a grant', { body: '{}', headers: { 'content-type': 'application/json' } }, 400],
+    ['text', { body: REFRESH_BODY, headers: { 'content-type': 'text/plain' } }, 415],
     ['a repeated parameter', { body: `${REFRESH_BODY}&client_id=other` }, 400],
     ['a missing parameter', { body: 'grant_type=refresh_token' }, 400],
     ['two authorizations', { headers: { ...FORM, authorization: 'Basic YTpi, Basic YTpj' } }, 400],
@@ -240,7 +241,7 @@ describe('before the refresh token is spent', () => {
   })
 })
 
-describe('after upstream has said yes, no fault of ours costs the session', () => {
+describe('after upstream has accepted, no fault of the gateway costs the session', () => {
   const some = { kind: 'entitlement', access: 'some' }
   const publish = () => {
     setup.kv.put(

@@ -128,6 +128,30 @@ describe('a token of another form or kind is withheld', () => {
   })
 })
 
+// RFC 7517 section 4.5: ids should be distinct, for distinct keys. These were `key_unknown` once.
+describe('an access token verifies with a key whose id is in the set twice', () => {
+  test.each<[string, (own: object, other: object) => object[]]>([
+    ['the same key', (own) => [own, own]],
+    ['the same key, once without alg', (own) => [own, { ...own, alg: undefined }]],
+    ['another key under its id, behind it', (own, other) => [own, other]],
+    ['another key under its id, before it', (own, other) => [other, own]],
+    ['both, and garbage', (own, other) => [null as never, other, { kty: 'XX' }, own, own]],
+  ])('%s', async (_, keys) => {
+    const own = setup.upstream.signer.jwk
+    const other = { ...(await makeSigner('ES256')).jwk, kid: own.kid }
+    setup.upstream.onJwks = () => Response.json({ keys: keys(own, other) })
+    expect((await setup.verified((await setup.refreshed()).access_token)).feature_flags).toEqual(['reports'])
+  })
+
+  test('but not with one that neither of them is', async () => {
+    const [own, other] = [setup.upstream.signer.jwk, await makeSigner('ES256')]
+    setup.upstream.onJwks = () => Response.json({ keys: [{ ...other.jwk, kid: own.kid }, own] })
+    const third = await makeSigner('ES256')
+    const forged = await setup.upstream.sign(setup.upstream.claims(), { kid: own.kid }, third)
+    await expectWithheld(forged, 'signature_invalid')
+  })
+})
+
 // Only the authorization server can have put it into `access_token`; these were withheld once.
 describe('an access token with claims of ID tokens is minted', () => {
   test.each([

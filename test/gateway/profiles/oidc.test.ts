@@ -77,7 +77,10 @@ test('while upstream cannot be described nothing is proxied: any path may be the
   }
 })
 
-test('JSON is no token request of OAuth', async () => {
-  const response = await setup.refresh({ headers: { 'content-type': 'application/json' }, body: '{}' })
-  expect(response.status).toBe(415)
+test('a token request in JSON goes to upstream as it came, which takes it or not', async () => {
+  const body = '{ "grant_type": "refresh_token", "refresh_token": "r1" }'
+  const json = { headers: { 'content-type': 'application/json' }, body }
+  expect((await setup.refresh(json)).status).toBe(200)
+  const seen = setup.upstream.seen('/token')
+  expect([seen.body, seen.headers.get('content-type')]).toEqual([body, 'application/json'])
 })

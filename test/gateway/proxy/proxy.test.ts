@@ -28,7 +28,7 @@ describe('a request passes', () => {
     },
   )
 
-  test('with what the client claims about itself said anew', async () => {
+  test('with what the client claims about itself replaced', async () => {
     await setup.request('/login', {
       headers: {
         'x-forwarded-for': '6.6.6.6',

@@ -29,7 +29,7 @@ const revoke = (parameters: Record<string, string>, headers: Record<string, stri
 const isLive = async (token: string) =>
   (await setup.request('/guard?freshness=live', bearer(token))).status === 200
 
-describe('a token of ours', () => {
+describe('a token of the gateway', () => {
   test('is refused at once, with its session, and upstream hears of it', async () => {
     const token = await mintToken(setup)
     const sibling = await mintToken(setup, { jti: 'token_2' })

@@ -52,7 +52,7 @@ describe('a store that fails costs nothing but a later replay', () => {
   const get = () => {
     throw new Error('the disk is full')
   }
-  // The client waits no longer for a store that hangs than for one that says no.
+  // The client waits no longer for a store that hangs than for one that fails.
   const hang = () => new Promise<never>(() => {})
   test.concurrent.each<[string, Partial<SessionStore>]>([
     ['on reading, by hanging', { get: hang }],
@@ -98,7 +98,7 @@ describe('nothing is stored for longer than the interval', () => {
     expect(alarms).toEqual([11_000, 71_000])
   })
 
-  test.each(['the same object', 'an object that has started anew'])(
+  test.each(['the same object', 'an object that has restarted'])(
     'an alarm that comes too early deletes nothing and is set again: %s',
     async (which) => {
       const alarms: number[] = []

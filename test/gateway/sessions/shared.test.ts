@@ -47,7 +47,7 @@ describe('a refresh that is sent again within the interval', () => {
     expect((await setup.verified(first.access_token)).feature_flags).toEqual(['reports'])
   })
 
-  test('is told what is left of an opaque token', async () => {
+  test('gets what is left of an opaque token', async () => {
     const setup = await setUpSessions()
     setup.upstream.onToken = () => setup.upstream.tokens(undefined, { access_token: 'opaque' })
     expect((await answerOf(await setup.refresh())).expires_in).toBe(3600)
@@ -55,7 +55,7 @@ describe('a refresh that is sent again within the interval', () => {
     expect((await answerOf(await setup.refresh())).expires_in).toBe(3596)
   })
 
-  test('gets it also from an object that has started anew, since it was stored', async () => {
+  test('gets it also from an object that has restarted, because it was stored', async () => {
     const setup = await setUpSessions()
     const first = await answerOf(await setup.refresh())
     await evictDurableObject(setup.object())
@@ -170,7 +170,7 @@ describe('what is stored', () => {
   })
 })
 
-describe('what upstream says when it does not say yes', () => {
+describe('what upstream answers when it refuses', () => {
   const error =
     (status: number, error: string, headers = {}) =>
     () =>

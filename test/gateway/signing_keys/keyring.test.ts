@@ -49,6 +49,45 @@ test('the first key signs; next and retired ones verify and are published', asyn
   ])
 })
 
+describe('what upstream signed with an algorithm is signed with', () => {
+  const made = { created_at: '2026-01-01T00:00:00Z' }
+  const promoted = { ...made, promoted_at: '2026-01-02T00:00:00Z' }
+  test.each<[string, string, () => Promise<JWK[]>, string]>([
+    ['the same, if there is such a key', 'RS256', async () => [active, await gatewayKey('RS256')], 'RS256'],
+    [
+      'the same, where the key tool says that the key signs',
+      'RS256',
+      async () => [active, { ...(await gatewayKey('RS256')), ...promoted }],
+      'RS256',
+    ],
+    ['that of access tokens, if there is none', 'RS256', async () => [active], 'ES256'],
+    ['that of access tokens, where upstream’s is unknown', 'RS512', async () => [active, next], 'ES256'],
+    [
+      'that of access tokens, while such a key waits to be promoted',
+      'RS256',
+      async () => [active, { ...(await gatewayKey('RS256')), ...made }],
+      'ES256',
+    ],
+    [
+      'that of access tokens, once such a key is retired',
+      'RS256',
+      async () => [active, publicOnly(await gatewayKey('RS256'))],
+      'ES256',
+    ],
+  ])('%s', async (_, alg, keys, expected) => {
+    const keyring = await keyringOf(...(await keys()))
+    expect(keyring.signerLike(alg).alg).toBe(expected)
+    expect(keyring.active.kid, 'access tokens keep theirs').toBe(active.kid)
+  })
+
+  test('the first key of an algorithm signs, and the second waits', async () => {
+    const second = await makeSigningKey('EdDSA')
+    const keyring = await keyringOf(active, next, second)
+    expect(keyring.signerLike('EdDSA').kid).toBe(next.kid)
+    expect(keyring.nextAlgorithms).toEqual(['EdDSA'])
+  })
+})
+
 test('one key serves one algorithm, and nothing is found by chance', async () => {
   const keyring = await keyringOf(active)
   expect(keyring.find(active.kid, 'ES384')).toBeUndefined()

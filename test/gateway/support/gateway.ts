@@ -114,7 +114,7 @@ export interface Setup {
   readonly kv: TestKV
   readonly bindings: GatewayBindings
   readonly signingKey: PrivateJwk
-  /** Epoch milliseconds that the gateway is told; a whole second of the real time, so that sums are exact. */
+  /** The gateway's clock, in epoch milliseconds: a whole second of the real time, so that sums are exact. */
   now: number
   request(path: string, init?: RequestInit): Promise<Response>
   /** A refresh with usual parameters. */

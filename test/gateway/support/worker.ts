@@ -1,7 +1,7 @@
 /**
  * The Worker that the tests run beside: the real classes, with upstream and the time in the hands of the test.
  *
- * A Durable Object cannot be handed anything by whoever calls it but values, so that its edges are found here.
+ * A caller can hand a Durable Object nothing but values, so its edges are defined here.
  */
 import { createGateway } from '../../../src/gateway/app.ts'
 import { createRefreshSession } from '../../../src/gateway/refresh_session.ts'

@@ -172,7 +172,7 @@ describe('several at once', () => {
     expect(answer.evaluations.map(({ decision }) => decision)).toEqual([true, false, false])
   })
 
-  test('an item that is wrong is told in its place', async () => {
+  test('a wrong item is reported in its place', async () => {
     const answer = await run({ evaluations: [{ resource: feature('reports') }, {}, { resource: 1 }] })
     const error = { error: { status: 400, message: expect.any(String) } }
     expect(answer.evaluations).toEqual([
@@ -207,7 +207,7 @@ describe('several at once', () => {
   })
 })
 
-test('when the state cannot be told, it is an error and not a decision', async () => {
+test('when the state is unknown, it is an error and not a decision', async () => {
   setup.kv.fault = () => Promise.reject(new Error('down'))
   const response = await ask({ subject: acme, action: use, resource: feature('reports') })
   expect([response.status, response.headers.get('retry-after')]).toEqual([500, '2'])

@@ -164,7 +164,7 @@ test('live lists only what is still on', async () => {
   expect((await ask('/guard/reports?freshness=live')).status).toBe(403)
 })
 
-test('when the state cannot be told, live is 403 and not an error', async () => {
+test('when the state is unknown, live is 403 and not an error', async () => {
   setup.kv.fault = () => Promise.reject(new Error('down'))
   const response = await ask('/guard/reports?freshness=live')
   expect([response.status, response.headers.get('x-remint-reason')]).toEqual([403, 'state_unknown'])
@@ -177,7 +177,7 @@ test('values that a header cannot hold are percent-encoded', async () => {
   expect(response.headers.get('x-remint-org')).toBe('%C3%98rsted')
 })
 
-test('a gateway that is not configured says no, in a way that proxies understand', async () => {
+test('a gateway that is not configured refuses in a way that proxies understand', async () => {
   setup = await setUpVerification({ ISSUER: 'nonsense' })
   const response = await ask('/guard/reports')
   expect([response.status, response.headers.get('x-remint-reason')]).toEqual([403, 'misconfigured'])

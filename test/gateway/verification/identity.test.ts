@@ -42,7 +42,7 @@ async function token(claims: object | string = {}, header: object = {}, signedBy
 
 const refused = (reason: string) => ({ ok: false, reason })
 
-test('a token of ours is an identity', async () => {
+test('a token of the gateway is an identity', async () => {
   expect(await identities.verify(await token({ jti: 'token_1', iat: SECONDS }), NOW)).toEqual({
     ok: true,
     value: {

@@ -136,7 +136,7 @@ test('a parameter that occurs twice is refused', async () => {
   expect((await setup.request('/introspect', init)).status).toBe(400)
 })
 
-test('when the state cannot be told, the answer is to try again, not that the token is dead', async () => {
+test('when the state is unknown, the answer is to retry, not that the token is dead', async () => {
   setup.kv.fault = () => Promise.reject(new Error('down'))
   const response = await introspect({ token: await mintToken(setup) })
   expect([response.status, response.headers.get('retry-after')]).toEqual([503, '2'])

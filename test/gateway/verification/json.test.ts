@@ -23,7 +23,7 @@ const ask = (question: unknown, headers: HeadersInit = JSON_TYPE) =>
   })
 const answerTo = async (question: unknown, headers?: HeadersInit) => (await ask(question, headers)).json()
 
-describe('a question that is well put is answered with 200', () => {
+describe('a well-formed request is answered with 200', () => {
   test('with everything that a caller needs of the identity', async () => {
     const response = await ask({ token, features: { all: ['a'], any: ['b', 'c'] } })
     expect(response.status).toBe(200)
@@ -86,7 +86,7 @@ describe('a question that is well put is answered with 200', () => {
     expect(response.headers.get('cache-control')).toBe('no-store')
   })
 
-  test('upstream’s token is not one of ours', async () => {
+  test('upstream’s token is not one of the gateway’s', async () => {
     const theirs = await setup.upstream.sign(setup.upstream.claims({ feature_flags: ['a'] }))
     expect(await answerTo({ token: theirs, features: { all: ['a'] } })).toEqual({
       active: false,

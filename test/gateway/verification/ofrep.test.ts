@@ -167,7 +167,7 @@ test('a page on any origin may ask', async () => {
   expect(setup.upstream.requests).toEqual([])
 })
 
-test('when the state cannot be told, providers keep what they have', async () => {
+test('when the state is unknown, providers keep what they have', async () => {
   setup.kv.fault = () => Promise.reject(new Error('down'))
   expect((await evaluate(undefined, { context: ACME })).status).toBe(503)
 })
