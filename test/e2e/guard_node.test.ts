@@ -180,7 +180,7 @@ describe.each<[string, () => Server | Promise<Server>]>([
     expect(runs).toBe(0)
   })
 
-  test('whoever asks for the identity of a request that no guard has seen gets none', async () => {
+  test('the identity of a request that no guard has seen is an error', async () => {
     expect((await ask('/open', await bearer(['reports']))).status).toBe(500)
   })
 })
