@@ -58,7 +58,7 @@ export interface Guard {
    * Checks a request. Without a requirement, or with an empty list, any valid token passes. A requirement that is passed
    * and undefined throws.
    *
-   * @returns the identity, or the response to send to give: 401, 403, or 503 where this cannot be decided right now
+   * @returns the identity, or the response to send: 401, 403, or 503 where this cannot be decided right now
    */
   check(request: GuardedRequest): Promise<Checked>
   check(request: GuardedRequest, required: Required, options?: CheckOptions): Promise<Checked>
