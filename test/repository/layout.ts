@@ -15,7 +15,8 @@ const PARTS: Record<string, readonly string[]> = {
   control: ['core'],
   guard: ['core'],
   client: ['core'],
-  entry: ['core', 'gateway', 'guard', 'client'],
+  testing: ['core'],
+  entry: ['core', 'gateway', 'guard', 'client', 'testing'],
 }
 
 /** The parts that are Workers, each with the modules in which its features (its folders) meet. */
@@ -60,7 +61,7 @@ type Edge = 'clock' | 'fetch' | 'binding' | 'console'
 /** The only files that touch the outside world; everything else is handed a clock, a fetcher, a store. */
 const EDGES: Record<Edge, RegExp> = {
   clock:
-    /^src\/(gateway\/(app|handlers\/request_context|worker|refresh_session)|control\/(app|worker)|guard\/index)\.ts$/,
+    /^src\/(gateway\/(app|handlers\/request_context|worker|refresh_session)|control\/(app|worker)|(guard|testing)\/index)\.ts$/,
   fetch:
     /^src\/(gateway\/(app|handlers\/request_context|worker|refresh_session)|control\/(app|worker)|guard\/index)\.ts$/,
   binding: /^src\/((gateway|control)\/(config|app|worker|refresh_session)\.ts|control\/db\/.+\.ts)$/,

@@ -21,7 +21,7 @@ const kind = z.enum(['plan', 'flag', 'org'])
 
 const mappingParams = z.object({ source: sourceName, kind, external_id: externalId })
 const mappingContent = z.object({
-  target: externalId.nullable().openapi({ description: 'Ours; null: no longer mapped.' }),
+  target: externalId.nullable().openapi({ description: 'The name here; null: no longer mapped.' }),
 })
 const mappingSetting = mappingContent.extend(why)
 
@@ -73,7 +73,7 @@ export function mappingRoutes(api: Api): void {
   read(api, {
     path: '/mappings',
     tag: 'Contract sync',
-    summary: 'What the names of other systems are here',
+    summary: 'List mappings: names of other systems and what they are here',
     roles: READERS,
     everywhere: true,
     query: z.object({ ...pageQuery, source: sourceName.optional(), kind: kind.optional() }),
@@ -112,7 +112,7 @@ export function mappingRoutes(api: Api): void {
     method: 'put',
     path: '/mappings/{source}/{kind}/{external_id}',
     tag: 'Contract sync',
-    summary: 'Say what a name of another system is here; then have events replayed that waited for it',
+    summary: 'Map a name of another system; events that need it are retried',
     roles: EDITORS,
     everywhere: true,
     params: mappingParams,

@@ -40,7 +40,7 @@ export const reconciliationBody = z.object({
         description: 'Snapshots as the source would send them, in the order of their numbers.',
       }),
       after: z.string().max(200).optional().openapi({
-        description: 'The number that the page before ended with; without it, this is the first page.',
+        description: 'The last number of the previous page; without it, this is the first page.',
       }),
       last: z.boolean().default(false).openapi({ description: 'Whether no page follows.' }),
     })
@@ -64,17 +64,14 @@ const contractSchema = z.object({
 export const reconciliationSchema = z
   .object({
     source: z.string(),
-    checked: z.int().openapi({ description: 'Contracts of the source that were looked at.' }),
+    checked: z.int().openapi({ description: 'Contracts of the source that were checked.' }),
     differences: z.array(
       z.object({
         contract: z.string(),
-        here: z.array(contractSchema).openapi({ description: 'The rows that differ, as they are.' }),
+        here: z.array(contractSchema).openapi({ description: 'The rows that differ, as they are here.' }),
         there: z.array(contractSchema).openapi({ description: 'As the source has them.' }),
         problem: z.string().nullable().openapi({ description: 'Why it cannot be repaired: a code.' }),
-        detail: z
-          .string()
-          .nullable()
-          .openapi({ description: 'Of what: the name that nothing is mapped to.' }),
+        detail: z.string().nullable().openapi({ description: 'More about the problem: the unmapped name.' }),
         repaired: z.boolean(),
       }),
     ),

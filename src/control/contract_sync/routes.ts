@@ -40,7 +40,7 @@ const inboxSchema = z
     detail: z
       .string()
       .nullable()
-      .openapi({ description: 'Of what: the name that nothing is mapped to, or where in the payload.' }),
+      .openapi({ description: 'More about the problem: the unmapped name, or the place in the payload.' }),
     entity: z.string().nullable(),
     org: z.string().nullable(),
     revision: z.number().nullable(),
@@ -49,14 +49,14 @@ const inboxSchema = z
     settled_at: storedInstant.nullable(),
     attempts: z.int(),
     seq: z.int().nullable().openapi({ description: 'The last audit row of its effect.' }),
-    system: z
+    system: z.string().nullable().openapi({ description: 'The system behind the source that sent it.' }),
+    person: z
       .string()
       .nullable()
-      .openapi({ description: 'Which of the systems behind the source it is from.' }),
-    person: z.string().nullable().openapi({ description: 'Who was behind it, as the source names people.' }),
-    asked_by: z.string().nullable().openapi({ description: 'Who had the source asked.' }),
+      .openapi({ description: 'The person behind it, as the source names people.' }),
+    asked_by: z.string().nullable().openapi({ description: 'Who requested the query of the source.' }),
     needs: z.array(z.string()).nullable().openapi({
-      description: 'Names that are none of ours yet: it goes on by itself when one of them is, or is mapped.',
+      description: 'Names that are unknown here. The event is retried when one of them is created or mapped.',
     }),
     dismissed_by: z.string().nullable(),
     dismissed_reason: z.string().nullable(),
@@ -80,8 +80,8 @@ export function inboxRoutes(api: Api): void {
   read(api, {
     path: '/inbox',
     tag: 'Contract sync',
-    summary: 'Events that came in by webhook, latest first',
-    description: '`state=quarantined` are those that somebody must look at.',
+    summary: 'List webhook events, latest first',
+    description: '`state=quarantined` lists events that somebody must look at.',
     roles: READERS,
     query: z.object({
       ...pageQuery,
@@ -97,7 +97,7 @@ export function inboxRoutes(api: Api): void {
     }),
     answer: pageOf(inboxSchema).extend({
       quarantine: quarantineSchema.openapi({
-        description: 'What somebody must look at, whatever was asked for.',
+        description: 'What somebody must look at, whatever the filters.',
       }),
     }),
     async read({ query, control: { db }, actor }) {
@@ -132,7 +132,7 @@ export function inboxRoutes(api: Api): void {
   read(api, {
     path: '/inbox/{source}/{event}',
     tag: 'Contract sync',
-    summary: 'An event, as its source sent it, with whatever it says of people',
+    summary: 'Get an event as its source sent it, personal data included',
     roles: EDITORS,
     params: eventParams,
     answer: withBody,
@@ -146,7 +146,7 @@ export function inboxRoutes(api: Api): void {
   act(api, {
     path: '/inbox/{source}/{event}/replay',
     tag: 'Contract sync',
-    summary: 'Try an event again that is in quarantine or waits, after what was missing is there',
+    summary: 'Replay an event that is in quarantine or waiting, after adding what was missing',
     roles: EDITORS,
     params: eventParams,
     answer: settledSchema,
@@ -162,7 +162,7 @@ export function inboxRoutes(api: Api): void {
   act(api, {
     path: '/inbox/{source}/{event}/dismiss',
     tag: 'Contract sync',
-    summary: 'Say that nothing is to be done about an event in quarantine',
+    summary: 'Dismiss an event in quarantine',
     roles: EDITORS,
     params: eventParams,
     body: z.object({ reason: reasonText }),
@@ -187,8 +187,8 @@ export function inboxRoutes(api: Api): void {
   act(api, {
     path: '/inbox/replay',
     tag: 'Contract sync',
-    summary: `Try events again that are in quarantine or wait, up to ${REPLAYED}, those first that were tried least`,
-    description: 'What contradicts another event is for a person to look at, and is not among them.',
+    summary: `Replay up to ${REPLAYED} events that are in quarantine or waiting, those with the fewest attempts first`,
+    description: 'Events that contradict another one need a person, and are not replayed.',
     roles: EDITORS,
     body: z.object({ source: sourceName.optional(), problem: z.string().max(100).optional() }),
     answer: z.object({ data: z.array(settledSchema), applied: z.int() }),
@@ -220,8 +220,8 @@ export function inboxRoutes(api: Api): void {
   act(api, {
     path: '/reconciliations',
     tag: 'Contract sync',
-    summary: 'Compare a source as it is now with what its events made here',
-    description: 'A page at a time: follow `next_cursor`. Only with `apply` is anything changed.',
+    summary: 'Reconcile: compare the current state of a source with the contracts here',
+    description: 'One page per call: follow `next_cursor`. Nothing is changed without `apply`.',
     roles: EDITORS,
     body: reconciliationBody,
     answer: reconciliationSchema,

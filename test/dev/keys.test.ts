@@ -1,8 +1,7 @@
 /**
- * Key rotation: the transitions as a table over values, then the tool as a process on a real file, with tokens that
+ * Key rotation: the transitions as a table over values, then the tool on a real file, with tokens that
  * jose verifies against what the gateway would publish. Time passes by editing the times in the file, never the clock.
  */
-import { execFile } from 'node:child_process'
 import { lstat, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -23,7 +22,9 @@ import {
   stateOf,
   type Transition,
 } from '../../dev/keys/rotation.ts'
+import { program } from '../../dev/keys.ts'
 import { loadKeyring } from '../../src/gateway/signing_keys/keyring.ts'
+import { type Outcome, runCommand } from '../support/command.ts'
 
 const T0 = new Date('2026-11-22T09:00:00Z')
 const at = (seconds: number) => new Date(T0.getTime() + seconds * 1000)
@@ -203,16 +204,10 @@ describe('the tool', () => {
     )
 
   /** Runs one command; whatever it prints is searched for private members. */
-  async function keys(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  async function keys(...args: string[]): Promise<Outcome> {
     const before = await privateValues()
-    const result = await new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
-      execFile(process.execPath, ['dev/keys.ts', '--file', file, ...args], (error, stdout, stderr) =>
-        resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
-      )
-    })
-    for (const value of [...before, ...(await privateValues())]) {
-      expect(result.stdout + result.stderr).not.toContain(value)
-    }
+    const result = await runCommand(program(), ['--file', file, ...args])
+    for (const value of [...before, ...(await privateValues())]) expect(result.output).not.toContain(value)
     expect(result.stdout).not.toContain('"d"')
     return result
   }

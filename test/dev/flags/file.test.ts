@@ -1,9 +1,9 @@
 /** Flags as code, the pure parts: the file, the difference, and the order of the commands. */
 import { expect, test } from 'vitest'
-import { type Difference, differenceOf, firstPart, pathOf } from '../../dev/flags/difference.ts'
-import { parseFlagsFile, printFlagsFile } from '../../dev/flags/file.ts'
-import { asFile, type Governed, type GovernedFlag } from '../../dev/flags/governed.ts'
-import { npmBanner } from '../../dev/flags/stdout.ts'
+import { type Difference, differenceOf, firstPart, pathOf } from '../../../dev/flags/difference.ts'
+import { parseFlagsFile, printFlagsFile } from '../../../dev/flags/file.ts'
+import { asFile, type Governed, type GovernedFlag } from '../../../dev/flags/governed.ts'
+import { npmBanner } from '../../../dev/flags/stdout.ts'
 
 const flag = (key: string, members: Partial<GovernedFlag> = {}): GovernedFlag => ({
   ...{ key, name: key, description: '', kind: 'entitlement', owner: 'team-a', tags: [], state: 'live' },
