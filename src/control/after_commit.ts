@@ -1,5 +1,5 @@
 /**
- * What follows a commit, whoever made it: the one list. Nothing here is waited for, and none of it may fail, since the
+ * What follows a commit, from every source: the one list. Nothing here is waited for, and none of it may fail, since the
  * cron finds what was missed: publishing in the outbox, scheduling in the change requests.
  */
 import { type ControlBindings, SCHEDULER_NAME } from './config.ts'

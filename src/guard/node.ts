@@ -48,7 +48,7 @@ export interface NodeGuard {
   /**
    * For a handler of `http.createServer`.
    *
-   * @returns who it is; or nothing, where the request was refused and is answered already
+   * @returns the identity; or nothing, where the request was refused and the response is sent
    */
   admit(request: NodeRequest, response: NodeResponse, ...demand: Demand): Promise<GuardIdentity | undefined>
 }
@@ -57,15 +57,15 @@ export interface NodeGuard {
 const admitted = new WeakMap<object, GuardIdentity>()
 
 /**
- * Who was let pass.
+ * The identity of a request that a guard has allowed.
  *
  * @param request - of Express, Fastify or Node
- * @throws TypeError when no guard has let this request pass: the route is not guarded
+ * @throws TypeError when no guard has allowed this request: the route is not guarded
  */
 export function identityOf(request: NodeRequest | FastifyLikeRequest): GuardIdentity {
   const identity = admitted.get('raw' in request ? request.raw : request)
   if (!identity)
-    throw new TypeError('identityOf: no guard has let this request pass; put one before the handler')
+    throw new TypeError('identityOf: no guard has allowed this request. Put one before the handler')
   return identity
 }
 

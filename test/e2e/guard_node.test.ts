@@ -180,7 +180,7 @@ describe.each<[string, () => Server | Promise<Server>]>([
     expect(runs).toBe(0)
   })
 
-  test('a request that no guard has seen has no identity', async () => {
+  test('the identity of a request that no guard has seen is an error', async () => {
     expect((await ask('/open', await bearer(['reports']))).status).toBe(500)
   })
 })
