@@ -18,8 +18,10 @@ import { requestApproval } from './change_requests/commands.ts'
 import { policyCommands, policyRoutes } from './change_requests/policy_routes.ts'
 import { changeRoutes } from './change_requests/routes.ts'
 import { type Config, type ControlBindings, DRIFT_NAME, INBOX_NAME, parseConfig } from './config.ts'
+import { flagImportCommands } from './contract_sync/flag_import.ts'
 import { mappingCommands, mappingRoutes } from './contract_sync/mappings.ts'
 import { receive } from './contract_sync/receive.ts'
+import { deriveCommands, deriveRoutes } from './contract_sync/rederive.ts'
 import { inboxRoutes } from './contract_sync/routes.ts'
 import { sourcesOf } from './contract_sync/sources/index.ts'
 import type { InboxStub, Source } from './contract_sync/sources/source.ts'
@@ -54,6 +56,8 @@ export const COMMANDS: CommandRegistry = new Map([
   ...contractCommands,
   ...policyCommands,
   ...mappingCommands,
+  ...flagImportCommands,
+  ...deriveCommands,
   ...promotionCommands,
 ])
 
@@ -128,6 +132,7 @@ function api(): Api {
     policyRoutes,
     inboxRoutes,
     mappingRoutes,
+    deriveRoutes,
     promotionRoutes,
     explainRoutes,
     tokenRoutes,

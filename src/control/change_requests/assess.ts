@@ -78,9 +78,10 @@ export async function assess(
     const command = kind.create(parsed.data, why)
     const decided = await command.decide({ ...facts, now, state: state.after(editsOf(steps)) })
     if (!decided.ok) return decided
-    const edit = decided.value
-    if (!('table' in edit) || !command.item) return err('change_item_invalid')
+    const { first, edit } = 'table' in decided.value ? { first: [], edit: decided.value } : decided.value
+    if (!command.item) return err('change_item_invalid')
     frozen.push(command.item(edit))
+    steps.push(...first)
     if (isUnchanged(edit)) continue
     steps.push({ edit, action, actor, ...why })
     if (command.checkContracts && edit.table === 'rules') checked.push(edit.after)

@@ -102,7 +102,7 @@ export interface KindOptions<I extends z.ZodObject, E extends Edit>
     Pick<Command<E>, 'clearance' | 'checkContracts'> {
   /** The input with what was decided by the moment written down, so that issuing it later does the same. */
   freeze?(input: z.output<I>, edit: E): z.output<I>
-  decide(input: z.output<I>, facts: Facts, why: Why): Promise<Result<E, Refusal>>
+  decide(input: z.output<I>, facts: Facts, why: Why): Promise<Result<E | Decision<E>, Refusal>>
 }
 
 export function commandKind<I extends z.ZodObject, E extends Edit>({

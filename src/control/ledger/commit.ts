@@ -157,7 +157,7 @@ export function createLedger(ledger: LedgerOptions): Ledger {
       }))
     }
 
-    if (!command.item || !made.decision.edit || made.steps.length > 1) return err('approval_required')
+    if (!command.item || !made.decision.edit) return err('approval_required')
     const request = ledger.requestApproval({
       command: command as unknown as Command,
       edit: made.decision.edit,

@@ -74,7 +74,8 @@ export async function readSubject(db: Database, query: SubjectQuery): Promise<Su
     flags: past('flag', flagRows, ({ key }) => key),
     rules: past('rule', ruleRows, (rule) => `${rule.environment}:${rule.flag}`),
     plans: past('plan', planRows, ({ key }) => key),
-    contracts: past('contract', contractRows, ({ id }) => id),
+    // Before it moved here, a contract was another organization's.
+    contracts: past('contract', contractRows, ({ id }) => id).filter(({ org }) => org === orgId),
     grants: past('grant', [...orgGrants, ...userGrants], ({ id }) => id),
   }
 }

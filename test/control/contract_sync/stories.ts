@@ -7,7 +7,7 @@ import { type Answer, bindings, type ControlUnderTest } from '../support/control
 import { delta, flagsOf, type PhaseOptions, send, sendStandard, snapshot } from './support.ts'
 
 export type Act =
-  | { readonly crm: { readonly id: string }; readonly as?: string }
+  | { readonly crm: { readonly id: string; readonly [member: string]: unknown }; readonly as?: string }
   | { readonly market: { readonly id: string }; readonly as?: string }
   | { readonly stripe: object }
   | { readonly workos: object }
@@ -164,6 +164,25 @@ export async function begin(control: ControlUnderTest): Promise<void> {
   for (const id of ['org_a', 'org_b']) await control.must('POST', '/orgs', { id, name: id })
   await control.must('PUT', '/mappings/stripe/plan/price_team', { target: 'team' })
   await control.must('PUT', '/mappings/stripe/plan/price_ent', { target: 'enterprise' })
+}
+
+/** Everything as it was when the stories began, but for the audit log. */
+export async function startOver(): Promise<void> {
+  const statements = [
+    ...['inbox', 'contracts', 'agreements', 'grants', 'change_requests'].map(
+      (table) => `DELETE FROM ${table}`,
+    ),
+    `DELETE FROM organizations WHERE id NOT IN ('org_a', 'org_b')`,
+    'UPDATE organizations SET not_before = 0',
+    `DELETE FROM plans WHERE key NOT IN ('team', 'enterprise')`,
+    `DELETE FROM flags WHERE key NOT IN ('reports', 'sso', 'scim')`,
+    'UPDATE flags SET revoke_on_loss = 0',
+    `UPDATE rules SET access = 'some'`,
+    `DELETE FROM mappings WHERE external_id NOT IN ('price_team', 'price_ent')`,
+    `UPDATE mappings SET target = CASE external_id WHEN 'price_team' THEN 'team' ELSE 'enterprise' END`,
+    `UPDATE policies SET approvals = 0, exclusive = '[]'`,
+  ]
+  await bindings.DB.batch(statements.map((sql) => bindings.DB.prepare(sql)))
 }
 
 /** @returns the answer to the last act that was sent */

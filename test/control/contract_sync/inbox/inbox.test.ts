@@ -557,7 +557,7 @@ describe('WorkOS', () => {
         if (broken) throw new Error('KV PUT failed: 500')
         denied.push(`${environment} ${sid}`)
       },
-      parse: (event) => source.parse(event, control.clock.now),
+      sources: new Map([['workos', source]]),
     })
     const { id, event: type, created_at: occurredAt } = sessionRevoked
     const event = { source: 'workos', id, type, occurredAt, payload: sessionRevoked, digest: '' }
