@@ -20,6 +20,7 @@ import { changeRoutes } from './change_requests/routes.ts'
 import { type Config, type ControlBindings, DRIFT_NAME, INBOX_NAME, parseConfig } from './config.ts'
 import { flagImportCommands } from './contract_sync/flag_import.ts'
 import { mappingCommands, mappingRoutes } from './contract_sync/mappings.ts'
+import { readQuarantine } from './contract_sync/quarantine.ts'
 import { receive } from './contract_sync/receive.ts'
 import { deriveCommands, deriveRoutes } from './contract_sync/rederive.ts'
 import { inboxRoutes } from './contract_sync/routes.ts'
@@ -83,7 +84,11 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
   )
   app.notFound((c) => refuse(c, 'route_unknown'))
   app.use(open(fetcher, now))
-  app.get('/healthz', (c) => c.json({ status: 'ok' }, 200, NO_STORE))
+  app.get('/healthz', async (c) => {
+    // What waits for somebody is for operators to see.
+    const own = c.var.actor && { contract_sync: { quarantine: await readQuarantine(c.var.control.db) } }
+    return c.json({ status: 'ok', ...own }, 200, NO_STORE)
+  })
   // Both are the same for everybody, so they are made once.
   let described: Document | undefined
   let page: Awaited<ReturnType<typeof referencePage>> | undefined
@@ -227,6 +232,10 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
         return progress
       },
     })
+    if (c.req.path === '/healthz' && c.req.header('authorization') !== undefined) {
+      const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
+      if (actor.ok && actor.value.environments === null) c.set('actor', actor.value)
+    }
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
       // Cloudflare sets it; without it, on a local machine, there is nobody to keep out.
       const address = c.req.header('cf-connecting-ip')

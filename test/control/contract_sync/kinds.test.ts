@@ -5,7 +5,9 @@
 import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { Webhook } from 'standardwebhooks'
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type ControlUnderTest, setUp } from '../support/control.ts'
+import { misderived } from '../../../src/control/contract_sync/rederive.ts'
+import { connect } from '../../../src/control/db/client.ts'
+import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
 import { NEXT_SECRET, SECRET } from './deliveries.ts'
 import {
   type Act,
@@ -598,4 +600,381 @@ describe('what heals goes on by itself', () => {
       ...{ a: 'reports', open: 0 },
     },
   ])('$name', (story) => check(story))
+})
+
+describe('a click at a vendor is no agreement', () => {
+  const at = (hour: number) => `2026-11-22T${String(hour).padStart(2, '0')}:00:00.000Z`
+  const guard = async () => {
+    const { revision } = (await control.get('/policies')).body.data.find(
+      (one: { environment: string }) => one.environment === 'production',
+    )
+    await control.must('PUT', '/policies/production', { approvals: 1 }, revision)
+  }
+  const inProduction = async (org: string) => {
+    const { body } = await control.get(`/orgs/${org}/entitlements?environment=production`)
+    return body.flags.filter((one: { on: boolean }) => one.on).map(({ flag }: { flag: string }) => flag)
+  }
+  const ada = { id: 'user_ada', source: 'dashboard', name: 'Ada', email: 'Ada@example.com' }
+  const changes = async () => (await control.get('/changes')).body.data
+  const events = async () => (await control.get('/inbox')).body.data
+
+  test('targets wait for approval, and are applied as they were approved', async () => {
+    await guard()
+    const answer = await tell(control, [ruled(at(9), { organizations: ['org_a'], actor: ada })])
+    expect(answer).toMatchObject({
+      status: 202,
+      body: { state: 'quarantined', problem: 'approval_required' },
+    })
+    expect(await inProduction('org_a')).toEqual([])
+    const [change] = await changes()
+    expect(change).toMatchObject({ state: 'in_review', author: 'system:workos' })
+    // Who clicked cannot approve it.
+    const row = await bindings.DB.prepare('SELECT people FROM change_requests').first<{ people: string }>()
+    expect(row?.people).toBe('["user:ada@example.com"]')
+    expect(change.reason).toContain('by Ada@example.com')
+    expect(await events()).toMatchObject([{ detail: change.id, person: 'Ada@example.com' }])
+    const body = { digest: change.digest }
+    expect(
+      (await control.call('POST', `/changes/${change.id}/approve`, { role: 'approver', body })).status,
+    ).toBe(200)
+    expect(
+      (await control.call('POST', `/changes/${change.id}/apply`, { role: 'admin', body: {} })).status,
+    ).toBe(200)
+    expect(await inProduction('org_a')).toEqual(['scim'])
+    await tell(control, ['cron'])
+    expect(await events()).toMatchObject([{ state: 'applied' }])
+  })
+
+  test('what is rejected waits no longer', async () => {
+    await guard()
+    await tell(control, [ruled(at(9), { organizations: ['org_a'] })])
+    const [change] = await changes()
+    await control.call('POST', `/changes/${change.id}/reject`, { role: 'approver', body: { reason: 'no' } })
+    await tell(control, ['cron'])
+    expect(await events()).toMatchObject([{ state: 'dismissed' }])
+    expect(await inProduction('org_a')).toEqual([])
+  })
+
+  test('a contract needs no approval there', async () => {
+    await guard()
+    await tell(control, [agreed('C-1', 'org_a', 1, enterprise)])
+    expect(await inProduction('org_a')).toEqual(['reports', 'scim', 'sso'])
+  })
+
+  test('where no policy asks, it acts at once, and who it was is on record', async () => {
+    await tell(control, [ruled(at(9), { organizations: ['org_a'], actor: ada })])
+    expect(await inProduction('org_a')).toEqual(['scim'])
+    const row = (await control.auditRows()).findLast(({ action }) => action === 'flag.import')
+    expect(row).toMatchObject({ actor: 'system:workos' })
+    expect(row?.reason).toContain('by Ada@example.com: flag.rule_updated')
+  })
+
+  test('a rule that gives away what is sold is not taken over', async () => {
+    await tell(control, [agreed('C-1', 'org_a', 1, { plan: 'team' })])
+    const answer = await tell(control, [ruled(at(9), { slug: 'sso', access: 'all' })])
+    expect(answer?.body).toMatchObject({
+      state: 'quarantined',
+      problem: 'contract_contradicts',
+      detail: 'sso',
+    })
+    expect(await inProduction('org_a')).toEqual(['reports'])
+  })
+
+  test('a mapping of a customer waits, and the organization’s name does not', async () => {
+    await guard()
+    const answer = await tell(control, [
+      {
+        workos: {
+          ...{ object: 'event', id: 'event_org', event: 'organization.updated', created_at: at(9) },
+          data: { object: 'organization', id: 'org_a', name: 'Renamed', stripe_customer_id: 'cus_9' },
+        },
+      },
+    ])
+    expect(answer?.body).toMatchObject({ state: 'quarantined', problem: 'approval_required' })
+    expect((await control.get('/orgs/org_a')).body.name).toBe('Renamed')
+    const [change] = await changes()
+    expect(change.items).toMatchObject([{ action: 'mapping.set', input: { external_id: 'cus_9' } }])
+    const { data } = (await control.get('/mappings?kind=org')).body
+    expect(data).toEqual([])
+  })
+})
+
+describe('correcting a mapping', () => {
+  const bought = [customer, subscribed('sub_1', { at: AT, prices: ['price_ent'] })]
+
+  test('shows whom it moves before it does', async () => {
+    await tell(control, bought)
+    const path = '/mappings/stripe/plan/price_ent'
+    const shown = await control.call('PUT', `${path}?dry_run=true`, { body: { target: 'team', reason: 'x' } })
+    expect(JSON.stringify(shown.body.effect)).toContain('org_a')
+    expect(await has(control, 'org_a')).toBe('reports sso')
+    await control.must('PUT', path, { target: 'team' })
+    expect(await has(control, 'org_a')).toBe('reports')
+  })
+
+  test('takes the approval that the policy requires', async () => {
+    await tell(control, bought)
+    const { revision } = (await control.get('/policies')).body.data.find(
+      (one: { environment: string }) => one.environment === 'production',
+    )
+    await control.must('PUT', '/policies/production', { approvals: 1 }, revision)
+    const asked = await control.call('PUT', '/mappings/stripe/plan/price_ent', {
+      ...{ role: 'editor', body: { target: 'team', reason: 'x' } },
+    })
+    expect(asked.status).toBe(202)
+    const { id, digest } = asked.body.data
+    expect(asked.body.data.rows.map(({ entity }: { entity: string }) => entity)).toEqual([
+      ...['contract:sub_1', 'mapping:stripe:plan:price_ent'],
+    ])
+    expect(await has(control, 'org_a')).toBe('reports sso')
+    await control.call('POST', `/changes/${id}/approve`, { role: 'approver', body: { digest } })
+    expect((await control.call('POST', `/changes/${id}/apply`, { role: 'editor', body: {} })).status).toBe(
+      200,
+    )
+    expect(await has(control, 'org_a')).toBe('reports')
+  })
+
+  test.each<Story>([
+    {
+      name: 'a price that is mapped to nothing any more takes away what it gave',
+      acts: [...bought, mapped('stripe/plan/price_ent', null)],
+    },
+    {
+      name: 'a plan that becomes an add-on',
+      acts: [...bought, mapped('stripe/flag/price_ent', 'scim'), mapped('stripe/plan/price_ent', null)],
+      a: 'scim',
+    },
+    {
+      name: 'the source’s next message counts',
+      acts: [
+        agreed('C-1', 'acme', 1, enterprise),
+        mapped('standard/org/acme', 'org_b'),
+        'cron',
+        mapped('standard/org/acme', 'org_a'),
+        agreed('C-1', 'acme', 2, { plan: 'team' }),
+      ],
+      ...{ a: 'reports', last: 'applied' },
+    },
+    {
+      name: 'the snapshots sent again are no contradiction',
+      acts: [
+        agreed('C-1', 'acme', 1, enterprise),
+        mapped('standard/org/acme', 'org_b'),
+        'cron',
+        mapped('standard/org/acme', 'org_a'),
+        agreed('C-1', 'acme', 1, enterprise),
+      ],
+      ...{ a: ALL, last: 'applied', open: 0 },
+    },
+  ])('$name', (story) => check(story))
+
+  test('of what was not moved, drift knows, and the repair moves it', async () => {
+    await tell(control, bought)
+    // As it was before mappings moved contracts.
+    await bindings.DB.prepare(
+      `UPDATE mappings SET target = 'team', updated_at = '2999-01-01T00:00:00.000Z' WHERE external_id = 'price_ent'`,
+    ).run()
+    const { db } = connect(bindings.DB)
+    expect(await misderived(db, ['org_a', 'org_b'], Date.now())).toEqual([
+      { contract: 'sub_1', org: 'org_a', changes: ['plan enterprise -> team'] },
+    ])
+    await control.must('POST', '/contracts/sub_1/derive', {})
+    expect(await has(control, 'org_a')).toBe('reports')
+    expect(await misderived(db, ['org_a', 'org_b'], Date.now())).toEqual([])
+    await control.must('POST', '/contracts/sub_1/derive', {})
+  })
+})
+
+describe('a customer’s entitlements follow that customer’s subscriptions', () => {
+  const other = mapped('stripe/org/cus_2', 'org_a')
+  test.each<Story>([
+    {
+      name: 'whatever else the organization has',
+      acts: [
+        ...[customer, other, subscribed('sub_1', { at: AT }), entitled('cus_1', ['scim'], AT)],
+        subscribed('sub_2', { at: AT, customer: 'cus_2' }),
+        subscribed('sub_1', { at: AT + 5, status: 'paused' }),
+      ],
+      a: 'reports',
+    },
+    {
+      name: 'also where they come first',
+      acts: [
+        ...[customer, entitled('cus_1', ['scim'], AT)],
+        subscribed('sub_1', { at: AT + 5, status: 'paused' }),
+      ],
+    },
+    {
+      name: 'to the organization that a subscription names',
+      acts: [
+        subscribed('sub_1', { at: AT, prices: ['price_team'], metadata: { org_id: 'org_b' } }),
+        entitled('cus_1', ['scim'], AT),
+      ],
+      b: 'reports scim',
+    },
+  ])('$name', (story) => check(story))
+})
+
+describe('Stripe, as it is used', () => {
+  test.each<Story>([
+    {
+      name: 'of what is there in no quantity, nothing is bought',
+      acts: [
+        customer,
+        subscribed('sub_1', { at: AT, prices: [{ id: 'price_ent', quantity: 0 }, 'price_team'] }),
+      ],
+      a: 'reports',
+    },
+    {
+      name: 'a price’s id is more than its lookup key, which moves on',
+      acts: [
+        ...[customer, mapped('stripe/plan/pro', 'enterprise')],
+        subscribed('sub_1', {
+          at: AT,
+          members: { items: { data: [{ price: { id: 'price_team', lookup_key: 'pro', product: null } }] } },
+        }),
+      ],
+      a: 'reports',
+    },
+    {
+      name: 'past due, then paid, within one second',
+      acts: [
+        customer,
+        subscribed('sub_1', { at: AT, status: 'past_due', previous: { status: 'active' } }),
+        subscribed('sub_1', { at: AT, status: 'active', previous: { status: 'past_due' } }),
+      ],
+      a: 'reports',
+    },
+    {
+      name: 'grace counts from when it fell due, not from when we learn of it',
+      acts: [
+        customer,
+        subscribed('sub_1', { at: Math.floor(Date.now() / 1000) - 30 * 86_400, status: 'past_due' }),
+      ],
+    },
+    {
+      name: 'grace goes on while it stays due',
+      acts: [
+        customer,
+        subscribed('sub_1', { at: Math.floor(Date.now() / 1000) - 30 * 86_400, status: 'past_due' }),
+        subscribed('sub_1', { at: Math.floor(Date.now() / 1000) - 86_400, status: 'unpaid' }),
+        subscribed('sub_1', { at: Math.floor(Date.now() / 1000), status: 'past_due' }),
+      ],
+    },
+    {
+      name: 'one event in the forms of two API versions',
+      acts: [
+        ...[
+          customer,
+          subscribed('sub_1', { id: 'evt_two', at: AT, members: { current_period_end: 1_900_000_000 } }),
+        ],
+        subscribed('sub_1', { id: 'evt_two', at: AT }),
+      ],
+      ...{ a: 'reports', last: 'applied', open: 0 },
+    },
+    {
+      name: 'one event in two forms, of which the first cannot be read',
+      acts: [
+        ...[customer, subscribed('sub_1', { id: 'evt_2f', at: AT, members: { start_date: 'then' } })],
+        subscribed('sub_1', { id: 'evt_2f', at: AT }),
+      ],
+      ...{ a: 'reports', last: 'applied', open: 0 },
+    },
+  ])('$name', (story) => check(story))
+
+  test.each(['invoice.paid', 'charge.succeeded', 'customer.updated', 'payment_intent.created'])(
+    '%s is ignored, and waits for nobody',
+    async (type) => {
+      const event = { id: `evt_${type}`, object: 'event', created: AT, type, data: { object: {} } }
+      const answer = await tell(control, [{ stripe: event }])
+      expect([answer?.status, answer?.body.state]).toEqual([200, 'ignored'])
+    },
+  )
+})
+
+describe('beta participation is an agreement like an add-on', () => {
+  const beta = (members: object, time = '2026-11-22T09:00:00Z') =>
+    crm({
+      ...{ specversion: '1.0', source: 'https://crm.example.com', type: 'beta.snapshot.v1', time },
+      data: { org: 'org_a', flag: 'scim', from: '2026-01-01T00:00:00Z', to: null, ...members },
+    })
+  test.each<Story>([
+    { name: 'it begins', acts: [beta({})], a: 'scim' },
+    { name: 'it has an end', acts: [beta({ to: '2026-02-01T00:00:00Z' })] },
+    {
+      name: 'it is withdrawn',
+      acts: [beta({}), beta({ to: '2026-01-01T00:00:00Z' }, '2026-11-22T10:00:00Z')],
+    },
+    {
+      name: 'a withdrawal that comes first',
+      acts: [beta({ to: '2026-01-01T00:00:00Z' }, '2026-11-22T10:00:00Z'), beta({})],
+    },
+    {
+      name: 'a revision of its own orders it',
+      acts: [beta({ revision: 2 }), beta({ revision: 1, to: '2026-01-01T00:00:00Z' })],
+      a: 'scim',
+    },
+    {
+      name: 'a flag that is none of ours',
+      acts: [beta({ flag: 'nothing' })],
+      last: 'quarantined flag_unknown nothing',
+    },
+  ])('$name', (story) => check(story))
+})
+
+describe('numbers as CRMs have them', () => {
+  test.each(['Q-2026/0042', 'ACME 2026', 'Vertrag № 7', '00042'])('%s', async (number) => {
+    const answer = await tell(control, [agreed(number, 'org_a', 1, { plan: 'team' })])
+    expect(answer?.body.state).toBe('applied')
+    const [contract] = (await control.get('/orgs/org_a')).body.contracts
+    expect(contract).toMatchObject({ external_id: number })
+    expect((await control.get(`/orgs/org_a/contracts/${contract.id}`)).status).toBe(200)
+    await tell(control, [agreed(number, 'org_a', 2, { status: 'cancelled' })])
+    expect(await has(control, 'org_a')).toBe('')
+  })
+})
+
+describe('quarantine makes itself heard', () => {
+  test('with a count, an age, the oldest event of each source, and filters', async () => {
+    await tell(control, [
+      agreed('C-1', 'org_nobody', 1),
+      agreed('C-2', 'org_a', 1, { plan: 'gold' }),
+      subscribed('sub_1', { at: AT }),
+    ])
+    const { quarantine, data } = (await control.get('/inbox?problem=plan_unknown')).body
+    expect(data).toMatchObject([{ detail: 'gold', needs: ['plan:gold'] }])
+    expect(quarantine).toMatchObject({ count: 3, oldest_at: expect.any(String) })
+    expect(quarantine.sources).toMatchObject([
+      { source: 'standard', count: 2, problems: { org_unknown: 1, plan_unknown: 1 } },
+      { source: 'stripe', count: 1, problems: { org_unknown: 1 } },
+    ])
+  })
+
+  test('operators see it at /healthz, and nobody else does', async () => {
+    await tell(control, [agreed('C-1', 'org_nobody', 1)])
+    const token = await control.operators.roleToken('viewer', control.clock.now)
+    const health = (headers: Record<string, string>) => control.send('/healthz', { headers })
+    expect((await health({})).body).toEqual({ status: 'ok' })
+    expect((await health({ authorization: 'Bearer nothing' })).body).toEqual({ status: 'ok' })
+    expect((await health({ authorization: `Bearer ${token}` })).body).toMatchObject({
+      ...{ status: 'ok', contract_sync: { quarantine: { count: 1, sources: [{ source: 'standard' }] } } },
+    })
+  })
+
+  test('an event is dismissed with a reason, once', async () => {
+    const answer = await tell(control, [agreed('C-1', 'org_nobody', 1)])
+    const path = `/inbox/standard/${answer?.body.event_id}/dismiss`
+    expect((await control.call('POST', path, { role: 'viewer', body: { reason: 'x' } })).status).toBe(403)
+    expect((await control.call('POST', path, { role: 'editor', body: {} })).status).toBe(400)
+    const dismissed = await control.call('POST', path, {
+      role: 'editor',
+      body: { reason: 'a test customer' },
+    })
+    expect(dismissed.body).toMatchObject({ state: 'dismissed', dismissed_by: 'user:editor' })
+    expect((await control.call('POST', path, { role: 'editor', body: { reason: 'x' } })).body.code).toBe(
+      'event_settled',
+    )
+    expect((await control.get('/inbox?state=open')).body.data).toEqual([])
+    expect((await control.get('/inbox')).body.quarantine.count).toBe(0)
+  })
 })
