@@ -8,56 +8,53 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
+import { afterCommit } from './after_commit.ts'
 import { keyRoutes } from './api_keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { authenticate } from './auth/authenticate.ts'
 import { FailedAttempts } from './auth/failed_attempts.ts'
 import { TokenVerifier } from './auth/tokens.ts'
-import { policyBook, policyRoutes } from './change_requests/policy_routes.ts'
+import { requestApproval } from './change_requests/commands.ts'
+import { policyCommands, policyRoutes } from './change_requests/policy_routes.ts'
 import { changeRoutes } from './change_requests/routes.ts'
-import {
-  type Config,
-  type ControlBindings,
-  DRIFT_NAME,
-  INBOX_NAME,
-  parseConfig,
-  SCHEDULER_NAME,
-} from './config.ts'
-import { mappingBook, mappingRoutes } from './contract_sync/mappings.ts'
+import { type Config, type ControlBindings, DRIFT_NAME, INBOX_NAME, parseConfig } from './config.ts'
+import { mappingCommands, mappingRoutes } from './contract_sync/mappings.ts'
 import { receive } from './contract_sync/receive.ts'
 import { inboxRoutes } from './contract_sync/routes.ts'
 import { sourcesOf } from './contract_sync/sources/index.ts'
 import type { InboxStub, Source } from './contract_sync/sources/source.ts'
-import { contractBook } from './contracts/commands.ts'
+import { contractCommands } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
+import type { Database } from './db/client.ts'
 import { connect } from './db/client.ts'
 import { driftRoutes } from './drift/routes.ts'
 import { explainRoutes } from './explain/routes.ts'
-import { flagBook } from './flags/commands.ts'
+import { flagCommands } from './flags/commands.ts'
 import { flagRoutes } from './flags/routes.ts'
-import { grantBook } from './grants/commands.ts'
+import { grantCommands } from './grants/commands.ts'
 import { grantRoutes } from './grants/routes.ts'
 import type { Api, ControlContext, ControlEnv } from './http/context.ts'
 import { type Document, referencePage } from './http/docs.ts'
 import { internalError, NO_STORE, refuse } from './http/problem.ts'
-import type { CommandBook } from './ledger/command.ts'
+import type { CommandRegistry } from './ledger/command.ts'
+import { createLedger, type Ledger } from './ledger/commit.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
 import { tokenRoutes } from './mint_log/routes.ts'
-import { planBook } from './plans/commands.ts'
+import { planCommands } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
-import { promotionBook, promotionRoutes } from './promotions/routes.ts'
+import { promotionCommands, promotionRoutes } from './promotions/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
 
 /** Every command that can be part of a change request. */
-export const COMMANDS: CommandBook = new Map([
-  ...flagBook,
-  ...grantBook,
-  ...planBook,
-  ...contractBook,
-  ...policyBook,
-  ...mappingBook,
-  ...promotionBook,
+export const COMMANDS: CommandRegistry = new Map([
+  ...flagCommands,
+  ...grantCommands,
+  ...planCommands,
+  ...contractCommands,
+  ...policyCommands,
+  ...mappingCommands,
+  ...promotionCommands,
 ])
 
 /** Enough for any command. */
@@ -212,6 +209,7 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       config: kept.config,
       db,
       clock: now,
+      ledger: openLedger(env, c.executionCtx, db, now, kept.config.environments),
       commands: COMMANDS,
       fetcher,
       sources: kept.sources,
@@ -223,8 +221,6 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
         c.executionCtx.waitUntil(checkDrift(env))
         return progress
       },
-      wakeScheduler: (at) => c.executionCtx.waitUntil(wakeScheduler(env, at)),
-      wake: (environments) => wakePublishers(env, c.executionCtx, environments),
     })
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
       // Cloudflare sets it; without it, on a local machine, there is nobody to keep out.
@@ -245,15 +241,6 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
   }
 }
 
-/** The cron finds what is due, so a failure here is only logged. */
-async function wakeScheduler(env: ControlBindings, at: number): Promise<void> {
-  try {
-    await env.SCHEDULER.getByName(SCHEDULER_NAME).wakeAt(at)
-  } catch {
-    writeFault({ scheduler: SCHEDULER_NAME, event: 'wake_failed' })
-  }
-}
-
 /** The cron continues with it, so a failure here is only logged. */
 async function checkDrift(env: ControlBindings): Promise<void> {
   try {
@@ -263,20 +250,18 @@ async function checkDrift(env: ControlBindings): Promise<void> {
   }
 }
 
-/** Wakes the publishers of these environments. */
-export function wakePublishers(
+/** The ledger as every source of commands has it: HTTP, the scheduler, contract sync. */
+export const openLedger = (
   env: ControlBindings,
-  context: { waitUntil(work: Promise<void>): void },
+  context: Pick<ExecutionContext, 'waitUntil'>,
+  db: Database,
+  clock: () => number,
   environments: readonly string[],
-): void {
-  for (const environment of environments) context.waitUntil(wake(env, environment))
-}
-
-/** The cron finds what is not published now, so a failure here is only logged. */
-async function wake(env: ControlBindings, environment: string): Promise<void> {
-  try {
-    await env.PUBLISHER.getByName(environment).publish(environment)
-  } catch {
-    writeFault({ publisher: environment, event: 'wake_failed' })
-  }
-}
+): Ledger =>
+  createLedger({
+    db,
+    clock,
+    environments,
+    requestApproval: requestApproval(COMMANDS),
+    afterCommit: afterCommit(env, context),
+  })

@@ -5,7 +5,7 @@
  */
 import { DurableObject } from 'cloudflare:workers'
 import { err } from '../core/result.ts'
-import { COMMANDS, createControl, wakePublishers } from './app.ts'
+import { COMMANDS, createControl, openLedger } from './app.ts'
 import { Scheduler as ChangeScheduler, type Rechecked } from './change_requests/scheduler.ts'
 import {
   type ControlBindings,
@@ -187,12 +187,12 @@ export class Scheduler extends DurableObject<ControlBindings> {
   #open(): ChangeScheduler | undefined {
     const parsed = parseConfig(this.env)
     if (!parsed.ok) return undefined
+    const { db } = connect(this.env.DB)
     return new ChangeScheduler({
-      db: connect(this.env.DB).db,
+      db,
       clock: Date.now,
-      environments: parsed.config.environments,
+      ledger: openLedger(this.env, this.ctx, db, Date.now, parsed.config.environments),
       commands: COMMANDS,
-      wake: (environments) => wakePublishers(this.env, this.ctx, environments),
       warn: (event) => writeFault({ scheduler: SCHEDULER_NAME, event }),
     })
   }
@@ -216,11 +216,14 @@ export class Inbox extends DurableObject<ControlBindings> {
     if (!parsed.ok) return undefined
     const { environments, webhooks } = parsed.config
     const sources = sourcesOf(webhooks, (...args) => fetch(...args))
+    const { db } = connect(this.env.DB)
     this.#inbox ??= new ContractInbox({
-      ...{ db: connect(this.env.DB).db, clock: Date.now, environments, commands: COMMANDS },
+      db,
+      clock: Date.now,
+      ledger: openLedger(this.env, this.ctx, db, Date.now, environments),
+      commands: COMMANDS,
       deny: (environment, sid) => denySession(this.env.ENTITLEMENTS, environment, sid, Date.now()),
       parse: (event) => parseEvent(event, sources, Date.now()),
-      wake: (environments) => wakePublishers(this.env, this.ctx, environments),
     })
     return this.#inbox
   }

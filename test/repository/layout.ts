@@ -25,7 +25,7 @@ const WORKERS: Record<string, readonly string[]> = {
     ...['worker.ts', 'rpc.ts', 'refresh_session.ts', 'app.ts', 'gateway.ts'],
     ...['handlers/request_context.ts', 'handlers/upstream_routes.ts', 'handlers/decision_routes.ts'],
   ],
-  control: ['worker.ts', 'app.ts'],
+  control: ['worker.ts', 'app.ts', 'after_commit.ts'],
 }
 
 /**

@@ -12,7 +12,7 @@ import { apiKeyText, makeApiKey } from '../auth/secrets.ts'
 import { sha256Hex } from '../canonical.ts'
 import type { ApiKeyRow } from '../db/rows.ts'
 import { api_keys } from '../db/schema.ts'
-import type { Edit } from '../entities/edit.ts'
+import type { EditOf } from '../entities/edit.ts'
 import { DAY_MS, environmentName, instant, shortText, storedInstant, why } from '../entities/fields.ts'
 import type { Api } from '../http/context.ts'
 import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
@@ -23,7 +23,7 @@ import { ADMINS } from '../roles.ts'
 
 const MAX_KEY_DAYS = 365
 
-type KeyEdit = Extract<Edit, { table: 'api_keys' }>
+type KeyEdit = EditOf<'api_keys'>
 
 /** Not break-glass: that is for people, for hours. */
 const role = z.enum(['viewer', 'editor', 'approver', 'admin'])
@@ -74,8 +74,6 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
   const command: Command<KeyEdit> = {
     action: 'api_key.create',
     ...because(body),
-    // Neither command can be part of a change request.
-    input: {},
     async decide({ now, environments, actor }) {
       if (actor.apiKey !== null) return err('person_required')
       const endsAt = Date.parse(body.ends_at)
@@ -101,7 +99,6 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
 const revokeKeyCommand = (id: string, why: Pick<Command, 'reason' | 'ticket'>): Command<KeyEdit> => ({
   action: 'api_key.revoke',
   ...why,
-  input: {},
   async decide({ state: { db }, now }) {
     const [before] = await db.select().from(api_keys).where(eq(api_keys.id, id))
     if (!before) return err('not_found')

@@ -12,13 +12,13 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
 import { because } from '../ledger/command.ts'
+import type { ChangeRequestEdit } from '../ledger/commit.ts'
 import { APPROVERS, BREAKERS, EDITORS, READERS, RESPONDERS } from '../roles.ts'
 import { breakGlassBody, breakGlassItem } from './break_glass.ts'
 import {
   applyChangeCommand,
   approveChangeCommand,
   breakGlassCommand,
-  type ChangeEdit,
   cancelChangeCommand,
   editChangeCommand,
   newChangeId,
@@ -110,7 +110,7 @@ export function changeRoutes(api: Api): void {
     },
   })
 
-  write<typeof opening, ChangeEdit>(api, {
+  write<typeof opening, ChangeRequestEdit>(api, {
     method: 'post',
     path: '/changes',
     tag: 'Approvals',
@@ -144,7 +144,7 @@ export function changeRoutes(api: Api): void {
     },
   })
 
-  write<typeof editing, ChangeEdit, typeof changeParams>(api, {
+  write<typeof editing, ChangeRequestEdit, typeof changeParams>(api, {
     method: 'patch',
     path: '/changes/{change}',
     tag: 'Approvals',
@@ -169,14 +169,14 @@ export function changeRoutes(api: Api): void {
 }
 
 function verbs(api: Api): void {
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('submit', 'Submit a draft, or resubmit a stale change request'),
     roles: RESPONDERS,
     body: justWhy,
     command: ({ params, body, control }) =>
       submitChangeCommand(params.change, because(body), control.commands),
   })
-  write<typeof approving, ChangeEdit, typeof changeParams>(api, {
+  write<typeof approving, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('approve', 'Approve a change request, with the digest that you read'),
     roles: APPROVERS,
     body: approving,
@@ -184,19 +184,19 @@ function verbs(api: Api): void {
       approveChangeCommand(params.change, body.digest, because(body), control.commands),
     failure: staleness,
   })
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('reject', 'Reject a change request'),
     roles: APPROVERS,
     body: justWhy,
     command: ({ params, body }) => rejectChangeCommand(params.change, because(body)),
   })
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('cancel', 'Cancel a change request; admins may cancel anybody’s'),
     roles: RESPONDERS,
     body: justWhy,
     command: ({ params, body }) => cancelChangeCommand(params.change, because(body)),
   })
-  write<typeof applying, ChangeEdit, typeof changeParams>(api, {
+  write<typeof applying, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('apply', 'Apply an approved change request, if its effect is still the same'),
     roles: [...new Set([...EDITORS, ...APPROVERS, ...RESPONDERS])],
     body: applying,
@@ -204,7 +204,7 @@ function verbs(api: Api): void {
       applyChangeCommand(params.change, because(body), control.commands),
     failure: staleness,
   })
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('review', 'Review a break-glass change'),
     roles: APPROVERS,
     body: justWhy,
@@ -213,7 +213,7 @@ function verbs(api: Api): void {
 }
 
 function breakGlass(api: Api): void {
-  write<typeof breakGlassBody, ChangeEdit>(api, {
+  write<typeof breakGlassBody, ChangeRequestEdit>(api, {
     method: 'post',
     path: '/break-glass',
     tag: 'Approvals',

@@ -1,14 +1,13 @@
 /**
- * What is scheduled, applied when its time has come; and what waits for approval, looked at whether it is still what was
- * asked for. The logic inside its Durable Object and the cron. Does I/O, through what it is handed.
+ * Applies what is scheduled when its time has come, and checks whether what waits for approval is still what was requested.
+ * The logic inside its Durable Object and the cron. Does I/O, through what it is given.
  */
 import { and, asc, eq, gt, inArray, lte, min } from 'drizzle-orm'
 import { systemActor } from '../auth/actor.ts'
 import type { Database } from '../db/client.ts'
 import { change_requests } from '../db/schema.ts'
-import { documentsOf, type Edit } from '../entities/edit.ts'
-import type { CommandBook } from '../ledger/command.ts'
-import { readHead, submit } from '../ledger/commit.ts'
+import type { CommandRegistry } from '../ledger/command.ts'
+import { type Ledger, readHead } from '../ledger/commit.ts'
 import { applyChangeCommand, recheckChangeCommand } from './commands.ts'
 import { LIVE_STATES } from './lifecycle.ts'
 
@@ -22,10 +21,8 @@ const SCHEDULER = systemActor('system:scheduler')
 export interface SchedulerOptions {
   readonly db: Database
   readonly clock: () => number
-  readonly environments: readonly string[]
-  readonly commands: CommandBook
-  /** Tells the publishers that there is something to publish. */
-  readonly wake: (environments: readonly string[]) => void
+  readonly ledger: Ledger
+  readonly commands: CommandRegistry
   readonly warn: (event: 'apply_failed') => void
 }
 
@@ -44,7 +41,7 @@ export class Scheduler {
 
   /** Applies what is due. @returns when to look again, epoch milliseconds; `undefined`: nothing is scheduled */
   async run(): Promise<number | undefined> {
-    const { db, clock, commands, warn } = this.#options
+    const { db, clock, ledger, commands, warn } = this.#options
     const due = await db
       .select({ id: change_requests.id })
       .from(change_requests)
@@ -55,7 +52,7 @@ export class Scheduler {
     for (const { id } of due) {
       const why = { reason: 'Applied at its time, as approved', ticket: null }
       // What is refused because too much else changes at once stays scheduled and is tried again.
-      const applied = await this.#give(applyChangeCommand(id, why, commands)).then(
+      const applied = await ledger.commit(applyChangeCommand(id, why, commands), SCHEDULER).then(
         ({ ok }) => ok,
         () => false,
       )
@@ -73,14 +70,13 @@ export class Scheduler {
   }
 
   /**
-   * Looks at requests that can still be agreed to or applied, one part after the other, whether they are what was asked
-   * for.
+   * Checks whether requests that can still be approved or applied are what was requested, one part after the other.
    *
    * @param seen - what the last call returned
    */
   async recheck(seen: Rechecked | undefined): Promise<Rechecked> {
-    const { db, commands, warn } = this.#options
-    const { seq } = await readHead(db)
+    const { db, ledger, commands, warn } = this.#options
+    const seq = await readHead(db)
     const { from, head } = seen ?? { from: '', head: -1 }
     // Since the last look at all of them nothing has changed.
     if (from === '' && head === seq) return { from, head }
@@ -91,26 +87,11 @@ export class Scheduler {
       .orderBy(asc(change_requests.id))
       .limit(BATCH)
     for (const { id } of rows) {
-      await this.#give(recheckChangeCommand(id, commands)).catch(() => warn('apply_failed'))
+      await ledger.commit(recheckChangeCommand(id, commands), SCHEDULER).catch(() => warn('apply_failed'))
     }
     const next = rows.length < BATCH ? '' : (rows.at(-1)?.id ?? '')
     return { from: next, head: from === '' ? seq : head }
   }
-
-  async #give(command: ReturnType<typeof applyChangeCommand>) {
-    const { db, clock, environments, wake } = this.#options
-    const submitted = await submit({
-      ...{ db, clock, environments, command, actor: SCHEDULER },
-      requestId: crypto.randomUUID(),
-    })
-    if (submitted.ok && 'outcome' in submitted.value)
-      wake(touchedBy(submitted.value.outcome.edits, environments))
-    return submitted
-  }
 }
-
-const touchedBy = (edits: readonly Edit[], all: readonly string[]): string[] => [
-  ...new Set(edits.flatMap((edit) => documentsOf(edit, all)).map(({ environment }) => environment)),
-]
 
 const iso = (at: number): string => new Date(at).toISOString()

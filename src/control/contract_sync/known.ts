@@ -7,6 +7,8 @@ import type { Database } from '../db/client.ts'
 import type { AgreementRow, ContractRow, MappingRow } from '../db/rows.ts'
 import { agreements } from '../db/schema.ts'
 import { list } from '../db/sql.ts'
+import { byContract, byOrg } from '../entities/contract.ts'
+import { bySource } from '../entities/grant.ts'
 import type { Step } from '../ledger/command.ts'
 import type { State } from '../ledger/state.ts'
 
@@ -35,33 +37,33 @@ export class Known {
   }
 
   organization(id: string) {
-    return this.state.organization(id)
+    return this.state.rows('organizations').load(id)
   }
   plan(key: string) {
-    return this.state.plan(key)
+    return this.state.rows('plans').load(key)
   }
   flag(key: string) {
-    return this.state.flag(key)
+    return this.state.rows('flags').load(key)
   }
   rule(flag: string, environment: string) {
-    return this.state.rule(flag, environment)
+    return this.state.rows('rules').load([environment, flag])
   }
   mapping(source: string, kind: MappingRow['kind'], name: string) {
-    return this.state.mapping(source, kind, name)
+    return this.state.rows('mappings').load([source, kind, name])
   }
   contract(id: string) {
-    return this.state.contract(id)
+    return this.state.rows('contracts').load(id)
   }
   /** All rows of a contract: `C-9`, `C-9~2`, … */
   contractRows(contract: string): Promise<ContractRow[]> {
-    return this.state.contractRows(contract)
+    return this.state.rows('contracts').by(byContract, [contract])
   }
   contractsOf(org: string): Promise<ContractRow[]> {
-    return this.state.contractsOf(org)
+    return this.state.rows('contracts').by(byOrg, [org])
   }
   /** Grants of source `import`, those included that have ended. */
   imported(flag: string, environment: string) {
-    return this.state.grantsFrom('import', flag, environment)
+    return this.state.rows('grants').by(bySource, [['import', flag, environment]])
   }
 
   async agreement(contract: string): Promise<AgreementRow | undefined> {

@@ -4,18 +4,18 @@ import { and, asc, eq, gt, or } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { MappingRow } from '../db/rows.ts'
 import { mappings } from '../db/schema.ts'
-import type { Edit } from '../entities/edit.ts'
+import type { EditOf } from '../entities/edit.ts'
 import { externalId, storedInstant, why } from '../entities/fields.ts'
 import type { Api } from '../http/context.ts'
 import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
-import { because, commandBook, commandKind } from '../ledger/command.ts'
+import { because, commandKind, commandRegistry } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import { sourceName } from './fields.ts'
 
-export type MappingEdit = Extract<Edit, { table: 'mappings' }>
+export type MappingEdit = EditOf<'mappings'>
 
 const kind = z.enum(['plan', 'flag', 'org'])
 
@@ -41,7 +41,7 @@ export const mappingSet = commandKind({
   roles: EDITORS,
   input: mappingParams.extend(mappingContent.shape),
   async decide({ target, ...key }, { state, now }): Promise<Result<MappingEdit, Refusal>> {
-    const before = await state.mapping(key.source, key.kind, key.external_id)
+    const before = await state.rows('mappings').load([key.source, key.kind, key.external_id])
     if (target !== null) {
       const problem = await missing(key.kind, target)
       if (problem) return err(problem)
@@ -55,17 +55,17 @@ export const mappingSet = commandKind({
     async function missing(what: typeof key.kind, id: string): Promise<Refusal | undefined> {
       switch (what) {
         case 'plan':
-          return (await state.plan(id)) ? undefined : 'plan_unknown'
+          return (await state.rows('plans').load(id)) ? undefined : 'plan_unknown'
         case 'flag':
-          return (await state.flag(id)) ? undefined : 'flag_unknown'
+          return (await state.rows('flags').load(id)) ? undefined : 'flag_unknown'
         case 'org':
-          return (await state.organization(id)) ? undefined : 'org_unknown'
+          return (await state.rows('organizations').load(id)) ? undefined : 'org_unknown'
       }
     }
   },
 })
 
-export const mappingBook = commandBook(mappingSet)
+export const mappingCommands = commandRegistry(mappingSet)
 
 const view = (row: MappingRow) => row
 
@@ -118,7 +118,8 @@ export function mappingRoutes(api: Api): void {
     params: mappingParams,
     body: mappingSetting,
     data: mappingSchema,
-    command: ({ params, body: { target, ...rest } }) => mappingSet.give({ ...params, target }, because(rest)),
+    command: ({ params, body: { target, ...rest } }) =>
+      mappingSet.create({ ...params, target }, because(rest)),
     view,
   })
 }

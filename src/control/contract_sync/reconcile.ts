@@ -185,7 +185,7 @@ async function compare(
   if (!parsed.ok) return { ...NOTHING, contract, problem: parsed.reason, detail: parsed.detail ?? null }
   const actor = { id: 'system:inbox', roles: [], apiKey: null, environments: null, teams: [], people: [] }
   const state = new State(db)
-  const facts = { state, head: 0, now, environments: config.environments, actor }
+  const facts = { state, head: 0, now, environments: config.environments, policies: [], actor }
   const event = await synthetic(parsed, contract, source, 'system:inbox', now)
   const verdict = await applyEvent(
     parsed,

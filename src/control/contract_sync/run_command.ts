@@ -5,7 +5,7 @@
 import type { z } from '@hono/zod-openapi'
 import { type Actor, systemActor } from '../auth/actor.ts'
 import { type Edit, isUnchanged } from '../entities/edit.ts'
-import type { CommandBook, Facts, Step, Why } from '../ledger/command.ts'
+import type { CommandRegistry, Facts, Step, Why } from '../ledger/command.ts'
 import type { Known } from './known.ts'
 import { displayName } from './sources/names.ts'
 import type { ReceivedEvent } from './sources/source.ts'
@@ -14,7 +14,7 @@ import { quarantined, type Verdict } from './verdict.ts'
 /** What a command is decided with. */
 export interface Commands {
   readonly facts: Facts
-  readonly registry: CommandBook
+  readonly registry: CommandRegistry
 }
 
 export type Steps =
@@ -36,14 +36,11 @@ export async function runCommand(
   }
   const actor = sourceActor(event.source)
   const why = whyOf(event)
-  const decided = await kind.give(parsed.data, why).decide({ ...facts, actor, state: known.state })
+  const decided = await kind.create(parsed.data, why).decide({ ...facts, actor, state: known.state })
   if (!decided.ok) return { ok: false, verdict: quarantined(decided.reason) }
   const value = decided.value
   const own = { action, actor, ...why }
-  const steps =
-    'table' in value
-      ? [{ edit: value, ...own }]
-      : [...value.first, { ...own, ...value.own, edit: value.edit }]
+  const steps = 'table' in value ? [{ edit: value, ...own }] : [...value.first, { edit: value.edit, ...own }]
   return { ok: true, steps: steps.filter(({ edit }) => !isUnchanged(edit)) }
 }
 

@@ -10,11 +10,11 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
 import { because } from '../ledger/command.ts'
+import { State } from '../ledger/state.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import {
   type ContractEdit,
   contractPut,
-  findOrganization,
   type OrganizationEdit,
   organizationCreate,
   organizationUpdating,
@@ -82,7 +82,7 @@ export function contractRoutes(api: Api): void {
     body: organizationCreation,
     data: organizationSchema,
     status: 201,
-    command: ({ body: { id, name, ...why } }) => organizationCreate.give({ id, name }, because(why)),
+    command: ({ body: { id, name, ...why } }) => organizationCreate.create({ id, name }, because(why)),
     view: (row) => row,
   })
 
@@ -95,7 +95,7 @@ export function contractRoutes(api: Api): void {
     params: orgParams,
     answer: withContracts,
     async read({ params, control: { db } }) {
-      const organization = await findOrganization(db, params.org)
+      const organization = await new State(db).rows('organizations').load(params.org)
       if (!organization) return err('not_found')
       const [shown] = await addContracts(db, [organization])
       return shown ? ok(shown) : err('not_found')
@@ -114,7 +114,7 @@ export function contractRoutes(api: Api): void {
     data: organizationSchema,
     ifMatch: 'required',
     command: ({ params, body: { reason, ticket, ...change } }) =>
-      organizationUpdating.give({ ...params, ...change }, because({ reason, ticket })),
+      organizationUpdating.create({ ...params, ...change }, because({ reason, ticket })),
     view: (row) => row,
   })
 
@@ -149,7 +149,7 @@ export function contractRoutes(api: Api): void {
     data: contractSchema,
     status: 201,
     command: ({ params, body: { reason, ticket, ...contract } }) =>
-      contractPut.give({ ...params, ...contract }, because({ reason, ticket })),
+      contractPut.create({ ...params, ...contract }, because({ reason, ticket })),
     view: (row: ContractRow) => row,
   })
 }

@@ -113,7 +113,7 @@ export function driftRoutes(api: Api): void {
     body: accepting,
     data: findingSchema,
     command: ({ params, body: { until, ...rest } }) =>
-      findingAccept.give({ ...params, until }, because(rest)),
+      findingAccept.create({ ...params, until }, because(rest)),
     // The response is about the acceptance.
     view: (row) => viewFinding(row, row.updated_at),
   })

@@ -11,8 +11,9 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
 import { because } from '../ledger/command.ts'
+import { State } from '../ledger/state.ts'
 import { READERS, RESPONDERS } from '../roles.ts'
-import { findGrant, type GrantEdit, grantCreate, grantRevoke, newGrantId } from './commands.ts'
+import { type GrantEdit, grantCreate, grantRevoke, newGrantId } from './commands.ts'
 import { grantCreation, grantParams, grantSchema, revocation, source } from './schemas.ts'
 
 const view = ({ subject_kind, subject_id, ...grant }: GrantRow) => ({
@@ -71,7 +72,7 @@ export function grantRoutes(api: Api): void {
     data: grantSchema,
     status: 201,
     command: ({ body: { reason, ticket, ...grant } }) =>
-      grantCreate.give({ ...grant, id: newGrantId() }, because({ reason, ticket })),
+      grantCreate.create({ ...grant, id: newGrantId() }, because({ reason, ticket })),
     view,
   })
 
@@ -83,7 +84,7 @@ export function grantRoutes(api: Api): void {
     params: grantParams,
     answer: grantSchema,
     async read({ params, control, actor }) {
-      const grant = await findGrant(control.db, params.grant)
+      const grant = await new State(control.db).rows('grants').load(params.grant)
       const visible = grant && environmentsFor(actor, [grant.environment]).length > 0
       return visible ? ok(view(grant)) : err('not_found')
     },
@@ -98,7 +99,7 @@ export function grantRoutes(api: Api): void {
     params: grantParams,
     body: revocation,
     data: grantSchema,
-    command: ({ params, body }) => grantRevoke.give(params, because(body)),
+    command: ({ params, body }) => grantRevoke.create(params, because(body)),
     view,
   })
 }

@@ -7,7 +7,8 @@ import type { Actor } from '../auth/actor.ts'
 import type { Config, DriftProgress, PublisherStub } from '../config.ts'
 import type { InboxStub, Source } from '../contract_sync/sources/source.ts'
 import type { Database } from '../db/client.ts'
-import type { CommandBook } from '../ledger/command.ts'
+import type { CommandRegistry } from '../ledger/command.ts'
+import type { Ledger } from '../ledger/commit.ts'
 import type { LogLine } from '../log.ts'
 
 export interface Control {
@@ -15,11 +16,8 @@ export interface Control {
   readonly db: Database
   /** Epoch milliseconds. */
   readonly clock: () => number
-  /** Tells the publishers that there is something to publish; does not wait for it. */
-  wake(environments: readonly string[]): void
+  readonly ledger: Ledger
   publisher(environment: string): PublisherStub
-  /** Has what is scheduled applied at that time, epoch milliseconds; does not wait for it. */
-  wakeScheduler(at: number): void
   /** The sources of webhooks that are configured, by name. */
   readonly sources: ReadonlyMap<string, Source>
   readonly inbox: InboxStub
@@ -29,7 +27,7 @@ export interface Control {
   startDrift(): Promise<DriftProgress>
   driftProgress(): Promise<DriftProgress>
   /** Every command that can be part of a change request. */
-  readonly commands: CommandBook
+  readonly commands: CommandRegistry
 }
 
 export interface ControlEnv {

@@ -2,12 +2,12 @@
  * What all routes share: their schemas, from which the OpenAPI document is made, and the roles that may use them, without
  * which they cannot be made. Roles are checked before the body is looked at.
  */
-import { z } from '@hono/zod-openapi'
+import { createRoute, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { parseUniqueJson, RepeatedMemberError } from '../../core/unique_json.ts'
 import type { Actor } from '../auth/actor.ts'
 import { hasRole, type Role } from '../roles.ts'
-import type { Control, ControlContext, ControlEnv } from './context.ts'
+import type { Api, Control, ControlContext, ControlEnv } from './context.ts'
 import { problemSchema, refuse } from './problem.ts'
 
 export type Shape = z.ZodObject
@@ -26,49 +26,89 @@ export interface RouteBase<P extends Shape, Q extends Shape> {
   readonly query?: Q
 }
 
-export interface Input<P extends Shape, Q extends Shape> {
+export interface Input<P extends Shape, Q extends Shape, B extends Shape = Nothing> {
   readonly params: z.output<P>
   readonly query: z.output<Q>
+  /** Of a `POST`, `PUT` or `PATCH`. */
+  readonly body: z.output<B>
   readonly control: Control
   readonly actor: Actor
 }
 
-export function inputOf<P extends Shape, Q extends Shape>(c: ControlContext): Input<P, Q> {
-  return {
-    params: valid(c, 'param') as z.output<P>,
-    query: valid(c, 'query') as z.output<Q>,
-    control: c.var.control,
-    actor: c.var.actor,
-  }
+interface Definition {
+  readonly method: 'get' | 'post' | 'put' | 'patch'
+  readonly body?: Shape
+  readonly headers?: Shape
+  readonly answers: Readonly<Record<number, { readonly description: string; readonly schema: z.ZodType }>>
 }
 
-/** Whether path or query ask for an environment that the caller's key is not for. Of a write, `submit` decides. */
+/**
+ * Adds a route. A member or parameter that it does not know is refused: who misspells `dry_run` or `percentage` must not
+ * find out by what has happened.
+ */
+export function addRoute<P extends Shape, Q extends Shape, B extends Shape>(
+  api: Api,
+  {
+    path,
+    tag,
+    summary,
+    description,
+    roles,
+    everywhere,
+    params = nothing as never,
+    query = nothing as never,
+  }: RouteBase<P, Q>,
+  { method, body, headers, answers }: Definition,
+  handle: (c: ControlContext, input: Input<P, Q, B>) => Promise<Response>,
+): void {
+  const definition = createRoute({
+    method,
+    path,
+    tags: [tag],
+    summary,
+    ...(description && { description }),
+    security: [{ bearer: [] }],
+    'x-remint-roles': roles,
+    ...(everywhere && { 'x-remint-everywhere': true }),
+    middleware: [
+      requireRole(path, roles),
+      ...(everywhere ? [requireEveryEnvironment] : []),
+      requireUniqueJson,
+    ],
+    request: {
+      params,
+      query: query.strict(),
+      ...(headers && { headers }),
+      ...(body && { body: { required: true, content: json(body.strict()) } }),
+    },
+    responses: {
+      ...Object.fromEntries(
+        Object.entries(answers).map(([status, answer]) => [
+          status,
+          { description: answer.description, content: json(answer.schema) },
+        ]),
+      ),
+      ...PROBLEMS,
+    },
+  })
+  // What the validators of the route have made of each part of the request.
+  const valid = (c: ControlContext, part: 'param' | 'query' | 'json'): unknown => c.req.valid(part as never)
+  const handler = (c: ControlContext) =>
+    handle(c, {
+      params: valid(c, 'param') as z.output<P>,
+      query: valid(c, 'query') as z.output<Q>,
+      body: (body ? valid(c, 'json') : {}) as z.output<B>,
+      control: c.var.control,
+      actor: c.var.actor,
+    })
+  api.openapi(definition, handler as never)
+}
+
+/** Whether path or query ask for an environment that the caller's key is not for. Of a write, the ledger decides. */
 export function namesForeignEnvironment({ actor, params, query }: Input<Shape, Shape>): boolean {
   const named = [params, query].map((part) => (part as { environment?: unknown }).environment)
   return named.some((name) => typeof name === 'string' && actor.environments?.includes(name) === false)
 }
-
-/** What the validators of the route have made of a part of the request. */
-export const valid = (c: ControlContext, part: 'param' | 'query' | 'json'): unknown =>
-  c.req.valid(part as never)
-
-export const described = ({
-  path,
-  tag,
-  summary,
-  description,
-  roles,
-  everywhere,
-}: RouteBase<Shape, Shape>) => ({
-  path,
-  tags: [tag],
-  summary,
-  ...(description && { description }),
-  security: [{ bearer: [] }],
-  'x-remint-roles': roles,
-  ...(everywhere && { 'x-remint-everywhere': true }),
-  middleware: [requireRole(path, roles), ...(everywhere ? [requireEveryEnvironment] : []), requireUniqueJson],
-})
 
 function requireRole(path: string, roles: readonly Role[]): MiddlewareHandler<ControlEnv> {
   return async function requireRole(c, next) {
@@ -101,14 +141,14 @@ const requireUniqueJson: MiddlewareHandler<ControlEnv> = async function requireU
   return next()
 }
 
-export const json = <T extends z.ZodType>(schema: T) => ({ 'application/json': { schema } })
+const json = <T extends z.ZodType>(schema: T) => ({ 'application/json': { schema } })
 
 const problemAnswer = (description: string) => ({
   description,
   content: { 'application/problem+json': { schema: problemSchema } },
 })
 
-export const PROBLEMS = {
+const PROBLEMS = {
   '4XX': problemAnswer('Refused; `code` says why'),
   '5XX': problemAnswer('A fault that is not the caller’s'),
 }

@@ -2,12 +2,12 @@
  * The statements of one commit: audit rows, mutations, outbox rows, and the record of an Idempotency-Key. Pure: they are
  * only put together here. D1 runs a batch as one transaction, all or nothing.
  */
+import { getTableColumns } from 'drizzle-orm'
 import type { BatchItem } from 'drizzle-orm/batch'
-import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { Database } from '../db/client.ts'
-import type { FlagRow } from '../db/rows.ts'
 import * as schema from '../db/schema.ts'
-import { documentsOf, type Edit } from '../entities/edit.ts'
+import { documentsOf, type Edit, entityOf } from '../entities/edit.ts'
 import { documentKey } from '../entities/projection.ts'
 import { type AuditEntry, toRow } from './audit_chain.ts'
 import type { IdempotencyClaim, Replay } from './idempotency.ts'
@@ -15,28 +15,36 @@ import type { IdempotencyClaim, Replay } from './idempotency.ts'
 export type Statement = BatchItem<'sqlite'>
 
 /** An edit with the audit row that it leaves. */
-export interface Committed {
+export interface Entry {
   readonly edit: Edit
-  readonly entry: AuditEntry
+  readonly audit: AuditEntry
+}
+
+export interface Batch {
+  readonly statements: readonly Statement[]
+  /** The environments whose documents change. */
+  readonly environments: readonly string[]
 }
 
 /** The first audit row comes first: if its `seq` is taken, nothing else happens. */
-export function commitStatements(
+export function batchOf(
   db: Database,
-  committed: readonly Committed[],
+  entries: readonly Entry[],
   environments: readonly string[],
   kept: (IdempotencyClaim & Replay) | undefined,
-): [Statement, ...Statement[]] {
-  const statements = committed.flatMap(({ edit, entry }): Statement[] => [
-    db.insert(schema.audit).values(toRow(entry)),
+): Batch {
+  const statements = entries.flatMap(({ edit, audit }): Statement[] => [
+    db.insert(schema.audit).values(toRow(audit)),
     upsert(db, edit),
   ])
-  // A document that several edits are about is told of once, with the last of them.
-  const changed = committed.flatMap(({ edit, entry }) =>
-    documentsOf(edit, environments).map((ref) => ({ ref, key: documentKey(ref), entry })),
+  // A document that several edits change has one outbox row, with the last of them.
+  const documents = new Map(
+    entries.flatMap(({ edit, audit }) =>
+      documentsOf(edit, environments).map((ref) => [documentKey(ref), { ref, audit }] as const),
+    ),
   )
-  for (const { ref, key, entry } of new Map(changed.map((one) => [one.key, one])).values()) {
-    const set = { version: entry.seq, changed_at: entry.at, retry_at: null }
+  for (const [key, { ref, audit }] of documents) {
+    const set = { version: audit.seq, changed_at: audit.at, retry_at: null }
     statements.push(
       db
         .insert(schema.documents)
@@ -44,40 +52,22 @@ export function commitStatements(
         .onConflictDoUpdate({ target: schema.documents.key, set }),
     )
   }
-  if (kept)
-    statements.push(
-      db.insert(schema.idempotency).values({ ...kept, created_at: committed[0]?.entry.at ?? '' }),
-    )
-  return statements as [Statement, ...Statement[]]
+  if (kept) {
+    const created_at = entries[0]?.audit.at ?? ''
+    statements.push(db.insert(schema.idempotency).values({ ...kept, created_at }))
+  }
+  return {
+    statements,
+    environments: [...new Set([...documents.values()].map(({ ref }) => ref.environment))],
+  }
 }
 
-/** Each table, and the columns by which a row is found again. */
-const TABLES = {
-  flags: [schema.flags, [schema.flags.key]],
-  rules: [schema.rules, [schema.rules.flag, schema.rules.environment]],
-  plans: [schema.plans, [schema.plans.key]],
-  organizations: [schema.organizations, [schema.organizations.id]],
-  contracts: [schema.contracts, [schema.contracts.id]],
-  grants: [schema.grants, [schema.grants.id]],
-  api_keys: [schema.api_keys, [schema.api_keys.id]],
-  policies: [schema.policies, [schema.policies.environment]],
-  change_requests: [schema.change_requests, [schema.change_requests.id]],
-  mappings: [schema.mappings, [schema.mappings.source, schema.mappings.kind, schema.mappings.external_id]],
-  findings: [schema.findings, [schema.findings.id]],
-} satisfies Record<Edit['table'], [SQLiteTable, SQLiteColumn[]]>
-
-function upsert(db: Database, edit: Edit): Statement {
-  const [table, target] = TABLES[edit.table]
-  // The types hold each table to its own row, which an edit does already.
+function upsert(db: Database, { table: name, after }: Edit): Statement {
+  const { table, key, written } = entityOf(name)
+  const columns = getTableColumns(table) as Record<string, SQLiteColumn>
+  const set = written ? Object.fromEntries(written.map((column) => [column, after[column]])) : after
   return db
-    .insert(table as typeof schema.flags)
-    .values(edit.after as FlagRow)
-    .onConflictDoUpdate({ target, set: changedBy(edit) as FlagRow })
-}
-
-function changedBy(edit: Edit): Partial<Edit['after']> {
-  if (edit.table !== 'findings') return edit.after
-  // The rest is what was found, which may have been seen again since it was read.
-  const { accepted_by, accepted_reason, accepted_until, updated_at, revision } = edit.after
-  return { accepted_by, accepted_reason, accepted_until, updated_at, revision }
+    .insert(table)
+    .values(after as never)
+    .onConflictDoUpdate({ target: key.map((column) => columns[column] as SQLiteColumn), set: set as never })
 }

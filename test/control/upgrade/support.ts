@@ -17,10 +17,10 @@ import database from '../../fixtures/upgrade/database.sql?raw'
 import published from '../../fixtures/upgrade/kv.json?raw'
 import { setUpDrift } from '../drift/support.ts'
 import { type Answer, bindings } from '../support/control.ts'
+import { openLedger } from '../support/ledger.ts'
 
 /** The morning after. */
 export const NOW = Date.parse('2026-11-25T06:00:00.000Z')
-const ENVIRONMENTS = ['staging', 'production']
 
 /** Each of them as at the time of the fixture. */
 const ROLES = {
@@ -48,7 +48,7 @@ export async function upgrade() {
   if (!parsed.ok) throw new Error(parsed.problems.join('\n'))
   const sources = sourcesOf(parsed.config.webhooks, fetch)
   const clock = () => control.clock.now
-  const options = { db, clock, environments: ENVIRONMENTS, commands: COMMANDS, wake: () => {} }
+  const options = { db, clock, ledger: openLedger(clock), commands: COMMANDS }
   const inbox = new Inbox({
     ...options,
     deny: (environment, sid) => denySession(bindings.ENTITLEMENTS, environment, sid, clock()),

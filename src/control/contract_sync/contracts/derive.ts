@@ -7,7 +7,7 @@
  */
 
 import type { ContractRow } from '../../db/rows.ts'
-import { sameContent } from '../../entities/edit.ts'
+import { isUnchanged } from '../../entities/edit.ts'
 import { DAY_MS } from '../../entities/fields.ts'
 import type { Step } from '../../ledger/command.ts'
 import { resolver } from '../apply/resolve.ts'
@@ -118,7 +118,7 @@ async function rowOf(
     revision,
   }
   if (before === null) return row
-  const same = sameContent(before, row)
+  const same = isUnchanged({ table: 'contracts', before, after: { ...row, revision: before.revision } })
   if (same && revision <= before.revision) return undefined
   // The row counts its own changes, whoever made them; the source's revision is the agreement's.
   return { ...row, revision: Math.max(revision, before.revision + (same ? 0 : 1)) }

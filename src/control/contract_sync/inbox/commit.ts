@@ -1,58 +1,43 @@
 /** One commit of a group of events: their steps, their audit rows, and what became of each, or nothing. Does I/O. */
-import { err, ok, type Result } from '../../../core/result.ts'
+import { ok, type Result } from '../../../core/result.ts'
 import { systemActor } from '../../auth/actor.ts'
 import type { Database } from '../../db/client.ts'
-import { documentsOf } from '../../entities/edit.ts'
-import type { Command, CommandBook } from '../../ledger/command.ts'
-import { submit } from '../../ledger/commit.ts'
+import type { Command, CommandRegistry } from '../../ledger/command.ts'
+import type { Ledger } from '../../ledger/commit.ts'
 import type { Refusal } from '../../refusals.ts'
 import { type Decided, decideGroup, type ParsedEvent, stepsOf } from './decide.ts'
 import { type Outcome, settle } from './store.ts'
 
-export interface Ledger {
+export interface CommitOptions {
   readonly db: Database
   readonly clock: () => number
-  readonly environments: readonly string[]
-  readonly commands: CommandBook
-  /** Tells the publishers that there is something to publish. */
-  readonly wake: (environments: readonly string[]) => void
+  readonly ledger: Ledger
+  readonly commands: CommandRegistry
 }
 
 export async function commitGroup(
   group: readonly ParsedEvent[],
-  { db, clock, environments, commands: registry, wake }: Ledger,
+  { db, clock, ledger, commands: registry }: CommitOptions,
 ): Promise<Result<readonly Outcome[], Refusal>> {
   if (group.length === 0) return ok([])
   let made: Decided['events'] = []
-  const command: Command = {
-    ...{ action: 'inbox.apply', reason: 'As other systems say', ticket: null, input: {} },
+  const command: Command<null> = {
+    action: 'inbox.apply',
+    reason: 'As other systems say',
+    ticket: null,
     clearance: 'contract',
     async decide(facts) {
       const decided = await decideGroup(group, { facts, registry })
       if (!decided.ok) return decided
       made = decided.events
-      const steps = stepsOf(made)
-      const last = steps.at(-1)
-      if (!last) return err('change_empty')
-      return ok({ first: steps.slice(0, -1), edit: last.edit, own: last, evaluation: decided.evaluation })
+      return ok({ first: stepsOf(made), edit: null, evaluation: decided.evaluation })
     },
   }
-  const now = () => new Date(clock()).toISOString()
-  const submitted = await submit({
-    ...{ db, clock, environments, command, actor: systemActor('system:inbox') },
-    requestId: crypto.randomUUID(),
-    alongside: (seq) => settle(db, outcomesOf(made, seq), now()),
+  const committed = await ledger.commit(command, systemActor('system:inbox'), {
+    alongside: (seq) => settle(db, outcomesOf(made, seq), new Date(clock()).toISOString()),
   })
-  if (!submitted.ok && submitted.reason !== 'change_empty') return submitted
-  if (!submitted.ok) {
-    const [first, ...others] = settle(db, outcomesOf(made, null), now())
-    if (first) await db.batch([first, ...others])
-    return ok(outcomesOf(made, null))
-  }
-  const { outcome } = submitted.value as Extract<typeof submitted.value, { outcome: unknown }>
-  const touched = outcome.edits.flatMap((edit) => documentsOf(edit, environments))
-  wake([...new Set(touched.map(({ environment }) => environment))])
-  return ok(outcomesOf(made, outcome.seq))
+  if (!committed.ok) return committed
+  return ok(outcomesOf(made, 'outcome' in committed.value ? committed.value.outcome.seq : null))
 }
 
 /** Each with the last audit row of its own. @param seq - of the last audit row of all */

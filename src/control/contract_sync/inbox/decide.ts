@@ -6,7 +6,6 @@
  */
 import { type Evaluation, evaluateEdits } from '../../effects/evaluate.ts'
 import type { Edit } from '../../entities/edit.ts'
-import { readPolicies } from '../../entities/policy.ts'
 import type { Step } from '../../ledger/command.ts'
 import { applyEvent } from '../apply/apply.ts'
 import { isContractEvent } from '../events.ts'
@@ -75,8 +74,7 @@ export async function decideGroup(
     }
     open = left
   }
-  const policies = await readPolicies(facts.state.db, facts.environments)
-  const evaluated = await evaluateEdits(facts.state.db, editsOf(events), policies, facts.now)
+  const evaluated = await evaluateEdits(facts.state.db, editsOf(events), facts)
   if (!evaluated.ok) return evaluated
   const flags = await revokeOnLoss(events, evaluated.value, commands)
   return { ok: true, events, evaluation: { ...evaluated.value, flags } }
@@ -146,7 +144,7 @@ async function revokeOnLoss(
 ): Promise<(readonly string[])[]> {
   const perStep = [...flags]
   const lost = effects.filter((effect) => effect.at === null && effect.lost.organizations.length > 0)
-  const revoking = (await facts.state.flags([...new Set(lost.map(({ flag }) => flag))].sort()))
+  const revoking = (await facts.state.rows('flags').loadMany(lost.map(({ flag }) => flag).sort()))
     .filter(({ revoke_on_loss }) => revoke_on_loss)
     .map(({ key }) => key)
   const organizations = new Set(
@@ -157,7 +155,7 @@ async function revokeOnLoss(
       verdict.steps.some(({ edit }) => isContractOf(edit, org)),
     )
     const event = events[position]
-    const before = await facts.state.after(editsOf(events)).organization(org)
+    const before = await facts.state.after(editsOf(events)).rows('organizations').load(org)
     const last = event?.verdict.steps.at(-1)
     if (!event || !before || !last) continue
     const not_before = Math.max(before.not_before, Math.ceil(facts.now / 1000))

@@ -14,7 +14,7 @@ import { idsOf } from '../contracts/identity.ts'
 import { isContractEvent } from '../events.ts'
 import type { Parsed, ReceivedEvent, Settled } from '../sources/source.ts'
 import { quarantined } from '../verdict.ts'
-import { commitGroup, type Ledger } from './commit.ts'
+import { type CommitOptions, commitGroup } from './commit.ts'
 import type { DecidedEvent, ParsedEvent } from './decide.ts'
 import {
   eventOf,
@@ -40,7 +40,7 @@ const ON_ITS_WAY_MS = 15_000
 /** A sender waits 5 to 15 s; what a source is asked for takes most of that at most. */
 const PARSE_MS = 4_000
 
-export interface InboxOptions extends Ledger {
+export interface InboxOptions extends CommitOptions {
   /** Denies a session to live verification. */
   readonly deny: (environment: string, sid: string) => Promise<void>
   readonly parse: (event: ReceivedEvent) => Promise<Parsed>

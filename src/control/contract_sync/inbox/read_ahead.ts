@@ -1,5 +1,6 @@
 /** Everything that a group of events will ask for, in a few round trips. Does I/O through `Known`. */
-import type { ContractRow } from '../../db/rows.ts'
+import { byContract } from '../../entities/contract.ts'
+import type { State } from '../../ledger/state.ts'
 import { idsOf } from '../contracts/identity.ts'
 import type { ContractSnapshot } from '../events.ts'
 import { type CanonicalEvent, type External, externalsOf, isContractEvent } from '../events.ts'
@@ -30,43 +31,43 @@ export async function readAhead(known: Known, group: readonly ParsedEvent[]): Pr
   const links = parts.flatMap((part) => (part.type === 'org.linked' ? [part] : []))
   const ours = (...kinds: External['kind'][]) =>
     names.flatMap(({ name: { kind, ours } }) => (kinds.includes(kind) && ours !== undefined ? [ours] : []))
-  await known.state.prefetch({
-    mappings: [
-      ...names.flatMap(({ source, name }) => name.candidates.map((external_id) => ({ source, external_id }))),
-      ...links.map(({ source, external_id }) => ({ source, external_id })),
-    ],
-    organizations: [...new Set([...ours('org'), ...links.map(({ org }) => org)])],
-    contracts: [...ids],
-    plans: [...new Set(ours('plan'))],
-    flags: [...new Set(ours('flag'))],
+  const mapped = [
+    ...names.flatMap(({ source, name }) => name.candidates.map((external_id) => ({ source, external_id }))),
+    ...links,
+  ]
+  const { state } = known
+  const [rows] = await Promise.all([
+    state.rows('contracts').by(byContract, [...ids]),
+    state.rows('contracts').loadMany([...ids]),
+    state
+      .rows('mappings')
+      .loadMany(
+        mapped.flatMap(({ source, external_id }) => MAPPED.map((kind) => [source, kind, external_id])),
+      ),
+    loadAll(state, {
+      organizations: [...ours('org'), ...links.map(({ org }) => org)],
+      plans: ours('plan'),
+      flags: ours('flag'),
+    }),
+  ])
+  // What the rows name besides.
+  await loadAll(state, {
+    organizations: rows.map(({ org }) => org),
+    plans: rows.flatMap(({ plan }) => plan ?? []),
+    flags: rows.flatMap(({ add }) => add),
   })
-  const rows = (await Promise.all([...ids].map((id) => known.contractRows(id)))).flat()
-  await known.state.prefetch(
-    othersOf(rows, { organizations: ours('org'), plans: ours('plan'), flags: ours('flag') }),
-  )
 }
+
+const MAPPED = ['plan', 'flag', 'org'] as const
+
+const loadAll = (
+  state: State,
+  keys: Readonly<Record<'organizations' | 'plans' | 'flags', readonly string[]>>,
+) =>
+  Promise.all([
+    state.rows('organizations').loadMany(keys.organizations),
+    state.rows('plans').loadMany(keys.plans),
+    state.rows('flags').loadMany(keys.flags),
+  ])
 
 const sourceOf = (part: CanonicalEvent): string => ('source' in part ? part.source : '')
-
-/** What the rows name besides. */
-function othersOf(
-  rows: readonly ContractRow[],
-  { organizations, plans, flags }: { organizations: string[]; plans: string[]; flags: string[] },
-) {
-  const others = (all: readonly (string | null)[], known: readonly string[]) =>
-    [...new Set(all)].filter((one): one is string => one !== null && !known.includes(one))
-  return {
-    organizations: others(
-      rows.map(({ org }) => org),
-      organizations,
-    ),
-    plans: others(
-      rows.map(({ plan }) => plan),
-      plans,
-    ),
-    flags: others(
-      rows.flatMap(({ add }) => add),
-      flags,
-    ),
-  }
-}

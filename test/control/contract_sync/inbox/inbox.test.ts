@@ -2,6 +2,7 @@
  * The inbox: what was signed is kept once, with its effect; what cannot be applied is kept with the reason, and applied when
  * what was missing is there. Approvals are not asked: the agreement is the approval.
  */
+
 import { beforeEach, describe, expect, test } from 'vitest'
 import { COMMANDS } from '../../../../src/control/app.ts'
 import { Inbox } from '../../../../src/control/contract_sync/inbox/inbox.ts'
@@ -10,6 +11,7 @@ import { workosSource } from '../../../../src/control/contract_sync/sources/work
 import { connect } from '../../../../src/control/db/client.ts'
 import { eventually, PATIENT } from '../../../support/eventually.ts'
 import { bindings, type ControlUnderTest, DAY_MS, setUp } from '../../support/control.ts'
+import { openLedger } from '../../support/ledger.ts'
 import { NEXT_SECRET, OTHER_SECRET, SECRET } from '../deliveries.ts'
 import checkout from '../fixtures/stripe/checkout.session.completed.json' with { type: 'json' }
 import subscription from '../fixtures/stripe/customer.subscription.created.json' with { type: 'json' }
@@ -547,14 +549,15 @@ describe('WorkOS', () => {
     const denied: string[] = []
     let broken = true
     const own = new Inbox({
-      ...{ db: connect(bindings.DB).db, clock: () => control.clock.now, commands: COMMANDS },
-      environments: ['staging', 'production'],
+      db: connect(bindings.DB).db,
+      clock: () => control.clock.now,
+      ledger: openLedger(() => control.clock.now),
+      commands: COMMANDS,
       deny: async (environment, sid) => {
         if (broken) throw new Error('KV PUT failed: 500')
         denied.push(`${environment} ${sid}`)
       },
       parse: (event) => source.parse(event, control.clock.now),
-      wake: () => {},
     })
     const { id, event: type, created_at: occurredAt } = sessionRevoked
     const event = { source: 'workos', id, type, occurredAt, payload: sessionRevoked, digest: '' }
