@@ -150,7 +150,11 @@ export class Scheduler extends DurableObject<ControlBindings> {
       const kv = this.env.ENTITLEMENTS
       const { environments, owners } = parsed.config
       this.#drift = new DriftRunner({
-        ...{ db, statements, environments, owners, clock: Date.now },
+        db,
+        statements,
+        environments,
+        owners,
+        clock: Date.now,
         misderived: (organizations) => misderived(db, organizations, Date.now()),
         quarantine: () => readQuarantine(db),
         published: (environment, cursor, limit) =>
