@@ -48,11 +48,13 @@ async function publishedKids(): Promise<(string | undefined)[]> {
 
 test('an ID token that holds the hash of the replaced access token is re-signed, in upstream’s name', async () => {
   const { access_token: token, id_token: idToken = '' } = (await refresh()).body
-  expect(decodeProtectedHeader(idToken).kid).toBe(decodeProtectedHeader(token).kid)
   expect(decodeJwt(idToken)).toMatchObject({ iss: upstream.url, aud: 'spa', at_hash: accessTokenHash(token) })
   expect(claimsOf(token).iss).toBe(upstream.url)
   const keys = createRemoteJWKSet(new URL(`${gateway.url}/.well-known/jwks.json`))
-  const { access_token: direct } = (await refresh(upstream.url)).body
+  const { access_token: direct, id_token: directId = '' } = (await refresh(upstream.url)).body
+  const [resigned, original] = [decodeProtectedHeader(idToken), decodeProtectedHeader(directId)]
+  expect(resigned.kid).not.toBe(original.kid)
+  expect(resigned.alg, 'clients expect the algorithm that upstream uses').toBe(original.alg)
   for (const jwt of [token, idToken, direct]) await jwtVerify(jwt, keys, { issuer: upstream.url })
 })
 
