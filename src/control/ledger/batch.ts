@@ -1,6 +1,6 @@
 /**
- * The statements of one commit: audit rows, mutations, outbox rows, and the record of an Idempotency-Key. Pure: they are
- * only put together here. D1 runs a batch as one transaction, all or nothing.
+ * The statements of one commit: audit rows, mutations, outbox rows, and the record of an Idempotency-Key. Pure: it only
+ * builds them. D1 runs a batch as one transaction, all or nothing.
  */
 import { getTableColumns } from 'drizzle-orm'
 import type { BatchItem } from 'drizzle-orm/batch'
@@ -14,7 +14,7 @@ import type { IdempotencyClaim, Replay } from './idempotency.ts'
 
 export type Statement = BatchItem<'sqlite'>
 
-/** An edit with the audit row that it leaves. */
+/** An edit with its audit row. */
 export interface Entry {
   readonly edit: Edit
   readonly audit: AuditEntry

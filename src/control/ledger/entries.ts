@@ -15,7 +15,7 @@ export const summaryOf = (
 
 export interface EntryContext extends Pick<Facts, 'now' | 'environments'> {
   readonly requestId: string
-  /** The change request that all of it belongs to. */
+  /** The change request that everything belongs to. */
   readonly change: string | null
 }
 
