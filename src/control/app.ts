@@ -237,7 +237,7 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       if (actor.ok && actor.value.environments === null) c.set('actor', actor.value)
     }
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
-      // Cloudflare sets it; without it, on a local machine, there is nobody to keep out.
+      // Cloudflare sets it. Without it, on a local machine, there is nobody to slow down.
       const address = c.req.header('cf-connecting-ip')
       if (address !== undefined && failures.isBlocked(address, now())) return refuse(c, 'too_many_failures')
       const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
@@ -264,7 +264,7 @@ async function checkDrift(env: ControlBindings): Promise<void> {
   }
 }
 
-/** The ledger as every source of commands has it: HTTP, the scheduler, contract sync. */
+/** The ledger for every source of commands: HTTP, the scheduler, contract sync. */
 export const openLedger = (
   env: ControlBindings,
   context: Pick<ExecutionContext, 'waitUntil'>,

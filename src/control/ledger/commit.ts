@@ -1,10 +1,10 @@
 /**
- * The one way of every write: command -> edits with their effective diff -> one D1 batch of mutations, audit rows and
+ * How every write is committed: command -> edits with their effective diff -> one D1 batch of mutations, audit rows and
  * outbox rows. Does I/O.
  *
  * The head of the audit chain is read first and must still be the head when the batch commits, because the batch takes
- * the next `seq`. So whatever was read in between is still true at the commit, without a lock; who comes second decides
- * again on what the first has left. Edits that a policy guards become a change request in the same attempt.
+ * the next `seq`. So everything that was read in between is still true at the commit, without a lock; the second of two
+ * writers decides again on the result of the first. Edits that a policy guards become a change request in the same attempt.
  */
 import { desc } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
@@ -30,7 +30,7 @@ const MAX_PAUSE_MS = 50
 
 export type ChangeRequestEdit = EditOf<'change_requests'>
 
-/** A command whose edits a policy guards, with what was decided of it. */
+/** A command whose edits a policy guards, with its decision. */
 export interface Guarded {
   readonly command: Command
   readonly edit: Edit
@@ -43,9 +43,9 @@ export interface LedgerOptions {
   /** Epoch milliseconds. */
   readonly clock: () => number
   readonly environments: readonly string[]
-  /** Makes the command that opens a change request from what was decided already. */
+  /** Makes the command that opens a change request from a decision. */
   readonly requestApproval: (guarded: Guarded) => Command<ChangeRequestEdit>
-  /** What follows a commit. It must neither wait nor fail. */
+  /** Runs after a commit. It must neither wait nor fail. */
   readonly afterCommit: (commit: Commit) => void
 }
 
@@ -65,7 +65,7 @@ export interface CommitOptions<E extends Edit | null = Edit> {
   readonly idempotency?: IdempotencyClaim | undefined
   /** The response to store for a repetition of the same request; `undefined` if it may be retried. */
   readonly answer?: (committed: Answerable<E>) => Replay | undefined
-  /** What else is written in the same batch. @param seq - of the last audit row; `null`: no row changes */
+  /** Further statements for the same batch. @param seq - of the last audit row; `null`: no row changes */
   readonly alongside?: (seq: number | null) => readonly Statement[]
 }
 
@@ -74,17 +74,17 @@ export interface Outcome<E extends Edit | null = Edit> {
   /** All committed edits, the command's own last. */
   readonly edits: readonly Edit[]
   readonly effect: EffectSummary
-  /** The environments whose policies require approval: of a dry run, and of what is requested. */
+  /** The environments whose policies require approval: for a dry run, and for a request. */
   readonly guarded: readonly string[]
   /** What the response shows in addition to the row. */
   readonly detail?: unknown
-  /** The last audit row's; `null` where nothing was written. */
+  /** The number of the last audit row; `null` if nothing was written. */
   readonly seq: number | null
 }
 
 export type Answerable<E extends Edit | null = Edit> =
   | { readonly kind: 'committed' | 'unchanged' | 'dry_run'; readonly outcome: Outcome<E> }
-  /** Not done: a policy requires approval, and this is the change request. */
+  /** Not applied: a policy requires approval, and this is the change request. */
   | { readonly kind: 'needs_approval'; readonly outcome: Outcome<ChangeRequestEdit> }
 
 export type Committed<E extends Edit | null = Edit> =
@@ -99,7 +99,7 @@ export interface Ledger {
   ): Promise<Decided<Committed<E>>>
 }
 
-/** What an attempt has decided. */
+/** The result of an attempt. */
 interface Attempt<E extends Edit | null> {
   readonly facts: Facts
   readonly decision: Decision<E>
@@ -173,7 +173,7 @@ export function createLedger(ledger: LedgerOptions): Ledger {
     }))
   }
 
-  /** What is true before the commit, if the head of the chain is the same then. */
+  /** The state before the commit, valid if the head of the chain is the same then. */
   async function readFacts(actor: Actor): Promise<{ head: Head; facts: Facts }> {
     const [heads, rows] = await db.batch([headOf(db), db.select().from(policies)])
     const head = heads[0] ?? { seq: 0, hash: GENESIS }

@@ -1,4 +1,4 @@
-/** Steps -> their audit rows: each continues the chain, and has the part of the effective diff that is its own. Pure but for WebCrypto. */
+/** Steps -> their audit rows: each continues the chain and has its own part of the effective diff. Pure but for WebCrypto. */
 import type { FlagEffect } from '../effects/diff.ts'
 import { effectsOf } from '../effects/evaluate.ts'
 import { type EffectSummary, NO_EFFECT, summarize } from '../effects/summary.ts'
@@ -19,7 +19,7 @@ export interface EntryContext extends Pick<Facts, 'now' | 'environments'> {
   readonly change: string | null
 }
 
-/** What closes a change request has the whole effective diff. */
+/** The row that closes a change request has the whole effective diff. */
 export async function entriesOf(
   steps: readonly Step[],
   diff: Diff,

@@ -80,7 +80,7 @@ export async function readSubject(db: Database, query: SubjectQuery): Promise<Su
   }
 }
 
-/** For each document the last audit row that counts. */
+/** For each document, the last audit row that counts. */
 function lastRows(moment: Moment): Record<keyof Versions, SQL | number> {
   if (moment === 'now') {
     const last = Number.MAX_SAFE_INTEGER
