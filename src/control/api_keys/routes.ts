@@ -25,8 +25,12 @@ const MAX_KEY_DAYS = 365
 
 type KeyEdit = EditOf<'api_keys'>
 
-/** Without break-glass, which is for people, for hours. */
-const role = z.enum(['viewer', 'editor', 'approver', 'admin'])
+/** Without approver and break-glass, which take a person. */
+const role = z.enum(['viewer', 'editor', 'admin'])
+
+/** Names under which parts of the control plane act, and the audit log shows them. */
+const RESERVED =
+  /^system:(?:scheduler|inbox|drift|bootstrap|policies|stripe|standard|workos|contract)(?:[:/-]|$)/i
 
 const keyCreation = z.object({
   name: shortText,
@@ -51,7 +55,9 @@ const keySchema = z
     name: z.string(),
     owner: z.string(),
     created_by: z.string().nullable(),
-    role,
+    role: z
+      .enum(['viewer', 'editor', 'approver', 'admin'])
+      .openapi({ description: '`approver`: made before approving took a person; it approves nothing.' }),
     environments: z.array(z.string()).nullable(),
     created_at: storedInstant,
     updated_at: storedInstant,
@@ -76,6 +82,7 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
     ...because(body),
     async decide({ now, environments, actor }) {
       if (actor.apiKey !== null) return err('person_required')
+      if (RESERVED.test(body.owner)) return err('key_owner_reserved')
       const endsAt = Date.parse(body.ends_at)
       if (endsAt <= now || endsAt > now + MAX_KEY_DAYS * DAY_MS) return err('key_lifetime')
       if (body.environments?.some((name) => !environments.includes(name))) return err('environment_unknown')
