@@ -28,6 +28,8 @@ type KeyEdit = EditOf<'api_keys'>
 /** Without approver and break-glass, which take a person. */
 const role = z.enum(['viewer', 'editor', 'admin'])
 
+const keyRole = z.enum(['viewer', 'editor', 'approver', 'admin'])
+
 /** Names under which parts of the control plane act, and the audit log shows them. */
 const RESERVED =
   /^system:(?:scheduler|inbox|drift|bootstrap|policies|stripe|standard|workos|contract)(?:[:/-]|$)/i
@@ -55,9 +57,9 @@ const keySchema = z
     name: z.string(),
     owner: z.string(),
     created_by: z.string().nullable(),
-    role: z
-      .enum(['viewer', 'editor', 'approver', 'admin'])
-      .openapi({ description: '`approver`: made before approving took a person; it approves nothing.' }),
+    role: keyRole.openapi({
+      description: '`approver`: made before approving took a person; it approves nothing.',
+    }),
     environments: z.array(z.string()).nullable(),
     created_at: storedInstant,
     updated_at: storedInstant,
@@ -128,7 +130,7 @@ export function keyRoutes(api: Api): void {
     summary: 'List API keys, without their secrets',
     roles: ADMINS,
     everywhere: true,
-    query: z.object(pageQuery),
+    query: z.object({ ...pageQuery, role: keyRole.optional() }),
     answer: pageOf(keySchema),
     async read({ query, control }) {
       const after = afterCursor(query.cursor)
@@ -136,7 +138,12 @@ export function keyRoutes(api: Api): void {
       const rows = await control.db
         .select()
         .from(api_keys)
-        .where(and(after.value === undefined ? undefined : gt(api_keys.id, after.value)))
+        .where(
+          and(
+            after.value === undefined ? undefined : gt(api_keys.id, after.value),
+            query.role && eq(api_keys.role, query.role),
+          ),
+        )
         .orderBy(asc(api_keys.id))
         .limit(query.limit + 1)
       const page = toPage(rows, query.limit, ({ id }) => id)

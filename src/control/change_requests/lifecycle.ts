@@ -81,7 +81,8 @@ function replaced(
   if (change.author !== at.actor.id) return err('change_not_yours')
   if (!from.includes(change.state)) return err('change_state')
   const people = [...new Set([...change.people, ...at.actor.people])]
-  return withContent({ ...change, state, people }, content, at)
+  // These credentials vouch for it from now on.
+  return withContent({ ...change, state, people, author_key: at.actor.apiKey }, content, at)
 }
 
 type Framed = Omit<
@@ -149,9 +150,8 @@ export function approveRequest(
   if (sharePerson(actor.people, change.people)) return err('self_approval')
   if (change.approvals.some(({ people }) => sharePerson(actor.people, people))) return err('already_approved')
   if (digest !== change.digest) return err('digest_mismatch')
-  if (!assessment.ok || assessment.value.digest !== change.digest) {
-    return ok(staleRequest(change, 'moved', now))
-  }
+  if (!assessment.ok) return ok(staleRequest(change, assessment.reason, now))
+  if (assessment.value.digest !== change.digest) return ok(staleRequest(change, 'moved', now))
   const approval = {
     actor: actor.id,
     api_key: actor.apiKey,
