@@ -255,7 +255,7 @@ async function reassess(
   return assess(requestedBy(change), { ...facts, actor: authorOf(change) }, { registry, authorized: true })
 }
 
-/** Why nothing that the author requested is done any more: whoever holds a leaked key could have requested it. */
+/** Why nothing that the author requested is done any more: somebody with a copy of a leaked key may have requested it. */
 async function authorLeft(
   { author_key }: ChangeRequestRow,
   { state, now }: Facts,
