@@ -63,7 +63,21 @@ export function createApp(options: GatewayOptions, open: Open): Hono {
     .all('*', serve(route))
 }
 
-function answerHealth({ log }: RequestContext): Response {
+/**
+ * Liveness: always 200, because a load balancer that takes an isolate away repairs no identity provider. What is known to
+ * be wrong is in the body; nothing is fetched for it.
+ */
+function answerHealth({ request, gateway, log }: RequestContext): Response {
   log.route = 'healthz'
-  return Response.json({ status: 'ok' }, { headers: NO_STORE })
+  const { config, profile } = gateway
+  const problem = profile.problem()
+  const { host } = new URL(request.url)
+  const body = {
+    status: problem === undefined ? 'ok' : 'degraded',
+    ...(problem !== undefined && { upstream: config.upstream.origin, problems: [problem] }),
+    ...(host !== new URL(config.issuer).host && {
+      notes: [`This request came to ${host}. Clients are told ISSUER, ${config.issuer}`],
+    }),
+  }
+  return Response.json(body, { headers: NO_STORE })
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { subjectOf } from '../../../src/core/claims.ts'
 import { mintEventSchema } from '../../../src/core/mint_event.ts'
+import { subjectOf } from '../../../src/core/organization.ts'
 import { mintedEvent } from '../../../src/gateway/pipeline/minted_event.ts'
 
 const NOW = 1_780_000_000_000
