@@ -192,7 +192,7 @@ const varsSchema = z.object({
     }),
   UPSTREAM_AUDIENCE: list(/./, 'must be an audience, or several with commas between them').optional(),
   UPSTREAM_CLIENT_ID: list(
-    /^[\w.:/@-]+$/,
+    /^(?!.*\.\.)[\w.:/@-]+$/,
     'must be a client id such as client_01ABC, or for oidc several with commas between them',
   ).optional(),
   UPSTREAM_TOKEN_PATHS: list(

@@ -5,7 +5,7 @@
  */
 import { ok, type Result } from '../../core/result.ts'
 import { NO_STORE } from '../http/answers.ts'
-import { answerPublicPreflight, isPreflight, requestedMethod } from '../http/cors.ts'
+import { answerPublicPreflight, isPreflight, readableByAll, requestedMethod } from '../http/cors.ts'
 import { type Encode, oauthEncoder, ofrepEncoder, problemEncoder } from '../http/encode.ts'
 import type { Dialect, RefusalReason } from '../http/refusals.ts'
 import { type Route, warn } from '../log.ts'
@@ -16,7 +16,7 @@ import { introspect } from '../verification/introspection.ts'
 import { verifyJson } from '../verification/json.ts'
 import { evaluateFlag, evaluateFlags } from '../verification/ofrep.ts'
 import type { Verification } from '../verification/verdict.ts'
-import type { RequestContext } from './request_context.ts'
+import type { Handler, RequestContext } from './request_context.ts'
 import { answerNothing, isReadOrPreflight, PUBLIC, route } from './upstream_routes.ts'
 
 const OFREP_FLAGS = '/ofrep/v1/evaluate/flags'
@@ -86,6 +86,20 @@ export async function answerAuthzen(context: RequestContext): Promise<Response> 
   if (given !== null) response.headers.set('x-request-id', given)
   return response
 }
+
+/**
+ * Web pages evaluate flags with the user's token, from whatever origin they are. No cookie takes part, so that every page
+ * and every header is allowed: tracing agents add their own.
+ */
+export const forPages =
+  (handler: Handler): Handler =>
+  async (context) => {
+    if (isPreflight(context.request)) {
+      context.log.route = 'ofrep'
+      return answerPublicPreflight(context.request, 'POST')
+    }
+    return readableByAll(await handler(context), 'etag, retry-after, x-request-id')
+  }
 
 export async function answerOfrep(context: RequestContext): Promise<Response> {
   const { request, path, log } = context

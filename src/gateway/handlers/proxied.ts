@@ -29,7 +29,7 @@ export async function proxyWithoutHint(
   onSession: (sid: string | undefined) => Promise<unknown> = async () => {},
 ): Promise<Response> {
   const { request, log, gateway } = context
-  const target = endpointTarget(request, endpoint)
+  const target = endpointTarget(request, endpoint, context.gateway.config)
   const hintless = await withoutOwnHint(
     request,
     target,

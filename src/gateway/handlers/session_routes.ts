@@ -48,7 +48,12 @@ export async function revokeSession(
   log.route = 'revoke'
   const body = await readBounded(request, MAX_BODY_BYTES)
   if (!body.ok) return readableBy(request, oauthEncoder('revoke')(body.reason, log.request_id))
-  const answer = await send(context, request, endpointTarget(request, endpoint), body.value)
+  const answer = await send(
+    context,
+    request,
+    endpointTarget(request, endpoint, context.gateway.config),
+    body.value,
+  )
   const named = parseObjectText(body.value)?.object ?? Object.fromEntries(new URLSearchParams(body.value))
   if (answer.ok) await denySession(context, sessionId(named[session.parameter], session))
   return answer
@@ -84,7 +89,7 @@ export async function revokeToken(context: RequestContext, endpoint: Endpoint): 
     log.reason = reason
     return readableBy(request, oauthEncoder('revoke')(reason, log.request_id))
   }
-  const answer = await send(context, request, endpointTarget(request, endpoint), body)
+  const answer = await send(context, request, endpointTarget(request, endpoint, context.gateway.config), body)
   // Upstream does not know a token of ours, and may say so in any way it likes.
   return revoked.value ? readableBy(request, new Response(null, { status: 200, headers: NO_STORE })) : answer
 }

@@ -42,7 +42,7 @@ export async function route(context: RequestContext): Promise<Response> {
   const canonical = canonicalPath(path)
   const discovery = isRead && discoveryAt(canonical, config, [profile.discoveryPath ?? []].flat())
   if (discovery === 'own') return serveMetadata(context, endpoints.value)
-  if (discovery === 'leads_past' || isMisspeltOwnPath(canonical, request.method))
+  if (discovery === 'leads_past' || isMisspeltOwnPath(canonical, request.method, config))
     return answerNothing(context)
 
   const isPost = request.method === 'POST'
@@ -57,7 +57,7 @@ export async function route(context: RequestContext): Promise<Response> {
   if (endpoint && !isPreflight(request)) return proxyWithoutHint(context, endpoint)
   const elsewhere = [...hinted, revocation].find((one) => one?.isElsewhere && is(one.path))
   return elsewhere
-    ? send(context, request, endpointTarget(request, elsewhere), request.body)
+    ? send(context, request, endpointTarget(request, elsewhere, config), request.body)
     : proxyAsIs(context)
 }
 

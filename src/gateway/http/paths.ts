@@ -100,12 +100,13 @@ const LEADS_PAST =
 /** Names of the gateway's own under which there is nothing of upstream's, in whatever spelling. */
 const OWN_NAMES = /^(access\/v1|ofrep|remint)(\/|$)/
 
-/** Names under which only POST is the gateway's. */
-const OWN_POSTS = ['verify', 'introspect']
-
 /**
  * Whether a path is ours as somebody else on the way may have spelt it. What is sent there is not upstream's to see: services
  * send their keys.
  */
-export const isMisspeltOwnPath = (canonical: string, method: string): boolean =>
-  OWN_NAMES.test(canonical) || (method === 'POST' && OWN_POSTS.includes(canonical))
+export function isMisspeltOwnPath(canonical: string, method: string, { verifiers }: Config): boolean {
+  if (OWN_NAMES.test(canonical)) return true
+  // Without anybody who may introspect, it is upstream's endpoint.
+  const posts = verifiers.length > 0 ? ['verify', 'introspect'] : ['verify']
+  return method === 'POST' && posts.includes(canonical)
+}

@@ -13,7 +13,8 @@ export function upstreamUrl(request: Request, config: Config): URL {
 }
 
 /** An endpoint, wherever upstream has it, with the request's query. */
-export function endpointTarget(request: Request, { url }: Endpoint): URL {
+export function endpointTarget(request: Request, { url, isElsewhere }: Endpoint, config: Config): URL {
+  if (!isElsewhere) return upstreamUrl(request, config)
   const target = new URL(url)
   const { search } = new URL(request.url)
   // Its own query is in its published address too, and so comes back with the request.

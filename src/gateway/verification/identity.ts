@@ -54,6 +54,9 @@ export type IdentityReason =
 /** Identities kept in an isolate; at 2 KiB each, some 10 MiB of its 128. */
 const MAX_IDENTITIES = 5_000
 
+/** Among the gateway's own machines; upstream's clock is `CLOCK_SKEW_SECONDS` of the configuration. */
+const CLOCK_SKEW_SECONDS = 5
+
 export class Identities {
   readonly #config: Config
   readonly #keyring: Keyring
@@ -80,7 +83,7 @@ export class Identities {
   }
 
   async #verifySigned(token: string, now: number): Promise<Result<Identity, IdentityReason>> {
-    const { upstream, orgClaim, environment, clockSkewSeconds } = this.#config
+    const { upstream, orgClaim, environment } = this.#config
     const header = readJwsHeader(token)
     if (!header.ok) return header
     const { alg, kid, typ } = header.value
@@ -105,7 +108,7 @@ export class Identities {
     // Environments may share keys, issuer and audience; only the claim tells their tokens apart.
     if (claims.feature_flags_meta !== undefined && environmentOf(claims) !== environment)
       return err('environment_mismatch')
-    if (typeof nbf === 'number' && nbf > Math.floor(now / 1000) + clockSkewSeconds)
+    if (typeof nbf === 'number' && nbf > Math.floor(now / 1000) + CLOCK_SKEW_SECONDS)
       return err('token_not_yet_valid')
     return ok({
       ...subjectOf(claims, orgClaim),

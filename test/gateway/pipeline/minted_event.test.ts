@@ -58,7 +58,7 @@ describe('a claim that is no id of a bounded length is null', () => {
     ['null', null],
     ['empty', ''],
     ['an object', { a: 1 }],
-    ['a list', ['a']],
+    ['a list', ['a', 'b']],
     ['true', true],
     ['a fraction', 1.5],
     ['longer than a key', 'x'.repeat(441)],
