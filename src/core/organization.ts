@@ -8,7 +8,7 @@
  */
 import { type Claims, documentId, type SubjectIds } from './claims.ts'
 
-/** `none`: the token is about no organization. `unreadable`: about one, or several, that cannot be told. */
+/** `none`: the token is about no organization. `unreadable`: about one, or several, that cannot be determined. */
 export type Organization =
   | { readonly kind: 'one'; readonly id: string }
   | { readonly kind: 'none' | 'unreadable' }

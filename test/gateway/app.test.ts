@@ -97,7 +97,7 @@ describe('/healthz says what is wrong with upstream’s description, once that i
     const response = await app.request('https://10.0.0.1/healthz', {}, setup.bindings)
     expect(await response.json()).toEqual({
       status: 'ok',
-      notes: ['This request came to 10.0.0.1. Clients are told ISSUER, https://auth.test'],
+      notes: ['This request came to 10.0.0.1. Clients use ISSUER, https://auth.test'],
     })
   })
 })

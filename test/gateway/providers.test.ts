@@ -105,7 +105,7 @@ describe('by whom an access token is', () => {
   })
 
   // IdentityServer, OpenIddict, authentik, Keycloak behind a proxy.
-  test('a provider that makes its issuer of X-Forwarded-Host is told one address only', async () => {
+  test('a provider that makes its issuer of X-Forwarded-Host sees one address only', async () => {
     const setup = await setUp({ UPSTREAM_ISSUER: GATEWAY, TOKEN_ISSUER: 'preserve' })
     const issuerFor = (headers: Headers | undefined) => {
       const host = headers?.get('x-forwarded-host')
@@ -125,7 +125,7 @@ describe('by whom an access token is', () => {
       expect(upstream.seen(path).headers.get('x-forwarded-host'), path).toBe('auth.test')
   })
 
-  test('a key set at another origin is not told of it', async () => {
+  test('a key set at another origin does not receive it', async () => {
     const setup = await setUp()
     setup.upstream.onMetadata = () =>
       Response.json(setup.upstream.metadata({ jwks_uri: 'https://keys.test/jwks' }))

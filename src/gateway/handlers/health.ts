@@ -18,7 +18,7 @@ export function answerHealth({ request, gateway, log }: RequestContext): Respons
     status: problems.length === 0 ? 'ok' : 'degraded',
     ...(problems.length > 0 && { upstream: config.upstream.origin, problems }),
     ...(host !== new URL(config.issuer).host && {
-      notes: [`This request came to ${host}. Clients are told ISSUER, ${config.issuer}`],
+      notes: [`This request came to ${host}. Clients use ISSUER, ${config.issuer}`],
     }),
   }
   return Response.json(body, { headers: NO_STORE })

@@ -313,7 +313,7 @@ describe('hints that upstream did not sign', () => {
     expect(setup.upstream.seen(path).body).toBe('client_id=app&scope=openid&login_hint=ada')
   })
 
-  test('with prompt=none upstream is told whom it is about', async () => {
+  test('with prompt=none upstream learns whom it is about', async () => {
     expect(await authorize('prompt=none')).toEqual({ ...SENT, prompt: 'none', login_hint: 'ada' })
   })
 

@@ -155,7 +155,7 @@ const manyFlags = () =>
     Array.from({ length: 100 }, (_, i) => [`a-flag-of-many-${i}`, { kind: 'entitlement', access: 'all' }]),
   )
 
-describe('what upstream says of the end of the access token besides is that of ours', () => {
+describe('what upstream says of the end of the access token besides is that of the minted token', () => {
   const exp = () => setup.now / 1000 + 300
   test.each<[string, unknown, () => unknown]>([
     ['expires_at', 2_000_000_000, exp],

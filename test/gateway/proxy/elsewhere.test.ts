@@ -24,7 +24,7 @@ const urls = () => setup.upstream.requests.map(({ url }) => url.origin + url.pat
 const post = (path: string, body: string) => setup.request(path, { method: 'POST', headers: FORM, body })
 const idToken = () => mintToken(setup, { aud: 'app', email: 'ada@acme.test' }, { typ: 'JWT' })
 
-test('clients are told the gateway’s address of each, and that no iss comes back', async () => {
+test('clients learn the gateway’s address of each, and that no iss comes back', async () => {
   const document = await (await setup.request('/.well-known/openid-configuration')).json()
   expect(document).toMatchObject({
     token_endpoint: `${GATEWAY}/token`,
@@ -44,7 +44,7 @@ test('a refresh and its preflight go there', async () => {
 })
 
 describe('revocation', () => {
-  test('of a token of ours ends it, and upstream is told', async () => {
+  test('of a minted token ends it, and reaches upstream', async () => {
     const token = await mintToken(setup)
     expect((await post('/oauth2/revoke', `token=${token}`)).status).toBe(200)
     expect(setup.kv.values.has('revoked:production:jti:token_1')).toBe(true)

@@ -99,7 +99,7 @@ describe('a token of the gateway', () => {
     ['Basic', {}, { authorization: basic('another', 'secret') }],
   ])('of another client is not revoked: %s', async (_, parameters, headers) => {
     const response = await revoke({ token: await mintToken(setup), ...parameters }, headers)
-    // Whoever mistypes would believe that it is revoked.
+    // A client that mistypes would believe that it is revoked.
     expect([response.status, await response.json()]).toMatchObject([400, { error: 'invalid_client' }])
     expect(setup.kv.values.has(SID)).toBe(false)
     expect(setup.upstream.count('/token/revocation'), 'upstream is not told').toBe(0)
