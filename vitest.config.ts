@@ -1,3 +1,13 @@
+/**
+ * `npm test`: everything that is quick. The steps of `.ci/run` that need more than Node are in `vitest.gate.config.ts`, the clients
+ * with a lock file of their own in `test/clients/`.
+ *
+ * | project | what | where it runs |
+ * |---|---|---|
+ * | `workerd` | the gateway, core, the guard, and every folder that no other project takes | inside workerd |
+ * | `control` | the control plane, with D1, KV and Durable Objects | inside workerd |
+ * | `node` | the command line tools, the repository, real processes, one look with a browser | Node |
+ */
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
@@ -21,11 +31,8 @@ export default defineConfig({
           name: 'workerd',
           include: ['test/**/*.test.ts'],
           exclude: [
-            'test/e2e/**',
-            'test/repository/**',
-            'test/conformance/**',
-            'test/control/**',
-            'test/clients/**',
+            ...['test/control/**', 'test/dev/**', 'test/e2e/**', 'test/repository/**'],
+            ...['test/browser/**', 'test/clients/**', 'test/conformance/**'],
           ],
           // No module keeps state between tests, and a workerd for each file would take most of the time.
           isolate: false,
@@ -43,9 +50,10 @@ export default defineConfig({
             miniflare: {
               bindings: {
                 MIGRATIONS: await readD1Migrations('./migrations'),
-                // Those of test/control/webhooks: the Durable Object reads them too.
+                // Those of test/control/contract_sync: the Durable Object reads them too.
                 STANDARD_WEBHOOK_SECRETS: WEBHOOK_SECRET,
                 STRIPE_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+                STRIPE_TEST_MODE: 'allow',
                 WORKOS_WEBHOOK_SECRETS: WEBHOOK_SECRET,
               },
             },
@@ -54,25 +62,16 @@ export default defineConfig({
         test: {
           name: 'control',
           include: ['test/control/**/*.test.ts'],
+          setupFiles: ['test/control/support/under_limits.ts'],
           isolate: false,
           testTimeout: 60_000,
         },
       },
       {
-        // Tests of the repository itself and end-to-end tests with real processes and real clients run in Node.
+        // What runs in Node: the command line tools, the repository itself, and real processes from end to end.
         test: {
           name: 'node',
-          include: ['test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts', 'test/dev/**/*.test.ts'],
-          globalSetup: ['test/support/bundle.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-        },
-      },
-      {
-        // Every dialect of verification against the gateway as it is deployed: official clients and real proxies.
-        test: {
-          name: 'conformance',
-          include: ['test/conformance/**/*.test.ts'],
+          include: ['test/dev/**/*.test.ts', 'test/e2e/**/*.test.ts', 'test/repository/**/*.test.ts'],
           globalSetup: ['test/support/bundle.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

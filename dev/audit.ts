@@ -11,8 +11,10 @@ import { createInterface } from 'node:readline'
 import { Command } from 'commander'
 import { type AuditEntry, GENESIS, verifyChain } from '../src/control/ledger/audit_chain.ts'
 import { main, Running, UsageError } from './cli.ts'
+import { parseCommandLine } from './commands.ts'
 import { CONTROL_PORT } from './control.ts'
 import { reachControl } from './control_client.ts'
+import { io, print } from './io.ts'
 import { STATE } from './wrangler.ts'
 
 interface Common {
@@ -26,7 +28,7 @@ async function exportLog(common: Common, file: string | undefined): Promise<void
   const running = new Running()
   try {
     const client = await reachControl(running, common)
-    const out = file === undefined ? process.stdout : createWriteStream(file)
+    const out = file === undefined ? undefined : createWriteStream(file)
     let cursor: string | null = ''
     let count = 0
     do {
@@ -34,14 +36,18 @@ async function exportLog(common: Common, file: string | undefined): Promise<void
       const page: { data: AuditEntry[]; next_cursor: string | null } = await client.get(
         `/audit?order=asc&limit=${PAGE}${next}`,
       )
-      for (const entry of page.data) out.write(`${JSON.stringify(entry)}\n`)
+      for (const entry of page.data) {
+        const line = `${JSON.stringify(entry)}\n`
+        if (out) out.write(line)
+        else io().out(line)
+      }
       count += page.data.length
       cursor = page.next_cursor
     } while (cursor !== null)
-    if (out !== process.stdout) {
+    if (out) {
       out.end()
       await once(out, 'finish')
-      console.log(`${count} rows in ${file}.`)
+      print(`${count} rows in ${file}.`)
     }
   } finally {
     await running.close()
@@ -63,25 +69,29 @@ async function verifyFile(file: string): Promise<void> {
       throw new UsageError(`The chain is broken at row ${verdict.seq}: ${verdict.problem}.`)
     head = verdict.head
   }
-  console.log(`The chain is intact: ${head.seq} rows, the last one is ${head.hash}.`)
+  print(`The chain is intact: ${head.seq} rows, the last one is ${head.hash}.`)
 }
 
-const command = new Command('npm run audit --')
-  .description('Exports the audit log, and verifies an export offline.')
-  .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
-  .option('--state <folder>', 'the state folder of a local control plane', STATE)
-  .addHelpText('after', '\nWith REMINT_API_KEY set, --control may be a deployed control plane.')
+export function program(): Command {
+  const command = new Command('npm run audit --')
+    .description('Exports the audit log, and verifies an export offline.')
+    .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
+    .option('--state <folder>', 'the state folder of a local control plane', STATE)
+    .addHelpText('after', '\nWith REMINT_API_KEY set, --control may be a deployed control plane.')
 
-command
-  .command('export')
-  .description('prints the log, one row per line, oldest first')
-  .option('--out <file>', 'write it to a file instead')
-  .action(({ out }: { out?: string }) => main(() => exportLog(command.opts<Common>(), out)))
+  command
+    .command('export')
+    .description('prints the log, one row per line, oldest first')
+    .option('--out <file>', 'write it to a file instead')
+    .action(({ out }: { out?: string }) => main(() => exportLog(command.opts<Common>(), out)))
 
-command
-  .command('verify')
-  .description('checks every hash of an export; needs no server')
-  .argument('<file>')
-  .action((file: string) => main(() => verifyFile(file)))
+  command
+    .command('verify')
+    .description('checks every hash of an export; needs no server')
+    .argument('<file>')
+    .action((file: string) => main(() => verifyFile(file)))
 
-if (import.meta.main) await command.parseAsync()
+  return command
+}
+
+if (import.meta.main) await parseCommandLine(program())

@@ -3,7 +3,8 @@
  *
  * Colour follows the terminal and `NO_COLOR`, through Node's own `styleText`.
  */
-import { styleText } from 'node:util'
+import { inspect, styleText } from 'node:util'
+import { io, report } from './io.ts'
 import { printable } from './printable.ts'
 
 /** A mistake of the person at the keyboard: the message is all they need to see, without a stack. */
@@ -16,8 +17,8 @@ export async function main(run: () => Promise<void>): Promise<void> {
   try {
     await run()
   } catch (error) {
-    console.error(error instanceof UsageError ? `\n${printable(error.message)}\n` : error)
-    process.exitCode = 1
+    report(error instanceof UsageError ? `\n${printable(error.message)}\n` : inspect(error))
+    io().exit(1)
   }
 }
 

@@ -5,7 +5,8 @@
  * defaults, and quotes them for a shell. Also handles options that npm takes because the `--` before them is missing.
  */
 import { resolve } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, CommanderError } from 'commander'
+import { PROCESS, withIo } from './io.ts'
 import { STATE } from './wrangler.ts'
 
 export const ENVIRONMENT = 'production'
@@ -38,24 +39,33 @@ const quoted = (text: string): string =>
  * Runs a command line, unless npm has taken its options: `npm run entitle rule sso --kill` arrives here as `rule sso`, and
  * the option as an npm setting in the environment.
  */
-export async function parseCommandLine(command: Command, env = process.env): Promise<void> {
-  const taken = takenByNpm(command, env)
+export async function parseCommandLine(
+  command: Command,
+  io = PROCESS,
+  args: readonly string[] = process.argv.slice(2),
+): Promise<void> {
+  const taken = takenByNpm(command, io.env)
   if (taken.length === 0) {
-    await command.parseAsync()
+    for (const one of [command, ...command.commands]) {
+      one.exitOverride().configureOutput({ writeOut: io.out, writeErr: io.err })
+    }
+    await withIo(io, () => command.parseAsync(args, { from: 'user' })).catch((error: unknown) => {
+      if (!(error instanceof CommanderError)) throw error
+      io.exit(error.exitCode)
+    })
     return
   }
   // Where an option had a value, npm has left that among the arguments.
-  const kept = taken.some(({ usage }) => usage.endsWith('…'))
-    ? [...process.argv.slice(2, 3), '…']
-    : process.argv.slice(2)
+  const kept = taken.some(({ usage }) => usage.endsWith('…')) ? [...args.slice(0, 1), '…'] : args
   const example = [command.name(), ...kept, ...taken.map(({ usage }) => usage)]
   const names = taken.map(({ name }) => name).join(', ')
-  console.error(`
+  io.err(`
 npm took ${names} for itself. Put -- before the arguments of the command:
 
   ${example.join(' ')}
+
 `)
-  process.exitCode = 1
+  io.exit(1)
 }
 
 function takenByNpm(command: Command, env: NodeJS.ProcessEnv) {

@@ -2,11 +2,13 @@
  * The control plane's API for the command line tools: one call, its problem as a sentence, and waiting until a change
  * is published.
  */
+
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isSecureUrl } from '../src/core/secure_url.ts'
 import { type Running, UsageError } from './cli.ts'
 import { startControl } from './control.ts'
+import { io, report } from './io.ts'
 import { localKey } from './local_d1.ts'
 import { freePorts } from './network.ts'
 import { parsePrintable } from './printable.ts'
@@ -142,13 +144,13 @@ export interface ReachOptions {
  * or one that is started for this command alone. It is seeded if it is empty.
  */
 export async function reachControl(running: Running, options: ReachOptions): Promise<ControlClient> {
-  const { REMINT_API_KEY: remoteKey } = process.env
+  const { REMINT_API_KEY: remoteKey } = io().env
   if (remoteKey) return new ControlClient(options.control.replace(/\/$/, ''), remoteKey)
   const state = resolve(options.state)
   const client = (await runningClient(options.control, state)) ?? (await startOwn(running, state))
   const seeded = await seedControl(client, state)
   // On stderr, because stdout may be redirected to a file.
-  if (seeded.length > 0) console.error(`Seeded production: ${seeded.join(', ')}.`)
+  if (seeded.length > 0) report(`Seeded production: ${seeded.join(', ')}.`)
   return client
 }
 

@@ -5,6 +5,7 @@
  * If no control plane runs on the state folder, one is started for this command. What is printed before and after comes
  * from the same evaluation that the gateway runs.
  */
+
 import { Argument, Command, Option } from 'commander'
 import type { Catalog, Grant } from '../src/core/documents.ts'
 import { ENVIRONMENT_NAME } from '../src/core/names.ts'
@@ -17,6 +18,7 @@ import { withGrant, withoutGrants } from './entitle/changes.ts'
 import { governedDocuments } from './entitle/governed.ts'
 import { showAll, showOrg, showUser } from './entitle/show.ts'
 import { nearNames, parseDuration, parsePercentage } from './entitle/words.ts'
+import { io } from './io.ts'
 import { STATE } from './wrangler.ts'
 
 const HELP = `
@@ -77,7 +79,7 @@ async function withDocuments(
   try {
     const client = await reachControl(running, common)
     const { reason = `npm run entitle -- ${write?.typed.join(' ')}`, ticket } = common
-    if (write && common.reason === undefined && process.env.REMINT_API_KEY) {
+    if (write && common.reason === undefined && io().env.REMINT_API_KEY) {
       throw new UsageError('Say why with --reason: the audit log of a shared control plane keeps it.')
     }
     const documents = governedDocuments(client, common.environment, { reason, ticket })
@@ -107,7 +109,7 @@ function sourceOf(source: Grant['source'] | undefined, ticket: string | undefine
   return source
 }
 
-function program(): Command {
+export function program(): Command {
   const command = new Command('npm run entitle --')
     .description('Changes what organizations are entitled to, through the control plane.')
     .addHelpText('after', HELP)

@@ -5,6 +5,7 @@
  * The report goes to stdout, progress to stderr. `plan` exits with 0 if there is no difference, 2 if there is one, and 1 if
  * that could not be determined.
  */
+
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { Command, Option } from 'commander'
@@ -19,6 +20,7 @@ import { asFile, readGoverned } from './flags/governed.ts'
 import { applyChange, ask, type Change, decided, findRequest, lookAt, type Why } from './flags/requests.ts'
 import { approvalText, differenceText, effectText, type PromotionView, promotionText } from './flags/show.ts'
 import { printDocument } from './flags/stdout.ts'
+import { io, print, report } from './io.ts'
 import { STATE } from './wrangler.ts'
 
 const HELP = `
@@ -52,8 +54,6 @@ interface PromoteOptions extends ApplyOptions {
   dryRun?: boolean
 }
 
-const progress = (text: string): void => console.error(text)
-
 async function withClient(common: Common, work: (client: ControlClient) => Promise<void>): Promise<void> {
   const running = new Running()
   try {
@@ -69,7 +69,7 @@ async function exportFile(client: ControlClient, out: string | undefined): Promi
   if (out === undefined) printDocument(text)
   else await writeFile(out, text)
   const [flags, plans] = [file.flags, file.plans].map((all) => Object.keys(all).length)
-  progress(`${flags} flags and ${plans} plans${out === undefined ? '' : ` in ${out}`}.`)
+  report(`${flags} flags and ${plans} plans${out === undefined ? '' : ` in ${out}`}.`)
 }
 
 async function readFlagsFile(path: string): Promise<ParsedFile> {
@@ -90,10 +90,10 @@ async function compare(client: ControlClient, { file, describe }: ParsedFile): P
 
 async function plan(client: ControlClient, parsed: ParsedFile): Promise<void> {
   const difference = await compare(client, parsed)
-  console.log(differenceText(difference))
+  print(differenceText(difference))
   if (difference.entries.length === 0) return
   await showEffect(client, difference)
-  process.exitCode = DIFFERS
+  io().exit(DIFFERS)
 }
 
 /** @returns the digest of what applying would do, if the caller may see it */
@@ -101,17 +101,15 @@ async function showEffect(client: ControlClient, { items }: Difference): Promise
   const part = firstPart(items)
   try {
     const { data, requires_approval } = await lookAt(client, part)
-    console.log(`\n${effectText(data.effect)}`)
+    print(`\n${effectText(data.effect)}`)
     if (part.length < items.length) {
-      console.log(
-        `This covers the first ${part.length} of ${items.length} commands: they are applied in parts.`,
-      )
+      print(`This covers the first ${part.length} of ${items.length} commands: they are applied in parts.`)
     }
-    console.log(approvalText(requires_approval, data.required))
+    print(approvalText(requires_approval, data.required))
     return data.digest
   } catch (error) {
     if (!(error instanceof ControlError && error.code === 'role_missing')) throw error
-    console.log('\nWho gains and who loses is shown to editors only. This API key has another role.')
+    print('\nWho gains and who loses is shown to editors only. This API key has another role.')
     return undefined
   }
 }
@@ -122,7 +120,7 @@ async function apply(client: ControlClient, parsed: ParsedFile, name: string, op
   for (let round = 0; ; round++) {
     const difference = await compare(client, parsed)
     const { items } = difference
-    if (round === 0) console.log(differenceText(difference))
+    if (round === 0) print(differenceText(difference))
     if (items.length === 0) return
     if (items.length >= left)
       throw new UsageError(
@@ -132,10 +130,10 @@ async function apply(client: ControlClient, parsed: ParsedFile, name: string, op
     const part = firstPart(items)
     const digest = await showEffect(client, difference)
     const known = digest && (await findRequest(client, digest))
-    if (known) progress(`It was already requested, as ${known.id}.`)
+    if (known) report(`It was already requested, as ${known.id}.`)
     const change = known || (await ask(client, part, why))
     if (!(await bring(client, change, why, options.wait))) {
-      if (part.length < items.length) console.log('Apply the file again after that, for the rest.')
+      if (part.length < items.length) print('Apply the file again after that, for the rest.')
       return
     }
   }
@@ -145,12 +143,12 @@ async function apply(client: ControlClient, parsed: ParsedFile, name: string, op
 async function bring(client: ControlClient, asked: Change, why: Why, wait: ApplyOptions['wait']) {
   let change = asked
   if (change.state === 'in_review' && wait !== undefined) {
-    progress(`${change.id} waits for approval …`)
+    report(`${change.id} waits for approval …`)
     change = await decided(client, change, wait === true ? WAIT_MS : wait)
   }
   if (change.state === 'in_review') {
     const missing = change.required - change.approvals.length
-    console.log(`
+    print(`
 Not applied yet: ${change.id} waits for ${missing > 1 ? `${missing} approvals` : 'approval'}.
   show     GET  ${client.url}/api/v1/changes/${change.id}
   approve  POST ${client.url}/api/v1/changes/${change.id}/approve   {"digest": "${change.digest}"}
@@ -159,9 +157,9 @@ Not applied yet: ${change.id} waits for ${missing > 1 ? `${missing} approvals` :
   }
   if (change.state !== 'applied') change = await applyChange(client, change, why)
   for (const environment of change.environments) {
-    await client.settled(environment).catch((error: Error) => progress(error.message))
+    await client.settled(environment).catch((error: Error) => report(error.message))
   }
-  console.log(`\nApplied as ${change.id}.`)
+  print(`\nApplied as ${change.id}.`)
   return true
 }
 
@@ -171,9 +169,9 @@ async function promote(client: ControlClient, from: string, to: string, options:
   const body = { from, to, leave_out: leaveOut, ...(only && { flags: only }), ...why }
   type Answer = { data: PromotionView & { change: Change | null; effect: Change['effect'] } }
   const { data } = await client.write<Answer>('POST', '/promotions?dry_run=true', body)
-  console.log(promotionText(data))
+  print(promotionText(data))
   if (data.items.length === 0) return
-  console.log(`\n${effectText(data.effect)}`)
+  print(`\n${effectText(data.effect)}`)
   if (data.contradictions.length > 0) {
     const flags = [...new Set(data.contradictions.map(({ flag }) => flag))]
     throw new UsageError(
@@ -187,7 +185,7 @@ async function promote(client: ControlClient, from: string, to: string, options:
 
 const listed = (text: string): string[] => text.split(',').map((one) => one.trim())
 
-function program(): Command {
+export function program(): Command {
   const command = new Command('npm run flags --')
     .description('Flags and plans as a file: exported, compared, applied; and promoted between environments.')
     .addHelpText('after', HELP)

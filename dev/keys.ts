@@ -4,7 +4,11 @@
  * Every command ends with what to do next. Private key material goes to the file only, never to the terminal: a
  * terminal's output ends up in scroll-back buffers and CI logs.
  */
+
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { main } from './cli.ts'
+import { parseCommandLine } from './commands.ts'
+import { print, report } from './io.ts'
 import {
   isExposed,
   KeyFileError,
@@ -39,18 +43,19 @@ const FORCE = [
   'do not wait; for a stolen key. Services may refuse valid tokens meanwhile',
 ] as const
 
-const program = new Command('npm run keys --')
-  .description("Makes and rotates the gateway's signing keys, a private JWK Set in a file.")
-  .option('--file <path>', 'the key set', DEFAULT_PATH)
-  .option(
-    '--token-max-seconds <n>',
-    "the gateway's TOKEN_MAX_SECONDS: how long tokens live",
-    wholeSeconds,
-    TOKEN_MAX_SECONDS,
-  )
-  .addHelpText(
-    'after',
-    `
+export function program(): Command {
+  const command = new Command('npm run keys --')
+    .description("Makes and rotates the gateway's signing keys, a private JWK Set in a file.")
+    .option('--file <path>', 'the key set', DEFAULT_PATH)
+    .option(
+      '--token-max-seconds <n>',
+      "the gateway's TOKEN_MAX_SECONDS: how long tokens live",
+      wholeSeconds,
+      TOKEN_MAX_SECONDS,
+    )
+    .addHelpText(
+      'after',
+      `
 The order is publish, sign, retire. After each step, put the file as the gateway's secret:
   npx wrangler secret put SIGNING_KEYS < FILE
 
@@ -68,85 +73,97 @@ Algorithms: the first key signs access tokens. Many clients accept ID tokens by 
 key, which signs ID tokens where the identity provider's are signed so. To add one to an older set:
   next --alg RS256, wait, promote --beside
 A secret is at most 5 KB, which holds two private RSA keys of 2048 bits and three public ones. EdDSA is Ed25519, which
-many services cannot verify.`,
-  )
+everything built on jwks-rsa, HAProxy, njs, Apache's modules and the Ruby gems cannot verify: docs/clients.md has a table.`,
+    )
 
-program
-  .command('generate')
-  .description('make the file with its first keys, ES256 and RS256; refuses to overwrite one')
-  .addOption(new Option('--alg <algorithm>', 'make one key only, of this algorithm').choices(ALGORITHMS))
-  .action(async ({ alg }: { alg?: Algorithm }) => {
+  command
+    .command('generate')
+    .description('make the file with its first keys, ES256 and RS256; refuses to overwrite one')
+    .addOption(new Option('--alg <algorithm>', 'make one key only, of this algorithm').choices(ALGORITHMS))
+    .action(({ alg }: { alg?: Algorithm }) =>
+      main(async () => {
+        const { context } = start()
+        await refuseExisting(context.path)
+        const keys = await makeFirstKeys(context.now, alg && [alg])
+        const { set } = orRefuse(firstSet(keys, context.now), context)
+        await writeSet(context.path, set, true)
+        const names = keys.map((key) => `${key.alg} ${key.kid}`).join(', ')
+        done(set, context, `Made ${context.path}, whose keys sign: ${names}`)
+      }),
+    )
+
+  command
+    .command('next')
+    .description('publish a key that does not sign yet')
+    .addOption(
+      new Option('--alg <algorithm>', "its algorithm (default: the active key's)").choices(ALGORITHMS),
+    )
+    .action((options: { alg?: Algorithm }) =>
+      main(async () => {
+        const { context, set: before } = await open()
+        const key = await makeKey(options.alg ?? before.keys[0]?.alg ?? 'ES256', context.now)
+        const { set } = orRefuse(addNext(before, key), context)
+        await writeSet(context.path, set)
+        done(set, context, `Added an ${key.alg} key, which is published and does not sign yet: ${key.kid}`)
+      }),
+    )
+
+  command
+    .command('promote')
+    .description('make the next key sign; the previous one stays published')
+    .option(...FORCE)
+    .option('--beside', 'let it sign ID tokens of its algorithm beside the key that signs access tokens')
+    .action(({ force, beside }: { force?: true; beside?: true }) =>
+      main(async () => {
+        const { context, set: before } = await open()
+        const { set } = orRefuse(promote(before, context.now, { force, beside }), context)
+        await writeSet(context.path, set)
+        const next = nextOf(before)
+        const replaced = next && !beside ? ` ${replacedBy(before, next)?.kid} lost its private half.` : ''
+        done(set, context, `${next?.kid} signs now.${replaced}`)
+      }),
+    )
+
+  command
+    .command('retire')
+    .description('stop publishing keys whose tokens have all expired')
+    .option(...FORCE)
+    .action(({ force }: { force?: true }) =>
+      main(async () => {
+        const { context, set: before } = await open()
+        const { set, dropped } = orRefuse(
+          retire(before, context.now, context.tokenMaxSeconds, force),
+          context,
+        )
+        await writeSet(context.path, set)
+        done(set, context, `Dropped ${dropped.join(', ')}.`)
+      }),
+    )
+
+  command
+    .command('show')
+    .description('list the keys, what to do next and when it is safe')
+    .action(() =>
+      main(async () => {
+        const { context, set } = await open()
+        print(table(set, context))
+        if (await isExposed(context.path)) {
+          report(`\nOther users of this machine can read the file. Run: chmod 600 ${context.path}`)
+        }
+      }),
+    )
+
+  function start(): { context: Context } {
+    const { file, tokenMaxSeconds } = command.opts<Options>()
+    return { context: { path: file, now: new Date(), tokenMaxSeconds } }
+  }
+
+  async function open(): Promise<{ context: Context; set: KeySet }> {
     const { context } = start()
-    await refuseExisting(context.path)
-    const keys = await makeFirstKeys(context.now, alg && [alg])
-    const { set } = orRefuse(firstSet(keys, context.now), context)
-    await writeSet(context.path, set, true)
-    const names = keys.map((key) => `${key.alg} ${key.kid}`).join(', ')
-    done(set, context, `Made ${context.path}, whose keys sign: ${names}`)
-  })
+    return { context, set: await readSet(context.path) }
+  }
 
-program
-  .command('next')
-  .description('publish a key that does not sign yet')
-  .addOption(new Option('--alg <algorithm>', "its algorithm (default: the active key's)").choices(ALGORITHMS))
-  .action(async (options: { alg?: Algorithm }) => {
-    const { context, set: before } = await open()
-    const key = await makeKey(options.alg ?? before.keys[0]?.alg ?? 'ES256', context.now)
-    const { set } = orRefuse(addNext(before, key), context)
-    await writeSet(context.path, set)
-    done(set, context, `Added an ${key.alg} key, which is published and does not sign yet: ${key.kid}`)
-  })
-
-program
-  .command('promote')
-  .description('make the next key sign; the previous one stays published')
-  .option(...FORCE)
-  .option('--beside', 'let it sign ID tokens of its algorithm beside the key that signs access tokens')
-  .action(async ({ force, beside }: { force?: true; beside?: true }) => {
-    const { context, set: before } = await open()
-    const { set } = orRefuse(promote(before, context.now, { force, beside }), context)
-    await writeSet(context.path, set)
-    const next = nextOf(before)
-    const replaced = next && !beside ? ` ${replacedBy(before, next)?.kid} lost its private half.` : ''
-    done(set, context, `${next?.kid} signs now.${replaced}`)
-  })
-
-program
-  .command('retire')
-  .description('stop publishing keys whose tokens have all expired')
-  .option(...FORCE)
-  .action(async ({ force }: { force?: true }) => {
-    const { context, set: before } = await open()
-    const { set, dropped } = orRefuse(retire(before, context.now, context.tokenMaxSeconds, force), context)
-    await writeSet(context.path, set)
-    done(set, context, `Dropped ${dropped.join(', ')}.`)
-  })
-
-program
-  .command('show')
-  .description('list the keys, what to do next and when it is safe')
-  .action(async () => {
-    const { context, set } = await open()
-    console.log(table(set, context))
-    if (await isExposed(context.path)) {
-      console.error(`\nOther users of this machine can read the file. Run: chmod 600 ${context.path}`)
-    }
-  })
-
-await program.parseAsync().catch((error: unknown) => {
-  if (!(error instanceof KeyFileError)) throw error
-  console.error(error.message)
-  process.exitCode = 1
-})
-
-function start(): { context: Context } {
-  const { file, tokenMaxSeconds } = program.opts<Options>()
-  return { context: { path: file, now: new Date(), tokenMaxSeconds } }
-}
-
-async function open(): Promise<{ context: Context; set: KeySet }> {
-  const { context } = start()
-  return { context, set: await readSet(context.path) }
+  return command
 }
 
 function orRefuse<T extends { ok: true }>(transition: T | Refusal, context: Context): T {
@@ -155,10 +172,12 @@ function orRefuse<T extends { ok: true }>(transition: T | Refusal, context: Cont
 }
 
 function done(set: KeySet, context: Context, what: string): void {
-  console.log(`${what}\n\nNow:  ${putCommand(context.path)}\n${nextSteps(set, context)}`)
+  print(`${what}\n\nNow:  ${putCommand(context.path)}\n${nextSteps(set, context)}`)
 }
 
 function wholeSeconds(value: string): number {
   if (!/^[1-9]\d{0,6}$/.test(value)) throw new InvalidArgumentError('It must be a whole number of seconds.')
   return Number(value)
 }
+
+if (import.meta.main) await parseCommandLine(program())

@@ -1,9 +1,12 @@
 /** `npm run rebuild`: has the control plane write every document in KV again from D1, and shows the progress. */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { main, Running } from './cli.ts'
+import { parseCommandLine } from './commands.ts'
 import { CONTROL_PORT } from './control.ts'
 import { type ControlClient, reachControl } from './control_client.ts'
+import { io, print } from './io.ts'
 import { STATE } from './wrangler.ts'
 
 const POLL_MS = 500
@@ -40,22 +43,22 @@ async function follow(client: ControlClient, environment: string): Promise<void>
     const progress = data.find((one) => one.environment === environment)?.rebuild
     if (!progress) return
     const line = `${environment}: ${progress.written} of ${progress.total} documents`
-    if (process.stdout.isTTY) process.stdout.write(`\r${line}`)
+    if (process.stdout.isTTY) io().out(`\r${line}`)
     if (progress.finished_at !== null) {
-      console.log(process.stdout.isTTY ? '' : line)
+      print(process.stdout.isTTY ? '' : line)
       return
     }
     await sleep(POLL_MS)
   }
 }
 
-if (import.meta.main) {
-  await new Command('npm run rebuild --')
+export const program = (): Command =>
+  new Command('npm run rebuild --')
     .description('Writes every document in KV again from D1. If interrupted, it resumes where it stopped.')
     .option('--environment <name>', 'only this one')
     .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
     .option('--state <folder>', 'the state folder of a local control plane', STATE)
     .addHelpText('after', '\nWith REMINT_API_KEY set, --control may be a deployed control plane.')
     .action((options: Options) => main(() => rebuild(options)))
-    .parseAsync()
-}
+
+if (import.meta.main) await parseCommandLine(program())

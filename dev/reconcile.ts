@@ -2,10 +2,13 @@
  * `npm run reconcile`: the current state of a source beside the contracts here, as a table. It changes nothing without
  * `--apply`.
  */
+
 import { Command } from 'commander'
 import { main, paint, Running } from './cli.ts'
+import { parseCommandLine } from './commands.ts'
 import { CONTROL_PORT } from './control.ts'
 import { type ControlClient, reachControl } from './control_client.ts'
+import { io, print } from './io.ts'
 import { STATE } from './wrangler.ts'
 
 /** Something differs and is not repaired. */
@@ -59,20 +62,20 @@ async function compareAll(client: ControlClient, { source, apply = false }: Opti
   do {
     const body: object = { source, apply, ...(cursor !== null && { cursor }) }
     const page: Page = await client.post<Page>('/reconciliations', body)
-    for (const difference of page.differences) console.log(describe(difference))
+    for (const difference of page.differences) print(describe(difference))
     differences.push(...page.differences)
     checked += page.checked
     cursor = page.next_cursor
   } while (cursor !== null)
   const open = differences.filter(({ repaired }) => !repaired)
   const repaired = differences.length - open.length
-  console.log(
+  print(
     `${checked} subscriptions checked, ${differences.length} differences` +
       (apply ? `, ${repaired} repaired.` : '.'),
   )
   if (open.length === 0) return
-  if (!apply) console.log('Nothing was changed: --apply repairs what can be repaired.')
-  process.exitCode = EXIT_DIFFERENT
+  if (!apply) print('Nothing was changed: --apply repairs what can be repaired.')
+  io().exit(EXIT_DIFFERENT)
 }
 
 /** A block of lines: the contract, its rows on both sides, and the problem. */
@@ -95,8 +98,8 @@ const row = ({ id, org, plan, status, from, to, add }: Contract): string =>
     `${from.slice(0, 10)} to ${to?.slice(0, 10) ?? 'no end'}`,
   ].join('  ')
 
-if (import.meta.main) {
-  await new Command('npm run reconcile --')
+export const program = (): Command =>
+  new Command('npm run reconcile --')
     .description('Compares the current state of a source with the contracts here.')
     .requiredOption('--source <name>', 'only stripe can be queried')
     .option('--apply', 'repair the differences; without it nothing is changed')
@@ -107,5 +110,5 @@ if (import.meta.main) {
       '\nExits with 2 if something differs that is not repaired. With REMINT_API_KEY set, --control may be a deployed control plane.',
     )
     .action((options: Options) => main(() => reconcile(options)))
-    .parseAsync()
-}
+
+if (import.meta.main) await parseCommandLine(program())

@@ -1,11 +1,13 @@
 /**
  * Changes a document and prints the result: what is on before and after, or why nothing changed and what would change it.
  */
+
 import { isDeepStrictEqual } from 'node:util'
 import type { Catalog, OrgDocument, Rule, UserDocument } from '../../src/core/documents.ts'
 import { type Decision, evaluate, type Subject } from '../../src/core/evaluate.ts'
 import { UsageError } from '../cli.ts'
 import { entitleCommand } from '../commands.ts'
+import { print } from '../io.ts'
 import { newOrg, newUser, withRule } from './changes.ts'
 import type { Documents } from './governed.ts'
 import { explainNoChange, inWords } from './reasons.ts'
@@ -40,11 +42,11 @@ export async function changeSubject(target: Target, change: SubjectChange): Prom
   const had = flagsOf(catalog, before)
   const has = flagsOf(catalog, after)
   printChange(id, had, has)
-  if (!isDeepStrictEqual(had, has)) return console.log(`\n${NEXT}`)
+  if (!isDeepStrictEqual(had, has)) return print(`\n${NEXT}`)
   const was = decisionOf(catalog, before, flag)
   const is = decisionOf(catalog, after, flag)
   if (change.user && was.reason !== is.reason) {
-    console.log(
+    print(
       `\n${flag}: ${inWords(is)} (${is.reason}). A token also has the flags of the organization.\n${NEXT}`,
     )
     return
@@ -53,8 +55,8 @@ export async function changeSubject(target: Target, change: SubjectChange): Prom
   const { why, remedy } = explainNoChange(is, change.asked, { id, option })
   const kept =
     change.asked === true && !is.on ? ' The grant is stored, and takes effect once that changes.' : ''
-  console.log(`\n${written ? '' : `${id} has no grant and no denial of ${flag}. `}${why}${kept}`)
-  if (remedy) console.log(`${remedy.purpose}:\n\n  ${entitle(target)} ${remedy.command}`)
+  print(`\n${written ? '' : `${id} has no grant and no denial of ${flag}. `}${why}${kept}`)
+  if (remedy) print(`${remedy.purpose}:\n\n  ${entitle(target)} ${remedy.command}`)
 }
 
 interface Changed {
@@ -76,9 +78,7 @@ async function changeOrg(
     if (asked !== undefined && !create) {
       throw new UsageError(`There is no organization ${id}.${hint}\nTo create it, add --create.`)
     }
-    console.log(
-      `\n${asked === undefined ? 'There is no organization' : 'Creating the organization'} ${id}.${hint}`,
-    )
+    print(`\n${asked === undefined ? 'There is no organization' : 'Creating the organization'} ${id}.${hint}`)
   }
   if (written) await documents.saveOrg(after)
   return { before: { orgId: id, org: before }, after: { orgId: id, org: after }, written }
@@ -111,9 +111,9 @@ export async function changeRule(target: Target, flag: string, change: Partial<R
   }
   if (unaffected.length > 0) {
     const rule = same ? `The rule of ${flag} was already like this. ` : ''
-    console.log(`\n${rule}No change for:\n${unaffected.join('\n')}`)
+    print(`\n${rule}No change for:\n${unaffected.join('\n')}`)
   }
-  if (unaffected.length < organizations.length) console.log(`\n${NEXT}`)
+  if (unaffected.length < organizations.length) print(`\n${NEXT}`)
 }
 
 const entitle = ({ state, catalog }: Target): string =>

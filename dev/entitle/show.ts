@@ -1,9 +1,11 @@
 /**
  * What `npm run entitle` prints: who has what, and why. Reads documents and writes to the terminal.
  */
+
 import type { Catalog } from '../../src/core/documents.ts'
 import { type Decision, evaluate, type Subject } from '../../src/core/evaluate.ts'
 import { paint } from '../cli.ts'
+import { print } from '../io.ts'
 import { difference } from './changes.ts'
 import type { Documents } from './governed.ts'
 import { inWords } from './reasons.ts'
@@ -11,24 +13,24 @@ import { nearNames } from './words.ts'
 
 export async function showAll(documents: Documents, catalog: Catalog): Promise<void> {
   const width = Math.max(...Object.keys(catalog.flags).map((flag) => flag.length))
-  console.log(`\n${paint('bold', `Flags in ${catalog.environment}`)}`)
+  print(`\n${paint('bold', `Flags in ${catalog.environment}`)}`)
   for (const [flag, rule] of Object.entries(catalog.flags).sort(([a], [b]) => a.localeCompare(b))) {
     const rollout = rule.percentage === undefined ? '' : `, ${rule.percentage} % rollout`
-    console.log(`  ${flag.padEnd(width)}  ${rule.access}${rollout}${rule.killed ? ', killed' : ''}`)
+    print(`  ${flag.padEnd(width)}  ${rule.access}${rollout}${rule.killed ? ', killed' : ''}`)
   }
-  console.log(`\n${paint('bold', 'Organizations')}`)
+  print(`\n${paint('bold', 'Organizations')}`)
   for (const id of await documents.organizations()) {
     const org = await documents.org(id)
     const plans = org?.contracts.map((contract) => contract.plan).join(', ')
-    console.log(`  ${id} (${plans || 'no plan'}): ${list(flagsOf(catalog, { orgId: id, org }))}`)
+    print(`  ${id} (${plans || 'no plan'}): ${list(flagsOf(catalog, { orgId: id, org }))}`)
   }
-  console.log('')
+  print('')
 }
 
 export async function showOrg(documents: Documents, catalog: Catalog, id: string): Promise<void> {
   const org = await documents.org(id)
   if (org === null) {
-    console.log(
+    print(
       `\n${id} has no grants and no contract: only rules decide.${hints(id, await documents.organizations())}`,
     )
   }
@@ -37,30 +39,29 @@ export async function showOrg(documents: Documents, catalog: Catalog, id: string
 
 export async function showUser(documents: Documents, catalog: Catalog, id: string): Promise<void> {
   const user = await documents.user(id)
-  if (user === null) console.log(`\n${id} has no grants or denials of their own.`)
+  if (user === null) print(`\n${id} has no grants or denials of their own.`)
   printDecisions(id, evaluate(catalog, { user }, Date.now()).decisions)
-  console.log('This is without an organization: a token also has the flags from its contract and grants.\n')
+  print('This is without an organization: a token also has the flags from its contract and grants.\n')
 }
 
 function printDecisions(id: string, decisions: readonly Decision[]): void {
   const flagWidth = Math.max(...decisions.map(({ flag }) => flag.length))
-  const reasonWidth = Math.max(...decisions.map(({ reason }) => reason.length))
-  console.log(`\n${paint('bold', id)}`)
+  print(`\n${paint('bold', id)}`)
   for (const decision of decisions) {
     const { flag, on, reason } = decision
     const state = on ? paint('green', 'on ') : paint('dim', 'off')
-    const why = paint('dim', `${reason.padEnd(reasonWidth)}  ${inWords(decision)}`)
-    console.log(`  ${state}  ${flag.padEnd(flagWidth)}  ${why}`)
+    const why = paint('dim', `${inWords(decision)} (${reason})`)
+    print(`  ${state}  ${flag.padEnd(flagWidth)}  ${why}`)
   }
-  console.log('')
+  print('')
 }
 
 export function printChange(id: string, before: readonly string[], after: readonly string[]): void {
   const changes = difference(before, after).map((word) => paint(word.startsWith('+') ? 'green' : 'red', word))
-  console.log(`\n${paint('bold', id)}`)
-  console.log(`  before  ${list(before)}`)
-  console.log(`  after   ${list(after)}`)
-  console.log(`          ${changes.join(' ') || paint('dim', 'no change')}`)
+  print(`\n${paint('bold', id)}`)
+  print(`  before  ${list(before)}`)
+  print(`  after   ${list(after)}`)
+  print(`          ${changes.join(' ') || paint('dim', 'no change')}`)
 }
 
 /** Suggestions for an unknown organization id. */

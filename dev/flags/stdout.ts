@@ -2,7 +2,9 @@
  * Prints output that is meant for a file. `npm run flags -- export > flags.yaml` first sends npm's own two lines about the
  * script into the file; if they are all that is in it, the file is truncated.
  */
+
 import { fstatSync, ftruncateSync, writeSync } from 'node:fs'
+import { io } from '../io.ts'
 
 const STDOUT = 1
 
@@ -18,7 +20,7 @@ export function printDocument(text: string, env = process.env, args = process.ar
   const banner = npmBanner(env, args)
   const { size, ...stdout } = statOf(STDOUT)
   if (banner === undefined || !stdout.isFile || size !== Buffer.byteLength(banner)) {
-    process.stdout.write(text)
+    io().out(text)
     return
   }
   ftruncateSync(STDOUT)

@@ -10,6 +10,7 @@ import { access, chmod, link, mkdir, readFile, realpath, rename, rm, stat, write
 import { dirname } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from 'jose'
 import * as z from 'zod'
+import { UsageError } from '../cli.ts'
 import { toolCommand } from './report.ts'
 import {
   type Algorithm,
@@ -22,7 +23,7 @@ import {
 } from './rotation.ts'
 
 /** A problem to tell the operator; anything else that is thrown is a bug. */
-export class KeyFileError extends Error {}
+export class KeyFileError extends UsageError {}
 
 /** RFC 7518 section 3.3: at least 2048 bits. More would not fit: two private halves have to share 5 KB. */
 const RSA_BITS = 2048

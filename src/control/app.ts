@@ -8,56 +8,58 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
+import { afterCommit } from './after_commit.ts'
 import { keyRoutes } from './api_keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { authenticate } from './auth/authenticate.ts'
 import { FailedAttempts } from './auth/failed_attempts.ts'
 import { TokenVerifier } from './auth/tokens.ts'
-import { policyBook, policyRoutes } from './change_requests/policy_routes.ts'
+import { requestApproval } from './change_requests/commands.ts'
+import { policyCommands, policyRoutes } from './change_requests/policy_routes.ts'
 import { changeRoutes } from './change_requests/routes.ts'
-import {
-  type Config,
-  type ControlBindings,
-  DRIFT_NAME,
-  INBOX_NAME,
-  parseConfig,
-  SCHEDULER_NAME,
-} from './config.ts'
-import { contractBook } from './contracts/commands.ts'
+import { type Config, type ControlBindings, DRIFT_NAME, INBOX_NAME, parseConfig } from './config.ts'
+import { flagImportCommands } from './contract_sync/flag_import.ts'
+import { mappingCommands, mappingRoutes } from './contract_sync/mappings.ts'
+import { readQuarantine } from './contract_sync/quarantine.ts'
+import { receive } from './contract_sync/receive.ts'
+import { deriveCommands, deriveRoutes } from './contract_sync/rederive.ts'
+import { inboxRoutes } from './contract_sync/routes.ts'
+import { sourcesOf } from './contract_sync/sources/index.ts'
+import type { InboxStub, Source } from './contract_sync/sources/source.ts'
+import { contractCommands } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
+import type { Database } from './db/client.ts'
 import { connect } from './db/client.ts'
 import { driftRoutes } from './drift/routes.ts'
 import { explainRoutes } from './explain/routes.ts'
-import { flagBook } from './flags/commands.ts'
+import { flagCommands } from './flags/commands.ts'
 import { flagRoutes } from './flags/routes.ts'
-import { grantBook } from './grants/commands.ts'
+import { grantCommands } from './grants/commands.ts'
 import { grantRoutes } from './grants/routes.ts'
 import type { Api, ControlContext, ControlEnv } from './http/context.ts'
 import { type Document, referencePage } from './http/docs.ts'
 import { internalError, NO_STORE, refuse } from './http/problem.ts'
-import type { CommandBook } from './ledger/command.ts'
+import type { CommandRegistry } from './ledger/command.ts'
+import { createLedger, type Ledger } from './ledger/commit.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
 import { tokenRoutes } from './mint_log/routes.ts'
-import type { InboxStub, Source } from './model/source.ts'
-import { planBook } from './plans/commands.ts'
+import { planCommands } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
-import { promotionBook, promotionRoutes } from './promotions/routes.ts'
+import { promotionCommands, promotionRoutes } from './promotions/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
 import { selfRoutes } from './self/routes.ts'
-import { receive } from './webhooks/deliveries.ts'
-import { mappingBook, mappingRoutes } from './webhooks/mappings.ts'
-import { inboxRoutes } from './webhooks/routes.ts'
-import { sourcesOf } from './webhooks/sources.ts'
 
 /** Every command that can be part of a change request. */
-export const COMMANDS: CommandBook = new Map([
-  ...flagBook,
-  ...grantBook,
-  ...planBook,
-  ...contractBook,
-  ...policyBook,
-  ...mappingBook,
-  ...promotionBook,
+export const COMMANDS: CommandRegistry = new Map([
+  ...flagCommands,
+  ...grantCommands,
+  ...planCommands,
+  ...contractCommands,
+  ...policyCommands,
+  ...mappingCommands,
+  ...flagImportCommands,
+  ...deriveCommands,
+  ...promotionCommands,
 ])
 
 /** Enough for any command. */
@@ -82,7 +84,11 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
   )
   app.notFound((c) => refuse(c, 'route_unknown'))
   app.use(open(fetcher, now))
-  app.get('/healthz', (c) => c.json({ status: 'ok' }, 200, NO_STORE))
+  app.get('/healthz', async (c) => {
+    // What waits for somebody is for operators to see.
+    const own = c.var.actor && { contract_sync: { quarantine: await readQuarantine(c.var.control.db) } }
+    return c.json({ status: 'ok', ...own }, 200, NO_STORE)
+  })
   // Both are the same for everybody, so they are made once.
   let described: Document | undefined
   let page: Awaited<ReturnType<typeof referencePage>> | undefined
@@ -107,6 +113,7 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
       'An access token of the operators’ identity provider, or an API key. Behind Cloudflare Access, the assertion that it adds.',
   })
   app.post('/webhooks/:source', receive)
+  app.post('/webhooks/:source/:name', receive)
   app.route('/api/v1', api())
   return app
 }
@@ -130,6 +137,7 @@ function api(): Api {
     policyRoutes,
     inboxRoutes,
     mappingRoutes,
+    deriveRoutes,
     promotionRoutes,
     explainRoutes,
     tokenRoutes,
@@ -211,6 +219,7 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       config: kept.config,
       db,
       clock: now,
+      ledger: openLedger(env, c.executionCtx, db, now, kept.config.environments),
       commands: COMMANDS,
       fetcher,
       sources: kept.sources,
@@ -222,11 +231,13 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
         c.executionCtx.waitUntil(checkDrift(env))
         return progress
       },
-      wakeScheduler: (at) => c.executionCtx.waitUntil(wakeScheduler(env, at)),
-      wake: (environments) => wakePublishers(env, c.executionCtx, environments),
     })
+    if (c.req.path === '/healthz' && c.req.header('authorization') !== undefined) {
+      const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
+      if (actor.ok && actor.value.environments === null) c.set('actor', actor.value)
+    }
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
-      // Cloudflare sets it; without it, on a local machine, there is nobody to keep out.
+      // Cloudflare sets it. Without it, on a local machine, there is nobody to slow down.
       const address = c.req.header('cf-connecting-ip')
       if (address !== undefined && failures.isBlocked(address, now())) return refuse(c, 'too_many_failures')
       const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
@@ -244,15 +255,6 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
   }
 }
 
-/** The cron finds what is due, so a failure here is only logged. */
-async function wakeScheduler(env: ControlBindings, at: number): Promise<void> {
-  try {
-    await env.SCHEDULER.getByName(SCHEDULER_NAME).wakeAt(at)
-  } catch {
-    writeFault({ scheduler: SCHEDULER_NAME, event: 'wake_failed' })
-  }
-}
-
 /** The cron continues with it, so a failure here is only logged. */
 async function checkDrift(env: ControlBindings): Promise<void> {
   try {
@@ -262,20 +264,18 @@ async function checkDrift(env: ControlBindings): Promise<void> {
   }
 }
 
-/** Wakes the publishers of these environments. */
-export function wakePublishers(
+/** The ledger for every source of commands: HTTP, the scheduler, contract sync. */
+export const openLedger = (
   env: ControlBindings,
-  context: { waitUntil(work: Promise<void>): void },
+  context: Pick<ExecutionContext, 'waitUntil'>,
+  db: Database,
+  clock: () => number,
   environments: readonly string[],
-): void {
-  for (const environment of environments) context.waitUntil(wake(env, environment))
-}
-
-/** The cron finds what is not published now, so a failure here is only logged. */
-async function wake(env: ControlBindings, environment: string): Promise<void> {
-  try {
-    await env.PUBLISHER.getByName(environment).publish(environment)
-  } catch {
-    writeFault({ publisher: environment, event: 'wake_failed' })
-  }
-}
+): Ledger =>
+  createLedger({
+    db,
+    clock,
+    environments,
+    requestApproval: requestApproval(COMMANDS),
+    afterCommit: afterCommit(env, context),
+  })

@@ -182,8 +182,16 @@ const WIRE = {
   },
   source_not_reconcilable: {
     status: 422,
+    detail: 'This source cannot be queried for its current state. Send its contracts in `list`.',
+  },
+  mapping_moves_too_many: {
+    status: 422,
     detail:
-      'Only Stripe can be queried for its current state. Have other systems send their snapshots again.',
+      'More than 100 contracts follow from this name. Map another name of theirs, such as the price’s id instead of its product’s, or the customers one by one.',
+  },
+  list_unordered: {
+    status: 422,
+    detail: 'Send the entries of a list in the order of their contract numbers, each once.',
   },
   source_without_key: {
     status: 422,
@@ -192,7 +200,7 @@ const WIRE = {
   inbox_failed: { status: 503, detail: 'The event could not be stored. Send it again.' },
   refetch_failed: {
     status: 503,
-    detail: 'The source’s API does not respond right now. Send the event again.',
+    detail: 'The source’s API does not respond right now. Try again.',
   },
   event_settled: { status: 409, detail: 'The event is already settled.' },
   finding_resolved: { status: 409, detail: 'The finding is resolved, so there is nothing to accept.' },

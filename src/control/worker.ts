@@ -5,7 +5,7 @@
  */
 import { DurableObject } from 'cloudflare:workers'
 import { err } from '../core/result.ts'
-import { COMMANDS, createControl, wakePublishers } from './app.ts'
+import { COMMANDS, createControl, openLedger } from './app.ts'
 import { Scheduler as ChangeScheduler, type Rechecked } from './change_requests/scheduler.ts'
 import {
   type ControlBindings,
@@ -15,19 +15,21 @@ import {
   parseConfig,
   SCHEDULER_NAME,
 } from './config.ts'
+import { denySession } from './contract_sync/inbox/deny.ts'
+import { Inbox as ContractInbox } from './contract_sync/inbox/inbox.ts'
+import { forgetEvents } from './contract_sync/inbox/store.ts'
+import { readQuarantine } from './contract_sync/quarantine.ts'
+import { misderived } from './contract_sync/rederive.ts'
+import { sourcesOf } from './contract_sync/sources/index.ts'
+import type { ReceivedEvent } from './contract_sync/sources/source.ts'
 import { connect } from './db/client.ts'
 import { DriftRunner } from './drift/runner.ts'
 import { forgetReplays } from './ledger/idempotency.ts'
 import { writeFault } from './log.ts'
 import { consumeMints } from './mint_log/consume.ts'
 import { forgetMints } from './mint_log/store.ts'
-import type { Arrival } from './model/source.ts'
 import { EnvironmentPublisher, KEY_INTERVAL_MS } from './publish/publisher.ts'
 import { readBackAfter } from './publish/read_back.ts'
-import { denySession } from './webhooks/deny.ts'
-import { Inbox as ContractInbox } from './webhooks/inbox.ts'
-import { forgetEvents } from './webhooks/inbox_rows.ts'
-import { sourcesOf } from './webhooks/sources.ts'
 
 const app = createControl()
 
@@ -148,7 +150,13 @@ export class Scheduler extends DurableObject<ControlBindings> {
       const kv = this.env.ENTITLEMENTS
       const { environments, owners } = parsed.config
       this.#drift = new DriftRunner({
-        ...{ db, statements, environments, owners, clock: Date.now },
+        db,
+        statements,
+        environments,
+        owners,
+        clock: Date.now,
+        misderived: (organizations) => misderived(db, organizations, Date.now()),
+        quarantine: () => readQuarantine(db),
         published: (environment, cursor, limit) =>
           readBackAfter({ db, kv, environment, now: Date.now(), lateAfterMs: LATE_MS }, cursor, limit),
         memory: {
@@ -186,12 +194,13 @@ export class Scheduler extends DurableObject<ControlBindings> {
   #open(): ChangeScheduler | undefined {
     const parsed = parseConfig(this.env)
     if (!parsed.ok) return undefined
+    const { db, statements } = connect(this.env.DB)
     return new ChangeScheduler({
-      db: connect(this.env.DB).db,
+      db,
+      statements,
       clock: Date.now,
-      environments: parsed.config.environments,
+      ledger: openLedger(this.env, this.ctx, db, Date.now, parsed.config.environments),
       commands: COMMANDS,
-      wake: (environments) => wakePublishers(this.env, this.ctx, environments),
       warn: (event) => writeFault({ scheduler: SCHEDULER_NAME, event }),
     })
   }
@@ -201,8 +210,8 @@ export class Scheduler extends DurableObject<ControlBindings> {
 export class Inbox extends DurableObject<ControlBindings> {
   #inbox: ContractInbox | undefined
 
-  async deliver(arrival: Arrival) {
-    return (await this.#open()?.deliver(arrival)) ?? err('inbox_failed')
+  async deliver(event: ReceivedEvent) {
+    return (await this.#open()?.deliver(event)) ?? err('inbox_failed')
   }
 
   async retry(): Promise<void> {
@@ -215,15 +224,14 @@ export class Inbox extends DurableObject<ControlBindings> {
     if (!parsed.ok) return undefined
     const { environments, webhooks } = parsed.config
     const sources = sourcesOf(webhooks, (...args) => fetch(...args))
+    const { db } = connect(this.env.DB)
     this.#inbox ??= new ContractInbox({
-      ...{ db: connect(this.env.DB).db, clock: Date.now, environments, commands: COMMANDS },
+      db,
+      clock: Date.now,
+      ledger: openLedger(this.env, this.ctx, db, Date.now, environments),
+      commands: COMMANDS,
       deny: (environment, sid) => denySession(this.env.ENTITLEMENTS, environment, sid, Date.now()),
-      parse: async (source, event) =>
-        (await sources
-          .get(source)
-          ?.parse(event, Date.now())
-          .catch(() => err('refetch_failed' as const))) ?? err('unknown_type'),
-      wake: (environments) => wakePublishers(this.env, this.ctx, environments),
+      sources,
     })
     return this.#inbox
   }

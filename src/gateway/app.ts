@@ -14,7 +14,7 @@ import {
 } from './handlers/decision_routes.ts'
 import { answerHealth } from './handlers/health.ts'
 import { type GatewayOptions, type Open, openOnce, withGateway } from './handlers/request_context.ts'
-import { answerKeys, route } from './handlers/upstream_routes.ts'
+import { answerKeys, answerOwnKeys, route } from './handlers/upstream_routes.ts'
 
 /**
  * Makes the gateway.
@@ -32,6 +32,7 @@ export function createApp(options: GatewayOptions, open: Open): Hono {
   return new Hono()
     .get('/healthz', serve(answerHealth))
     .all('/.well-known/jwks.json', serve(answerKeys))
+    .all('/remint/jwks.json', serve(answerOwnKeys))
     .all('/verify', serve(answerVerify))
     .all('/guard', serve(answerGuard))
     .all('/guard/*', serve(answerGuard))

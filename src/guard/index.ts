@@ -1,6 +1,6 @@
 /**
- * `remint/guard`: a service's side of the bargain. Verifies the gateway's access tokens offline, checks the flags that a
- * route requires, and asks the gateway where a route needs to know what is true now.
+ * `remint/guard`, the library for services. It verifies the gateway's access tokens offline, checks the flags that a route
+ * requires, and asks the gateway where a route needs the current state.
  *
  * For plain `Request`s (Workers, Deno, Bun, service workers) and as Hono middleware; Hono itself is only needed for its
  * types. Express, Fastify and Node's own server have `remint/guard/node`.
@@ -27,7 +27,7 @@ export type { GuardOptions, VerifierBinding } from './options.ts'
 export type { RefusalReason } from './refusal.ts'
 export type { CheckOptions, Required } from './requirement.ts'
 
-/** Who may pass. */
+/** Whose request passed. */
 export interface GuardIdentity {
   readonly sub: string | undefined
   readonly orgId: string | undefined
@@ -56,14 +56,14 @@ export interface RemintVariables {
 
 export interface Guard {
   /**
-   * Checks a request. Without a requirement, or with an empty list, it asks for a good token only; one that is passed and
-   * undefined throws.
+   * Checks a request. Without a requirement, or with an empty list, any valid token passes. A requirement that is passed
+   * and undefined throws.
    *
-   * @returns who it is, or the answer to give: 401, 403, or 503 where this cannot be told right now
+   * @returns the identity, or the response to send: 401, 403, or 503 where this cannot be decided right now
    */
   check(request: GuardedRequest): Promise<Checked>
   check(request: GuardedRequest, required: Required, options?: CheckOptions): Promise<Checked>
-  /** Hono middleware that lets a request pass which has the flag, or all of several, or what the lists say. */
+  /** Hono middleware. A request passes with the flag, with all of a list, or with what `all` and `any` require. */
   requireFeature(
     required: Required,
     options?: CheckOptions,

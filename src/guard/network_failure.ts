@@ -2,7 +2,7 @@
  * Whether something that was thrown means "the network gave no answer" or is a bug of this side. Pure.
  *
  * Where no answer can mean yes, a bug must not look like one. `fetch` rejects with a `TypeError` for a failed connection,
- * as does a call of something undefined, so that those are told apart by what each runtime says.
+ * as does a call of something undefined, so the two are distinguished by each runtime's messages.
  */
 
 /** Names of errors that only a mistake in the program throws. */

@@ -1,12 +1,13 @@
 /**
  * What a guard is configured with, checked once when it is made. Pure.
  *
- * A guard that is wrong lets everybody in or nobody; so a mistake throws where the application starts, not on the first
- * request, and names the option and what to do.
+ * A wrong guard admits everybody or nobody. So a mistake throws where the application starts, not on the first request,
+ * and the message names the option and what to do.
  */
+
+import { refuseUnknown } from '../core/known_names.ts'
 import type { Freshness } from '../core/requirement.ts'
 import type { GuardDecision } from './decision.ts'
-import { refuseUnknown } from './known_names.ts'
 import { readFreshness } from './requirement.ts'
 
 /** The `Verifier` entrypoint of the gateway, as a service binding gives it. */

@@ -3,9 +3,10 @@
  *
  * One that cannot be understood is a mistake, never the requirement of nothing.
  */
+
+import { refuseUnknown } from '../core/known_names.ts'
 import { FLAG_KEY } from '../core/names.ts'
 import { type Freshness, NOTHING, type Requirement } from '../core/requirement.ts'
-import { refuseUnknown } from './known_names.ts'
 
 /** A flag, several of which all are needed, or lists of all and any. */
 export type Required = string | readonly string[] | Partial<Requirement>

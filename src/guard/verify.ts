@@ -1,8 +1,8 @@
 /**
  * Offline verification of an access token that the gateway minted. No I/O but the key set.
  *
- * "The token is bad" and "the keys cannot be had right now" are different reasons. That a token passed the gateway shows
- * by its key alone: upstream, which may speak for the same issuer, can put any claim into its own.
+ * "The token is bad" and "the keys are not available right now" are different reasons. Only its key proves that a token
+ * passed the gateway: upstream, which may have the same issuer, can put any claim into its own tokens.
  */
 import { type CryptoKey, errors, type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
 import { environmentOf, featureFlags } from '../core/claims.ts'

@@ -20,10 +20,14 @@ const folder = mkdtempSync(join(tmpdir(), 'remint-conformance-'))
 const report = join(folder, 'report.json')
 const vitest = join(PROJECT, 'node_modules', 'vitest', 'vitest.mjs')
 const reporters = ['--reporter=tree', '--reporter=json', `--outputFile.json=${report}`]
-const { status } = spawnSync(process.execPath, [vitest, 'run', '--project', 'conformance', ...reporters], {
-  cwd: PROJECT,
-  stdio: 'inherit',
-})
+const { status } = spawnSync(
+  process.execPath,
+  [vitest, 'run', '--config', 'vitest.gate.config.ts', '--project', 'conformance', ...reporters],
+  {
+    cwd: PROJECT,
+    stdio: 'inherit',
+  },
+)
 
 let result: Report = { success: false, numPassedTests: 0, numFailedTests: 0 }
 try {

@@ -1,20 +1,16 @@
 /** Flags as code against a real control plane: `npm run flags` as people and pipelines run it. */
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
-import { startControl } from '../../dev/control.ts'
 import { ControlClient } from '../../dev/control_client.ts'
+import { program } from '../../dev/flags.ts'
 import { operators } from '../../dev/idp/accounts.ts'
-import { CONTROL_AUDIENCE, startIdp } from '../../dev/idp.ts'
-import { logIn } from '../../dev/login.ts'
-import { freePorts } from '../../dev/network.ts'
-import { seedControl } from '../../dev/seed_control.ts'
 import { PROJECT } from '../../dev/wrangler.ts'
-import { script, scriptIn } from './support/scripts.ts'
+import { runCommand } from '../support/command.ts'
+import { openStack } from './support/stack.ts'
 
 const running = new Running()
 let control: ControlClient
@@ -25,28 +21,18 @@ let file: string
 let local: string[]
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'remint-flags-test-'))
-  running.add({ close: () => rm(folder, { recursive: true, force: true }) })
+  const stack = await openStack(running, { bundles: inject('bundles') })
+  control = stack.control
+  folder = stack.state
   file = join(folder, 'flags.yaml')
-  const [port = 0] = await freePorts(1)
-  const idp = running.add(await startIdp({ port: 0 }))
-  const started = running.add(
-    await startControl({ port, persistTo: folder, vars: { OIDC_ISSUER: idp.issuer } }),
-  )
-  control = new ControlClient(started.url, started.key)
-  await seedControl(control)
+  local = ['--state', folder, '--control', control.url]
   const account = operators.find(({ operatorRole }) => operatorRole === 'approver')?.id ?? ''
-  const { tokens } = await logIn({
-    ...{ issuer: idp.issuer, account, redirectUri: 'http://localhost:8789/callback' },
-    ...{ resource: CONTROL_AUDIENCE, scope: 'openid control' },
-  })
-  approverToken = tokens.access_token
-  approver = new ControlClient(started.url, approverToken)
-  local = ['--state', folder, '--control', started.url]
+  approverToken = await stack.tokenOf(account)
+  approver = new ControlClient(control.url, approverToken)
 }, 120_000)
 afterAll(() => running.close())
 
-const flags = (...args: string[]) => script('flags.ts', ...local, ...args)
+const flags = (...args: string[]) => runCommand(program(), [...local, ...args])
 const edit = async (change: (text: string) => string) => writeFile(file, change(await readFile(file, 'utf8')))
 const rule = (flag: string, environment: string) =>
   control.get<{ access: string; percentage: number | null; revision: number }>(
@@ -102,13 +88,13 @@ test('a new flag goes live in a plan, another leaves it, all in one request', as
         '\n  reports: { name: Reports, kind: entitlement, owner: team-a, state: live, rules: { production: { access: some } } }\n  scim:',
       )
       .replace(/( {2}team:[\s\S]*?)- audit-log/, '$1- reports')
-      .replace(/( {2}new-editor:[\s\S]*?state: )live/, '$1retired'),
+      .replace(/( {2}new-editor:[\s\S]*?state: )live/, '$1retiring'),
   )
   const { code, output } = await flags('plan', file)
   expect(code).toBe(2)
   expect(output).toContain('+ flag reports')
   expect(output).toContain('+reports -audit-log')
-  expect(output).toMatch(/state\s+live → retired/)
+  expect(output).toMatch(/state\s+live → retiring/)
   expect((await flags('apply', file)).code).toBe(0)
   expect((await flags('plan', file)).output).toContain('No difference')
 })
@@ -129,7 +115,7 @@ test('a fault is reported with its line, and is not a difference', async () => {
 test('with REMINT_API_KEY no state folder is needed; for whom it differs is shown to those who may ask for it', async () => {
   await edit((text) => text.replace('name: sso', 'name: SSO'))
   const remote = (key: string) =>
-    scriptIn({ REMINT_API_KEY: key }, 'flags.ts', '--control', control.url, 'plan', file)
+    runCommand(program(), ['--control', control.url, 'plan', file], { REMINT_API_KEY: key })
   const refused = await remote('remint_nothing')
   expect([refused.code, refused.output]).toEqual([1, expect.stringContaining('credentials')])
   const reader = await remote(approverToken)

@@ -15,13 +15,14 @@ const PARTS: Record<string, readonly string[]> = {
   control: ['core'],
   guard: ['core'],
   client: ['core'],
-  entry: ['core', 'gateway', 'guard', 'client'],
+  testing: ['core'],
+  entry: ['core', 'gateway', 'guard', 'client', 'testing'],
 }
 
 /** The parts that are Workers, each with the modules in which its features (its folders) meet. */
 const WORKERS: Record<string, readonly string[]> = {
   gateway: [...['worker.ts', 'rpc.ts', 'refresh_session.ts', 'app.ts', 'gateway.ts'], 'handlers/'],
-  control: ['worker.ts', 'app.ts'],
+  control: ['worker.ts', 'app.ts', 'after_commit.ts'],
 }
 
 /**
@@ -31,7 +32,7 @@ const WORKERS: Record<string, readonly string[]> = {
  */
 const FOUNDATIONS: Record<string, readonly string[]> = {
   gateway: ['http', 'signing_keys', 'documents'],
-  control: ['db', 'model', 'entities', 'effects', 'auth', 'ledger', 'change_requests', 'http'],
+  control: ['db', 'entities', 'effects', 'auth', 'ledger', 'change_requests', 'http'],
 }
 
 /** The types, never values, that one feature or shared module may take from another: `feature: [from, …]`. */
@@ -41,6 +42,7 @@ const SHARED_TYPES: Record<string, readonly string[]> = {
   'gateway/sessions': ['pipeline', 'profiles'],
   'gateway/config.ts': ['sessions'],
   'gateway/log.ts': ['sessions'],
+  'control/http': ['contract_sync'],
 }
 
 /** Packages that `core` may use; the others may use what package.json lists as `dependencies`. */
@@ -48,7 +50,7 @@ const CORE_PACKAGES = ['zod', 'jose']
 
 /** What a Worker that is no part of the published package bundles besides. */
 const WORKER_PACKAGES: Record<string, readonly string[]> = {
-  control: ['@hono/zod-openapi', 'canonicalize', 'drizzle-orm', 'standardwebhooks', 'stripe'],
+  control: ['@hono/zod-openapi', 'canonicalize', 'drizzle-orm', 'stripe'],
 }
 
 type Edge = 'clock' | 'fetch' | 'binding' | 'console'
@@ -56,7 +58,7 @@ type Edge = 'clock' | 'fetch' | 'binding' | 'console'
 /** The only files that touch the outside world; everything else is handed a clock, a fetcher, a store. */
 const EDGES: Record<Edge, RegExp> = {
   clock:
-    /^src\/(gateway\/(app|handlers\/request_context|worker|refresh_session)|control\/(app|worker)|guard\/index)\.ts$/,
+    /^src\/(gateway\/(app|handlers\/request_context|worker|refresh_session)|control\/(app|worker)|(guard|testing)\/index)\.ts$/,
   fetch:
     /^src\/(gateway\/(app|handlers\/request_context|worker|refresh_session)|control\/(app|worker)|guard\/index)\.ts$/,
   binding: /^src\/((gateway|control)\/(config|app|worker|refresh_session)\.ts|control\/db\/.+\.ts)$/,

@@ -31,6 +31,8 @@ test('every block of TypeScript compiles', () => {
         paths: {
           remint: [join(ROOT, 'src/index.ts')],
           'remint/guard': [join(ROOT, 'src/guard/index.ts')],
+          'remint/guard/node': [join(ROOT, 'src/guard/node.ts')],
+          'remint/testing': [join(ROOT, 'src/testing/index.ts')],
           'remint/sessions': [join(ROOT, 'src/sessions.ts')],
         },
       },

@@ -1,9 +1,9 @@
 /**
- * The routes of API keys: made by an admin for an owner, for one role and some environments, until a day within a year.
- * No key makes another, which would have a longer life or a wider reach, and survive that the first one is revoked.
+ * The routes of API keys: created by an admin for an owner, with one role and some environments, for a year at most. No key
+ * can create another, which could live longer, reach further, and survive the revocation of the first.
  *
- * The key is in the first answer only; what is kept is the hash of its secret, in a column that no answer and no audit
- * row shows.
+ * The key is in the first response only. The hash of its secret is stored in a column that no response and no audit row
+ * shows.
  */
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, gt } from 'drizzle-orm'
@@ -12,7 +12,7 @@ import { apiKeyText, makeApiKey } from '../auth/secrets.ts'
 import { sha256Hex } from '../canonical.ts'
 import type { ApiKeyRow } from '../db/rows.ts'
 import { api_keys } from '../db/schema.ts'
-import type { Edit } from '../entities/edit.ts'
+import type { EditOf } from '../entities/edit.ts'
 import { DAY_MS, environmentName, instant, shortText, storedInstant, why } from '../entities/fields.ts'
 import type { Api } from '../http/context.ts'
 import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
@@ -23,9 +23,9 @@ import { ADMINS } from '../roles.ts'
 
 const MAX_KEY_DAYS = 365
 
-type KeyEdit = Extract<Edit, { table: 'api_keys' }>
+type KeyEdit = EditOf<'api_keys'>
 
-/** Not break-glass: that is for people, for hours. */
+/** Without break-glass, which is for people, for hours. */
 const role = z.enum(['viewer', 'editor', 'approver', 'admin'])
 
 const keyCreation = z.object({
@@ -33,7 +33,7 @@ const keyCreation = z.object({
   owner: z
     .string()
     .regex(/^(user|system):[\w.:@|+~-]{1,128}$/)
-    .openapi({ description: 'Whom the key acts for.', example: 'system:ci' }),
+    .openapi({ description: 'The person or system that the key acts for.', example: 'system:ci' }),
   role,
   environments: z
     .array(environmentName)
@@ -74,8 +74,6 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
   const command: Command<KeyEdit> = {
     action: 'api_key.create',
     ...because(body),
-    // Neither command can be part of a change request.
-    input: {},
     async decide({ now, environments, actor }) {
       if (actor.apiKey !== null) return err('person_required')
       const endsAt = Date.parse(body.ends_at)
@@ -84,7 +82,12 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
       const at = new Date(now).toISOString()
       const { name, owner, role, ends_at } = body
       const after = {
-        ...{ id: made.id, name, owner, role, environments: body.environments, ends_at },
+        id: made.id,
+        name,
+        owner,
+        role,
+        environments: body.environments,
+        ends_at,
         created_by: actor.id,
         secret_hash: await sha256Hex(made.secret),
         created_at: at,
@@ -101,7 +104,6 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
 const revokeKeyCommand = (id: string, why: Pick<Command, 'reason' | 'ticket'>): Command<KeyEdit> => ({
   action: 'api_key.revoke',
   ...why,
-  input: {},
   async decide({ state: { db }, now }) {
     const [before] = await db.select().from(api_keys).where(eq(api_keys.id, id))
     if (!before) return err('not_found')
@@ -116,7 +118,7 @@ export function keyRoutes(api: Api): void {
   read(api, {
     path: '/api-keys',
     tag: 'API keys',
-    summary: 'API keys, without their secrets',
+    summary: 'List API keys, without their secrets',
     roles: ADMINS,
     everywhere: true,
     query: z.object(pageQuery),
@@ -139,7 +141,7 @@ export function keyRoutes(api: Api): void {
     method: 'post',
     path: '/api-keys',
     tag: 'API keys',
-    summary: 'Make an API key; the answer is the only place that ever shows it, as secret',
+    summary: 'Create an API key; only this response shows it, as `secret`',
     roles: ADMINS,
     body: keyCreation,
     data: keySchema,
@@ -152,7 +154,7 @@ export function keyRoutes(api: Api): void {
     method: 'post',
     path: '/api-keys/{key}/revoke',
     tag: 'API keys',
-    summary: 'Revoke an API key, at once',
+    summary: 'Revoke an API key at once',
     roles: ADMINS,
     params: keyParams,
     body: revocation,

@@ -1,145 +1,148 @@
 /**
- * What commands come down to before anything is committed: their edits, one decided on what the one before has made, who
- * gains or loses what by all of them together, and the digest that stands for exactly that. Does I/O.
+ * What a change request would do, before anything is committed: its edits, each decided on the result of those before, who
+ * gains or loses what by all of them together, and the digest of exactly that. Does I/O.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { isOwner } from '../auth/actor.ts'
 import { canonical, sha256Hex } from '../canonical.ts'
 import type { RuleRow } from '../db/rows.ts'
 import type { ChangeItem, RowChange } from '../db/schema.ts'
-import type { Contradiction } from '../effects/contradictions.ts'
 import type { FlagEffect } from '../effects/diff.ts'
 import { type Evaluation, evaluateEdits } from '../effects/evaluate.ts'
-import { type Edit, environmentsOf, filingOf, isUnchanged, publicRow } from '../entities/edit.ts'
-import { flagsInQuestion, guardedEnvironments, type Policy } from '../entities/policy.ts'
-import type { CommandBook, Facts, Step, Why } from '../ledger/command.ts'
+import {
+  type Edit,
+  environmentsOf,
+  filingOf,
+  flagsInQuestion,
+  guardedEnvironments,
+  isUnchanged,
+  marksOf,
+  publicRow,
+} from '../entities/edit.ts'
+import type { CommandRegistry, Decided, Facts, Step, Why } from '../ledger/command.ts'
 import type { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
 import { hasRole } from '../roles.ts'
 
-/** A request is read by people, and lies in one row. */
+/** People read a request, and it is stored in one row. */
 const MAX_ROWS_BYTES = 256 * 1024
 
-/** A refusal that says which contracts are contradicted. */
-export interface Contradicted {
-  readonly ok: false
-  readonly reason: 'contract_contradicts'
-  readonly contradictions: readonly Contradiction[]
-}
-
-export interface Asked {
+export interface Requested {
   readonly items: readonly ChangeItem[]
-  /** When it is to be applied, which the effective diff depends on; `null`: now. */
+  /** When it is applied, which the effective diff depends on; `null`: now. */
   readonly applyAt: string | null
   readonly why: Why
 }
 
-export interface Assessment {
-  /** As they were asked for, with what was left to the moment written down. */
-  readonly items: readonly ChangeItem[]
+/** The items as requested, with every value that depends on the current time filled in; and what they do. */
+export interface Assessment extends Requested {
   readonly steps: readonly Step[]
   readonly rows: readonly RowChange[]
   readonly evaluation: Evaluation
-  /** The environments that something changes in, and those among them whose policies ask for approval. */
+  /** The environments with changes, and those among them whose policies require approval. */
   readonly environments: readonly string[]
   readonly guarded: readonly string[]
-  /** The flags in question with their owners, and those that the author does not own. */
-  readonly foreignFlags: readonly string[]
+  /** The affected flags that the author does not own, where a policy requires their owners' approval. */
+  readonly flagsNeedingOwner: readonly string[]
   readonly digest: string
 }
 
-/**
- * Decides items as they would be at the time at which they are to be applied. Whatever is to be asked for, agreed to or
- * applied comes through here, so that nothing that contradicts a contract does.
- *
- * @param facts - with the author of the items as the actor
- * @param checked - whether the author's right to each command was looked at when it was asked for
- */
-export async function assess(
-  asked: Asked,
-  facts: Facts,
-  book: CommandBook,
-  policies: readonly Policy[],
-  checked = false,
-): Promise<Result<Assessment, Refusal> | Contradicted> {
-  const considered = await consider(asked, facts, book, policies, checked)
-  if (!considered.ok) return considered
-  const { contradictions } = considered.value.evaluation
-  return contradictions.length > 0
-    ? { ok: false, reason: 'contract_contradicts', contradictions }
-    : considered
+export interface AssessOptions {
+  readonly registry: CommandRegistry
+  /** The author's permissions were checked when it was requested. */
+  readonly authorized?: boolean
+  /** What happens to contradictions of contracts. Default: refuse. */
+  readonly contradictions?: 'refuse' | 'show'
 }
 
-/** The same, to look at only: contradictions are told, and refuse nothing. */
-export async function consider(
-  asked: Asked,
+/**
+ * Decides items as they would be at the time at which they are to be applied.
+ *
+ * @param facts - with the author of the items as the actor
+ */
+export async function assess(
+  { items, applyAt, why }: Requested,
   facts: Facts,
-  book: CommandBook,
-  policies: readonly Policy[],
-  checked = false,
-): Promise<Result<Assessment, Refusal>> {
-  const { actor, environments: all } = facts
-  const at = Math.max(facts.now, asked.applyAt === null ? 0 : Date.parse(asked.applyAt))
-  const edits: Edit[] = []
+  { registry, authorized = false, contradictions = 'refuse' }: AssessOptions,
+): Promise<Decided<Assessment>> {
+  const now = timeOf(applyAt, facts.now)
+  const { actor, policies, state } = facts
   const steps: Step[] = []
-  const items: ChangeItem[] = []
-  const heeding: RuleRow[] = []
-  for (const { action, input } of asked.items) {
-    const kind = book.get(action)
+  const frozen: ChangeItem[] = []
+  const checked: RuleRow[] = []
+  for (const { action, input } of items) {
+    const kind = registry.get(action)
     const parsed = kind?.input.strict().safeParse(input)
     if (!kind || !parsed?.success) return err('change_item_invalid')
-    if (!checked && !hasRole(actor.roles, kind.roles)) return err('role_missing')
-    const command = kind.give(parsed.data, asked.why)
-    const decided = await command.decide({ ...facts, now: at, state: facts.state.after(edits) })
+    if (!authorized && !hasRole(actor.roles, kind.roles)) return err('role_missing')
+    const command = kind.create(parsed.data, why)
+    const decided = await command.decide({ ...facts, now, state: state.after(editsOf(steps)) })
     if (!decided.ok) return decided
-    if (!('table' in decided.value)) return err('change_item_invalid')
-    items.push({ action, input: kind.freeze(parsed.data, decided.value) as ChangeItem['input'] })
-    if (isUnchanged(decided.value)) continue
-    edits.push(decided.value)
-    if (kind.heedsContracts && decided.value.table === 'rules') heeding.push(decided.value.after)
-    steps.push({ edit: decided.value, action, actor, ...asked.why })
+    const { first, edit } = 'table' in decided.value ? { first: [], edit: decided.value } : decided.value
+    if (!command.item) return err('change_item_invalid')
+    frozen.push(command.item(edit))
+    steps.push(...first)
+    if (isUnchanged(edit)) continue
+    steps.push({ edit, action, actor, ...why })
+    if (command.checkContracts && edit.table === 'rules') checked.push(edit.after)
   }
-  if (edits.length === 0) return err('change_empty')
-  const evaluated = await evaluateEdits(facts.state.db, edits, policies, at, heeding)
+  if (steps.length === 0) return err('change_empty')
+  const evaluated = await evaluateEdits(state.db, editsOf(steps), { policies, now, checked })
   if (!evaluated.ok) return evaluated
+  const found = evaluated.value.contradictions
+  if (contradictions === 'refuse' && found.length > 0) {
+    return { ok: false, reason: 'contract_contradicts', contradictions: found }
+  }
+  return weigh({ items: frozen, applyAt, why }, steps, evaluated.value, facts)
+}
 
-  const rows = steps.map(({ edit, action }) => rowChange(edit, action, new Date(at).toISOString()))
+const editsOf = (steps: readonly Step[]): Edit[] => steps.map(({ edit }) => edit)
+
+const timeOf = (applyAt: string | null, now: number): number =>
+  Math.max(now, applyAt === null ? 0 : Date.parse(applyAt))
+
+/** Assesses steps that are already decided. */
+export async function weigh(
+  requested: Requested,
+  steps: readonly Step[],
+  evaluation: Evaluation,
+  { actor, policies, environments: all, now, state }: Facts,
+): Promise<Result<Assessment, Refusal>> {
+  const { items, applyAt } = requested
+  const at = new Date(timeOf(applyAt, now)).toISOString()
+  const rows = steps.map((step) => rowChange(step, at))
   if (JSON.stringify(rows).length > MAX_ROWS_BYTES) return err('change_too_large')
-  const { effects } = evaluated.value
-  const environments = all.filter((name) => edits.some((edit) => environmentsOf(edit, all).includes(name)))
-  const guarded = policies
-    .map(({ environment }) => environment)
-    .filter((name) => edits.some((edit) => guardedEnvironments(edit, policies).includes(name)))
-  const { applyAt } = asked
-  const asksOwners = policies.some(
-    ({ environment, owner_approves }) => owner_approves && guarded.includes(environment),
-  )
-  const owners = asksOwners ? await ownersOf(facts.state, edits, effects) : []
+  const edits = editsOf(steps)
+  const { effects } = evaluation
+  const guarded = guardedEnvironments(edits, policies)
+  const asksOwners = policies.some((one) => one.owner_approves && guarded.includes(one.environment))
+  const owners = asksOwners ? await ownersOf(state, edits, effects) : []
   return ok({
-    ...{ items, steps, rows, evaluation: evaluated.value, environments, guarded },
-    foreignFlags: owners.filter(([, owner]) => !isOwner(actor, owner)).map(([flag]) => flag),
+    ...requested,
+    steps,
+    rows,
+    evaluation,
+    environments: all.filter((name) => edits.some((edit) => environmentsOf(edit, all).includes(name))),
+    guarded,
+    flagsNeedingOwner: owners.filter(([, owner]) => !isOwner(actor, owner)).map(([flag]) => flag),
     digest: await sha256Hex(canonical({ items, apply_at: applyAt, rows, effects, owners })),
   })
 }
 
-/** Members that say when and how often a row was touched, not what it is. */
-const MARKS = ['updated_at', 'created_at', 'revision']
-
-/** What an edit does to its row; what it sets to this very moment is told as `now`, since that moves on. */
-function rowChange(edit: Edit, action: string, now: string): RowChange {
+/** What an edit does to its row. A value that it sets to the current time is shown as `now`, because that changes. */
+function rowChange({ edit, action }: Step, now: string): RowChange {
   const [before, after] = [publicRow(edit, 'before'), publicRow(edit, 'after') ?? {}]
-  const marks = edit.table === 'contracts' ? MARKS.filter((name) => name !== 'revision') : MARKS
+  const marks = marksOf(edit.table)
   const differing = Object.keys(after).filter(
     (name) => !marks.includes(name) && (before === null || !same(before[name], after[name])),
   )
-  const told = (value: unknown) => (value === now ? 'now' : value)
   return {
     entity: filingOf(edit).entity,
     action,
     members: Object.fromEntries(
       differing.map((name) => [
         name,
-        { ...(before !== null && { before: before[name] }), after: told(after[name]) },
+        { ...(before && { before: before[name] }), after: after[name] === now ? 'now' : after[name] },
       ]),
     ),
   }
@@ -147,16 +150,13 @@ function rowChange(edit: Edit, action: string, now: string): RowChange {
 
 const same = (one: unknown, other: unknown): boolean => canonical(one ?? null) === canonical(other ?? null)
 
-/** Of the flags that the edits are about, or that somebody gains or loses by them, the owners that they had before. */
+/** The previous owners of the flags that the edits affect, or that somebody gains or loses by them. */
 async function ownersOf(
   state: State,
   edits: readonly Edit[],
   effects: readonly FlagEffect[],
 ): Promise<[string, string][]> {
-  const keys = [...new Set([...edits.flatMap(flagsInQuestion), ...effects.map(({ flag }) => flag)])].sort()
-  const flags = await state.flags(keys)
-  return keys.flatMap((key): [string, string][] => {
-    const flag = flags.find((one) => one.key === key)
-    return flag ? [[key, flag.owner]] : []
-  })
+  const keys = [...edits.flatMap(flagsInQuestion), ...effects.map(({ flag }) => flag)]
+  const flags = await state.rows('flags').loadMany([...new Set(keys)])
+  return flags.map(({ key, owner }): [string, string] => [key, owner]).sort(([a], [b]) => (a < b ? -1 : 1))
 }

@@ -1,4 +1,4 @@
-/** What can be done by break-glass: a grant that ends by itself within hours, and nothing that stays. Pure. */
+/** The only break-glass action: a grant that ends by itself within hours. Pure. */
 import { z } from '@hono/zod-openapi'
 import type { ChangeItem } from '../db/schema.ts'
 import { environmentName, externalId, flagKey, why } from '../entities/fields.ts'
@@ -12,7 +12,7 @@ export const breakGlassBody = z.object({
   flag: flagKey,
   effect: z.enum(['allow', 'deny']).default('allow'),
   minutes: z.int().min(1).max(MAX_MINUTES).default(MAX_MINUTES).openapi({
-    description: 'After how long it ends by itself; 4 hours at the most.',
+    description: 'When it ends automatically; 4 hours at most.',
   }),
   reason: why.reason,
   ticket: why.ticket.unwrap(),

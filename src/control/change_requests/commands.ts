@@ -1,28 +1,27 @@
 /**
- * The commands about change requests: what they read of D1, and the decision they hand it to.
+ * The commands about change requests: what they read from D1, and the decision that uses it.
  *
- * Whatever is decided about a request is decided on what it would do at that moment, in the same commit, so that nothing
- * else can come in between.
+ * Every decision about a request is based on its effect at that moment, in the same commit, so that nothing can change in
+ * between.
  */
-
 import { and, eq, inArray, isNotNull, isNull } from 'drizzle-orm'
-import { ok, type Result } from '../../core/result.ts'
-import type { Actor } from '../auth/actor.ts'
-import { isOwner } from '../auth/actor.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import { type Actor, isOwner } from '../auth/actor.ts'
 import { canonical } from '../canonical.ts'
 import type { Database } from '../db/client.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import { api_keys, type ChangeItem, change_requests } from '../db/schema.ts'
+import { list } from '../db/sql.ts'
 import { summarize } from '../effects/summary.ts'
-import type { Edit } from '../entities/edit.ts'
-import { type Policy, readPolicies } from '../entities/policy.ts'
-import type { Command, CommandBook, Facts, Why } from '../ledger/command.ts'
+import type { Command, CommandRegistry, Decided, Decision, Facts, Why } from '../ledger/command.ts'
+import type { ChangeRequestEdit, Guarded } from '../ledger/commit.ts'
 import type { Refusal } from '../refusals.ts'
 import { ADMINS, hasRole } from '../roles.ts'
-import { type Assessment, assess, consider } from './assess.ts'
+import { type Assessment, type AssessOptions, assess, type Requested, weigh } from './assess.ts'
 import {
   applyRequest,
   approveRequest,
+  type Content,
   cancelRequest,
   editRequest,
   LIVE_STATES,
@@ -33,41 +32,56 @@ import {
   submitRequest,
 } from './lifecycle.ts'
 
-export type ChangeEdit = Extract<Edit, { table: 'change_requests' }>
-
-export interface NewChange {
-  readonly id: string
-  readonly items: readonly ChangeItem[]
-  readonly applyAt: string | null
-  readonly draft: boolean
-  /** For a dry run: what contradicts a contract is told, not refused. */
-  readonly lookOnly?: boolean
-}
+type ChangeCommand = Command<ChangeRequestEdit>
+type ChangeDecision = Decision<ChangeRequestEdit>
 
 export const newChangeId = (): string => `change_${crypto.randomUUID()}`
 
-export const openChangeCommand = (change: NewChange, why: Why, book: CommandBook): Command<ChangeEdit> => ({
+export interface NewChange extends Omit<Requested, 'why'>, Pick<AssessOptions, 'contradictions'> {
+  readonly id: string
+  readonly draft: boolean
+}
+
+export const openChangeCommand = (change: NewChange, why: Why, registry: CommandRegistry): ChangeCommand => ({
   action: 'change.open',
   ...why,
-  input: {},
   async decide(facts) {
-    const policies = await readPolicies(facts.state.db, facts.environments)
-    const looked = await lookAt(
-      { ...change, why },
-      facts,
-      book,
-      policies,
-      change.lookOnly ? consider : assess,
-    )
-    if (!looked.ok) return looked
-    const opened = openRequest(change.id, looked.value, facts.actor, change.draft, policies, facts.now)
-    if (!opened.ok) return opened
-    const { guarded, evaluation } = looked.value.assessment
-    const { contradictions } = evaluation
-    const edit = edited(null, opened.value)
-    return ok({ first: [], edit, change: change.id, guarded, detail: { contradictions } })
+    const { contradictions = 'refuse' } = change
+    const assessed = await assess({ ...change, why }, facts, { registry, contradictions })
+    return assessed.ok ? opened(change.id, assessed.value, facts, change.draft) : assessed
   },
 })
+
+/** A command that requires approval, as a change request of its author: made from its decision. */
+export const requestApproval =
+  (registry: CommandRegistry) =>
+  ({ command, edit, steps, evaluation }: Guarded): ChangeCommand => {
+    const { reason, ticket } = command
+    const why = { reason, ticket }
+    return {
+      action: 'change.open',
+      ...why,
+      async decide(facts) {
+        const item = command.item?.(edit)
+        if (!item || !registry.has(item.action)) return err('approval_required')
+        const weighed = await weigh({ items: [item], applyAt: null, why }, steps, evaluation, facts)
+        return weighed.ok ? opened(newChangeId(), weighed.value, facts) : weighed
+      },
+    }
+  }
+
+async function opened(
+  id: string,
+  assessment: Assessment,
+  facts: Facts,
+  draft = false,
+): Promise<Result<ChangeDecision, Refusal>> {
+  const change = openRequest(id, await contentOf(assessment, facts), draft, facts)
+  if (!change.ok) return change
+  const { guarded, evaluation } = assessment
+  const detail = { contradictions: evaluation.contradictions }
+  return ok({ ...decisionOf(null, change.value), guarded, detail })
+}
 
 export interface ChangeOfChange {
   readonly items?: readonly ChangeItem[] | undefined
@@ -78,79 +92,69 @@ export const editChangeCommand = (
   id: string,
   { items, applyAt }: ChangeOfChange,
   why: Why,
-  book: CommandBook,
-): Command<ChangeEdit> =>
+  registry: CommandRegistry,
+): ChangeCommand =>
   changeCommand('change.edit', id, why, async (before, facts) => {
-    const policies = await readPolicies(facts.state.db, facts.environments)
-    const asked = { items: items ?? before.items, applyAt: applyAt === undefined ? before.apply_at : applyAt }
-    const looked = await lookAt({ ...asked, why }, facts, book, policies)
-    return looked.ok ? editRequest(before, looked.value, facts.actor, policies, facts.now) : looked
+    const { items: had, apply_at } = before
+    const requested = { items: items ?? had, applyAt: applyAt === undefined ? apply_at : applyAt, why }
+    const assessed = await assess(requested, facts, { registry })
+    return assessed.ok ? editRequest(before, await contentOf(assessed.value, facts), facts) : assessed
   })
 
-export const submitChangeCommand = (id: string, why: Why, book: CommandBook): Command<ChangeEdit> =>
+export const submitChangeCommand = (id: string, why: Why, registry: CommandRegistry): ChangeCommand =>
   changeCommand('change.submit', id, why, async (before, facts) => {
-    const policies = await readPolicies(facts.state.db, facts.environments)
-    const looked = await lookAt(askedOf(before), facts, book, policies)
-    return looked.ok ? submitRequest(before, looked.value, facts.actor, policies, facts.now) : looked
+    const assessed = await assess(requestedBy(before), facts, { registry })
+    return assessed.ok ? submitRequest(before, await contentOf(assessed.value, facts), facts) : assessed
   })
 
 export const approveChangeCommand = (
   id: string,
   digest: string,
   why: Why,
-  book: CommandBook,
-): Command<ChangeEdit> =>
+  registry: CommandRegistry,
+): ChangeCommand =>
   changeCommand('change.approve', id, why, async (before, facts) => {
-    const { state, now, actor } = facts
-    const policies = await readPolicies(state.db, facts.environments)
-    const assessed = await reassess(before, facts, book, policies)
-    const flags = await state.flags(before.flags)
+    const { state, actor } = facts
+    const assessed = await reassess(before, facts, registry)
+    const flags = await state.rows('flags').loadMany(before.flags)
     const owns = flags.filter(({ owner }) => isOwner(actor, owner)).map(({ key }) => key)
-    const current = assessed.ok ? assessed.value : undefined
-    const standing = await withStandingApprovals(before, state.db)
-    return approveRequest(standing, digest, current, actor, owns, policies, now)
+    return approveRequest(await withStandingApprovals(before, state.db), digest, assessed, owns, facts)
   })
 
-export const rejectChangeCommand = (id: string, why: Why): Command<ChangeEdit> =>
-  changeCommand('change.reject', id, why, async (before, { actor, now }) => rejectRequest(before, actor, now))
+export const rejectChangeCommand = (id: string, why: Why): ChangeCommand =>
+  changeCommand('change.reject', id, why, async (before, facts) => rejectRequest(before, facts))
 
-export const cancelChangeCommand = (id: string, why: Why): Command<ChangeEdit> =>
-  changeCommand('change.cancel', id, why, async (before, { actor, now }) =>
-    cancelRequest(before, actor, hasRole(actor.roles, ADMINS), now),
+export const cancelChangeCommand = (id: string, why: Why): ChangeCommand =>
+  changeCommand('change.cancel', id, why, async (before, facts) =>
+    cancelRequest(before, hasRole(facts.actor.roles, ADMINS), facts),
   )
 
-export const reviewChangeCommand = (id: string, why: Why): Command<ChangeEdit> =>
-  changeCommand('change.review', id, why, async (before, { actor, now }) =>
-    reviewBreakGlass(before, why.reason, actor, now),
+export const reviewChangeCommand = (id: string, why: Why): ChangeCommand =>
+  changeCommand('change.review', id, why, async (before, facts) =>
+    reviewBreakGlass(before, why.reason, facts),
   )
 
-/** Everything that the request asks for, and that it is applied: one commit. */
-export const applyChangeCommand = (id: string, why: Why, book: CommandBook): Command<ChangeEdit> => ({
+/** All edits of the request and its own state, in one commit. */
+export const applyChangeCommand = (id: string, why: Why, registry: CommandRegistry): ChangeCommand => ({
   action: 'change.apply',
   ...why,
-  input: {},
   clearance: 'approved',
   async decide(facts) {
-    const before = await facts.state.change(id)
-    if (!before) return { ok: false, reason: 'not_found' }
-    const policies = await readPolicies(facts.state.db, facts.environments)
-    const assessed = await reassess(before, facts, book, policies)
-    const standing = await withStandingApprovals(before, facts.state.db)
-    const applied = applyRequest(standing, assessed, policies, facts.now)
+    const before = await facts.state.rows('change_requests').load(id)
+    if (!before) return err('not_found')
+    const assessed = await reassess(before, facts, registry)
+    const applied = applyRequest(await withStandingApprovals(before, facts.state.db), assessed, facts)
     if (!applied.ok) return applied
-    const edit = edited(before, applied.value)
-    if (applied.value.state !== 'applied' || !assessed.ok) return ok({ first: [], edit, change: id })
-    const { steps, evaluation } = assessed.value
-    return ok({ first: steps, edit, evaluation, change: id })
+    const isApplied = applied.value.state === 'applied' && assessed.ok
+    return ok(decisionOf(before, applied.value, isApplied ? assessed.value : undefined))
   },
 })
 
-/** Looks whether a request is still what was asked for, and makes it stale if not; else it changes nothing. */
-export const recheckChangeCommand = (id: string, book: CommandBook): Command<ChangeEdit> =>
+/** Makes a request stale if its effect has changed; else changes nothing. */
+export const recheckChangeCommand = (id: string, registry: CommandRegistry): ChangeCommand =>
   changeCommand('change.recheck', id, RECHECK, async (before, facts) => {
-    const policies = await readPolicies(facts.state.db, facts.environments)
     if (!LIVE_STATES.includes(before.state)) return ok(before)
-    const assessed = await reassess(before, facts, book, policies)
+    const assessed = await reassess(before, facts, registry)
     if (assessed.ok && assessed.value.digest === before.digest) return ok(before)
     return ok(staleRequest(before, assessed.ok ? 'moved' : assessed.reason, facts.now))
   })
@@ -158,7 +162,7 @@ export const recheckChangeCommand = (id: string, book: CommandBook): Command<Cha
 const RECHECK: Why = { reason: 'What it would do has changed since it was asked for', ticket: null }
 
 /**
- * Something that cannot wait: done and told in one commit, and on the list until somebody else has looked at it.
+ * A change that cannot wait: applied and recorded in one commit, and listed until somebody else has reviewed it.
  *
  * @param item - a command whose effect ends by itself
  */
@@ -166,45 +170,36 @@ export const breakGlassCommand = (
   id: string,
   item: ChangeItem,
   why: Why,
-  book: CommandBook,
-): Command<ChangeEdit> => ({
+  registry: CommandRegistry,
+): ChangeCommand => ({
   action: 'change.break_glass',
   ...why,
-  input: {},
   clearance: 'break_glass',
   async decide(facts) {
-    const policies = await readPolicies(facts.state.db, facts.environments)
-    if (await isRenewal(item, facts.actor, facts.state.db))
-      return { ok: false, reason: 'break_glass_unreviewed' }
-    const looked = await lookAt({ items: [item], applyAt: null, why }, facts, book, policies)
-    if (!looked.ok) return looked
-    const opened = openRequest(id, looked.value, facts.actor, false, policies, facts.now)
-    if (!opened.ok) return opened
-    const at = new Date(facts.now).toISOString()
-    const applied = {
-      ...opened.value,
-      kind: 'break_glass' as const,
-      state: 'applied' as const,
-      applied_at: at,
-    }
-    const { steps, evaluation } = looked.value.assessment
-    return ok({ first: steps, edit: edited(null, applied), evaluation, change: id })
+    if (await isRenewal(item, facts.actor, facts.state.db)) return err('break_glass_unreviewed')
+    const assessed = await assess({ items: [item], applyAt: null, why }, facts, { registry })
+    if (!assessed.ok) return assessed
+    const change = openRequest(id, await contentOf(assessed.value, facts), false, facts)
+    if (!change.ok) return change
+    const applied_at = new Date(facts.now).toISOString()
+    const applied = { ...change.value, kind: 'break_glass' as const, state: 'applied' as const, applied_at }
+    return ok(decisionOf(null, applied, assessed.value))
   },
 })
 
-/** Without what was approved by a key that is revoked since. */
+/** The approvals, without those by keys that were revoked since. */
 async function withStandingApprovals(change: ChangeRequestRow, db: Database): Promise<ChangeRequestRow> {
   const keys = change.approvals.flatMap(({ api_key }) => (api_key === null ? [] : [api_key]))
   if (keys.length === 0) return change
   const revoked = await db
     .select({ id: api_keys.id })
     .from(api_keys)
-    .where(and(inArray(api_keys.id, keys), isNotNull(api_keys.revoked_at)))
+    .where(and(inArray(api_keys.id, list(keys)), isNotNull(api_keys.revoked_at)))
   const gone = new Set<string | null>(revoked.map(({ id }) => id))
   return { ...change, approvals: change.approvals.filter(({ api_key }) => !gone.has(api_key)) }
 }
 
-/** Whether one of these people has given the same by break-glass, and nobody has looked at it yet. */
+/** Whether one of these people has done the same by break-glass, and nobody has reviewed it yet. */
 async function isRenewal(item: ChangeItem, { people }: Actor, db: Database): Promise<boolean> {
   const about = ({ input: { environment, flag, subject, effect } }: ChangeItem) =>
     canonical({ environment, flag, subject, effect })
@@ -215,67 +210,62 @@ async function isRenewal(item: ChangeItem, { people }: Actor, db: Database): Pro
   return unreviewed.some(
     (one) =>
       one.people.some((person) => people.includes(person)) &&
-      one.items.some((it) => about(it) === about(item)),
+      one.items.some((other) => about(other) === about(item)),
   )
 }
 
-function changeCommand(
+const changeCommand = (
   action: string,
   id: string,
   why: Why,
-  decide: (before: ChangeRequestRow, facts: Facts) => Promise<Result<ChangeRequestRow, Refusal>>,
-): Command<ChangeEdit> {
-  return {
-    action,
-    ...why,
-    input: {},
-    async decide(facts) {
-      const before = await facts.state.change(id)
-      if (!before) return { ok: false, reason: 'not_found' }
-      const decided = await decide(before, facts)
-      return decided.ok ? ok({ first: [], edit: edited(before, decided.value), change: id }) : decided
-    },
-  }
-}
-
-const edited = (before: ChangeRequestRow | null, after: ChangeRequestRow): ChangeEdit => ({
-  ...{ table: 'change_requests', before, after },
+  decide: (before: ChangeRequestRow, facts: Facts) => Promise<Decided<ChangeRequestRow>>,
+): ChangeCommand => ({
+  action,
+  ...why,
+  async decide(facts) {
+    const before = await facts.state.rows('change_requests').load(id)
+    if (!before) return err('not_found')
+    const decided = await decide(before, facts)
+    return decided.ok ? ok(decisionOf(before, decided.value)) : decided
+  },
 })
 
-interface AskedFor {
-  readonly items: readonly ChangeItem[]
-  readonly applyAt: string | null
-  readonly why: Why
-}
-
-const askedOf = ({ items, apply_at, reason, ticket }: ChangeRequestRow): AskedFor => ({
-  ...{ items, applyAt: apply_at, why: { reason, ticket } },
+/** @param applied - what is done in the same commit */
+const decisionOf = (
+  before: ChangeRequestRow | null,
+  after: ChangeRequestRow,
+  applied?: Assessment,
+): ChangeDecision => ({
+  first: applied?.steps ?? [],
+  edit: { table: 'change_requests', before, after },
+  change: after.id,
+  ...(applied && { evaluation: applied.evaluation }),
 })
 
-async function lookAt(
-  asked: AskedFor,
-  facts: Facts,
-  book: CommandBook,
-  policies: readonly Policy[],
-  look: typeof consider = assess,
-) {
-  const assessed = await look(asked, facts, book, policies)
-  if (!assessed.ok) return assessed
-  const { evaluation, items } = assessed.value
-  const effect = await summarize(evaluation.effects, facts.head)
-  return ok({ ...asked, assessment: assessed.value, items, effect })
-}
+const contentOf = async (assessment: Assessment, { head }: Facts): Promise<Content> => ({
+  ...assessment,
+  effect: await summarize(assessment.evaluation.effects, head),
+})
 
-/** What the request would do now. Whether its author may ask for it was looked at when it was asked for. */
+const requestedBy = ({ items, apply_at, reason, ticket }: ChangeRequestRow): Requested => ({
+  items,
+  applyAt: apply_at,
+  why: { reason, ticket },
+})
+
+/** What the request would do now. Its author's permissions were checked when it was requested. */
 const reassess = (
   change: ChangeRequestRow,
   facts: Facts,
-  book: CommandBook,
-  policies: readonly Policy[],
-): Promise<Result<Assessment, Refusal>> =>
-  assess(askedOf(change), { ...facts, actor: authorOf(change) }, book, policies, true)
+  registry: CommandRegistry,
+): Promise<Decided<Assessment>> =>
+  assess(requestedBy(change), { ...facts, actor: authorOf(change) }, { registry, authorized: true })
 
 const authorOf = ({ author, author_key, people }: ChangeRequestRow): Actor => ({
-  ...{ id: author, apiKey: author_key, people },
-  ...{ roles: ['editor'], environments: null, teams: [] },
+  id: author,
+  apiKey: author_key,
+  people,
+  roles: ['editor'],
+  environments: null,
+  teams: [],
 })

@@ -2,101 +2,86 @@
  * A change request's life as decisions over rows. Pure.
  *
  * draft -> in_review -> approved or scheduled -> applied; in_review, approved and scheduled become stale when what they
- * would do is no longer what was asked for; rejected and cancelled are ends. An approval is for one digest: what is edited
- * has none.
+ * would do is no longer what was requested; rejected and cancelled are final. An approval is for one digest: editing a
+ * request clears its approvals.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { type Actor, UNKNOWN_PERSON } from '../auth/actor.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
-import type { ChangeItem } from '../db/schema.ts'
 import type { EffectSummary } from '../effects/summary.ts'
 import { DAY_MS } from '../entities/fields.ts'
-import type { Policy } from '../entities/policy.ts'
-import type { Why } from '../ledger/command.ts'
+import type { Decided, Facts } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import type { Assessment } from './assess.ts'
-import { approvalsRequired, isAgreed } from './policy.ts'
+import { approvalsRequired, isApproved } from './policy.ts'
 
 export type ChangeState = ChangeRequestRow['state']
 
-export const CHANGE_STATES: readonly ChangeState[] = [
-  ...(['draft', 'in_review', 'approved', 'scheduled', 'applied', 'rejected', 'cancelled', 'stale'] as const),
-]
-
-/** In which states a request can still be agreed to or applied. */
+/** The states in which a request can still be approved or applied. */
 export const LIVE_STATES: readonly ChangeState[] = ['in_review', 'approved', 'scheduled']
 const OPEN_STATES: readonly ChangeState[] = ['draft', 'stale', ...LIVE_STATES]
+export const CHANGE_STATES: readonly ChangeState[] = [
+  'draft',
+  ...LIVE_STATES,
+  'applied',
+  'rejected',
+  'cancelled',
+  'stale',
+]
 
 /** How far ahead a request can be scheduled. */
 const MAX_SCHEDULE_DAYS = 90
 
-/** What a request asks for, as it was looked at. */
-export interface Content {
-  readonly assessment: Assessment
-  readonly items: readonly ChangeItem[]
+/** Who decides, when, and under which policies. */
+type At = Pick<Facts, 'actor' | 'policies' | 'now'>
+type Next = Result<ChangeRequestRow, Refusal>
+
+/** What a request does, as it is stored. */
+export interface Content extends Assessment {
   readonly effect: EffectSummary
-  readonly applyAt: string | null
-  readonly why: Why
 }
 
-/** @param now - epoch milliseconds */
-export function openRequest(
-  id: string,
-  content: Content,
-  author: Actor,
-  draft: boolean,
-  policies: readonly Policy[],
-  now: number,
-): Result<ChangeRequestRow, Refusal> {
-  const at = new Date(now).toISOString()
+const UNDECIDED = { problem: null, applied_at: null, reviewed_at: null, reviewed_by: null, review: null }
+
+export function openRequest(id: string, content: Content, draft: boolean, at: At): Next {
+  const { actor, now } = at
   return withContent(
     {
-      ...EMPTY,
+      ...UNDECIDED,
       id,
       kind: 'change',
       state: draft ? 'draft' : 'in_review',
-      author: author.id,
-      author_key: author.apiKey,
-      people: [...author.people],
-      created_at: at,
-      updated_at: at,
+      author: actor.id,
+      author_key: actor.apiKey,
+      people: [...actor.people],
+      created_at: iso(now),
+      updated_at: iso(now),
       revision: 0,
     },
     content,
-    policies,
-    now,
+    at,
   )
 }
 
-const EMPTY = { problem: null, applied_at: null, reviewed_at: null, reviewed_by: null, review: null }
+/** By the author only: people who edit a request must not approve it. */
+export const editRequest = (change: ChangeRequestRow, content: Content, at: At): Next =>
+  replaced(change, OPEN_STATES, change.state === 'draft' ? 'draft' : 'in_review', content, at)
 
-/** By the author only: who edits a request is one of those who must not approve it. */
-export function editRequest(
-  change: ChangeRequestRow,
-  content: Content,
-  editor: Actor,
-  policies: readonly Policy[],
-  now: number,
-): Result<ChangeRequestRow, Refusal> {
-  if (change.author !== editor.id) return err('change_not_yours')
-  if (!OPEN_STATES.includes(change.state)) return err('change_state')
-  const state = change.state === 'draft' ? ('draft' as const) : ('in_review' as const)
-  const people = [...new Set([...change.people, ...editor.people])]
-  return withContent({ ...change, state, people }, content, policies, now)
-}
+/** Submits a draft, or resubmits a stale request. */
+export const submitRequest = (change: ChangeRequestRow, content: Content, at: At): Next =>
+  replaced(change, ['draft', 'stale'], 'in_review', content, at)
 
-/** Asks for approval: of a draft, or again of what has become stale. */
-export function submitRequest(
+function replaced(
   change: ChangeRequestRow,
+  from: readonly ChangeState[],
+  state: ChangeState,
   content: Content,
-  author: Actor,
-  policies: readonly Policy[],
-  now: number,
-): Result<ChangeRequestRow, Refusal> {
-  if (change.author !== author.id) return err('change_not_yours')
-  if (change.state !== 'draft' && change.state !== 'stale') return err('change_state')
-  const people = [...new Set([...change.people, ...author.people])]
-  return withContent({ ...change, state: 'in_review', people }, content, policies, now)
+  at: At,
+): Next {
+  if (change.author !== at.actor.id) return err('change_not_yours')
+  if (!from.includes(change.state)) return err('change_state')
+  const people = [...new Set([...change.people, ...at.actor.people])]
+  return withContent({ ...change, state, people }, content, at)
 }
 
 type Framed = Omit<
@@ -105,155 +90,135 @@ type Framed = Omit<
   | ('approvals' | 'apply_at' | 'reason' | 'ticket')
 >
 
-function withContent(
-  framed: Framed,
-  { assessment, items, effect, applyAt, why }: Content,
-  policies: readonly Policy[],
-  now: number,
-): Result<ChangeRequestRow, Refusal> {
-  if (applyAt !== null && !isSchedulable(Date.parse(applyAt), now)) return err('apply_at_invalid')
+function withContent(framed: Framed, content: Content, at: At): Next {
+  const { items, rows, environments, flagsNeedingOwner, effect, digest, applyAt, why } = content
+  if (applyAt !== null && !isSchedulable(Date.parse(applyAt), at.now)) return err('apply_at_invalid')
   const row = {
     ...framed,
-    ...{ items: [...items], rows: [...assessment.rows], environments: [...assessment.environments] },
-    flags: [...assessment.foreignFlags],
-    ...{ effect, digest: assessment.digest, apply_at: applyAt, problem: null },
-    ...{ reason: why.reason, ticket: why.ticket },
-    // An approval is for what was there before.
+    items: [...items],
+    rows: [...rows],
+    environments: [...environments],
+    flags: [...flagsNeedingOwner],
+    effect,
+    digest,
+    apply_at: applyAt,
+    problem: null,
+    ...why,
+    // Approvals covered the content before.
     approvals: [],
   }
-  return ok(settled(row, assessment.guarded, policies, now))
+  return ok(decided(row, content.guarded, at))
 }
 
 const isSchedulable = (at: number, now: number): boolean => at > now && at <= now + MAX_SCHEDULE_DAYS * DAY_MS
 
-/** One more revision, approved if enough have agreed. */
-function settled(
+/** The next revision, approved if there are enough approvals. */
+function decided(
   change: Omit<ChangeRequestRow, 'required'>,
   guarded: readonly string[],
-  policies: readonly Policy[],
-  now: number,
+  { policies, now }: At,
 ): ChangeRequestRow {
-  const agreed = change.state === 'in_review' && isAgreed(change, guarded, policies)
-  const approved = change.apply_at === null ? ('approved' as const) : ('scheduled' as const)
-  return revised(
-    {
-      ...change,
-      state: agreed ? approved : change.state,
-      problem: agreed ? null : change.problem,
-      required: approvalsRequired(guarded, policies),
-    },
-    now,
-  )
+  const required = approvalsRequired(guarded, policies)
+  if (change.state !== 'in_review' || !isApproved(change, guarded, policies)) {
+    return revised({ ...change, required }, now)
+  }
+  const state = change.apply_at === null ? 'approved' : 'scheduled'
+  return revised({ ...change, state, problem: null, required }, now)
 }
 
 /**
- * @param assessment - of the request as it would be now; `undefined` where it would be refused
+ * @param assessment - of the request as it would be now
  * @param owns - the flags in question that the approver owns
  */
 export function approveRequest(
   change: ChangeRequestRow,
   digest: string,
-  assessment: Assessment | undefined,
-  approver: Actor,
+  assessment: Decided<Assessment>,
   owns: readonly string[],
-  policies: readonly Policy[],
-  now: number,
-): Result<ChangeRequestRow, Refusal> {
-  // A policy may have come to ask for more since.
+  at: At,
+): Next {
+  const { actor, policies, now } = at
+  // A policy may require more by now.
   const lacking =
     (change.state === 'approved' || change.state === 'scheduled') &&
-    assessment !== undefined &&
-    !isAgreed(change, assessment.guarded, policies)
+    assessment.ok &&
+    !isApproved(change, assessment.value.guarded, policies)
   if (change.state !== 'in_review' && !lacking) return err('change_state')
   if (change.people.includes(UNKNOWN_PERSON)) return err('author_unknown')
-  if (!isKnown(approver)) return err('approver_unknown')
-  if (approver.people.some((person) => change.people.includes(person))) return err('self_approval')
-  const before = change.approvals.flatMap(({ people }) => people)
-  if (approver.people.some((person) => before.includes(person))) return err('already_approved')
+  if (!isKnown(actor)) return err('approver_unknown')
+  if (isAmong(actor, change.people)) return err('self_approval')
+  if (change.approvals.some(({ people }) => isAmong(actor, people))) return err('already_approved')
   if (digest !== change.digest) return err('digest_mismatch')
-  if (!assessment || assessment.digest !== change.digest) return ok(staleRequest(change, 'moved', now))
-  const at = new Date(now).toISOString()
-  const approval = {
-    ...{ actor: approver.id, api_key: approver.apiKey, people: [...approver.people] },
-    ...{ owns: [...owns], digest, at },
+  if (!assessment.ok || assessment.value.digest !== change.digest) {
+    return ok(staleRequest(change, 'moved', now))
   }
-  return ok(
-    settled(
-      { ...change, state: 'in_review', approvals: [...change.approvals, approval] },
-      assessment.guarded,
-      policies,
-      now,
-    ),
-  )
+  const approval = {
+    actor: actor.id,
+    api_key: actor.apiKey,
+    people: [...actor.people],
+    owns: [...owns],
+    digest,
+    at: iso(now),
+  }
+  const approved = { ...change, state: 'in_review' as const, approvals: [...change.approvals, approval] }
+  return ok(decided(approved, assessment.value.guarded, at))
 }
 
-export function rejectRequest(
-  change: ChangeRequestRow,
-  rejecter: Actor,
-  now: number,
-): Result<ChangeRequestRow, Refusal> {
+export function rejectRequest(change: ChangeRequestRow, { actor, now }: At): Next {
   if (!LIVE_STATES.includes(change.state)) return err('change_state')
-  if (rejecter.people.some((person) => change.people.includes(person))) return err('self_rejection')
+  if (isAmong(actor, change.people)) return err('self_rejection')
   return ok(revised({ ...change, state: 'rejected' }, now))
 }
 
 /** @param mayCancelAny - whether the role allows it, not authorship */
-export function cancelRequest(
-  change: ChangeRequestRow,
-  actor: Actor,
-  mayCancelAny: boolean,
-  now: number,
-): Result<ChangeRequestRow, Refusal> {
+export function cancelRequest(change: ChangeRequestRow, mayCancelAny: boolean, { actor, now }: At): Next {
   if (!OPEN_STATES.includes(change.state)) return err('change_state')
   if (change.author !== actor.id && !mayCancelAny) return err('change_not_yours')
   return ok(revised({ ...change, state: 'cancelled' }, now))
 }
 
-/** Applied where everything is as it was approved; stale where it is not. */
+/** Applied if everything is as approved; else stale. */
 export function applyRequest(
   change: ChangeRequestRow,
-  assessment: Result<Assessment, Refusal>,
-  policies: readonly Policy[],
-  now: number,
-): Result<ChangeRequestRow, Refusal> {
-  const due = change.apply_at === null || Date.parse(change.apply_at) <= now
+  assessment: Decided<Assessment>,
+  { policies, now }: At,
+): Next {
   if (change.state === 'in_review') return err('approvals_missing')
   if (change.state !== 'approved' && change.state !== 'scheduled') return err('change_state')
-  if (!due) return err('change_not_due')
+  if (change.apply_at !== null && Date.parse(change.apply_at) > now) return err('change_not_due')
   if (!assessment.ok) return ok(staleRequest(change, assessment.reason, now))
   if (assessment.value.digest !== change.digest) return ok(staleRequest(change, 'moved', now))
-  // The policy may ask for more than it did. What was scheduled is not tried again and again, but waits for that.
-  if (!isAgreed(change, assessment.value.guarded, policies)) {
+  // The policy may require more by now. A scheduled request is then not retried, but waits for approval.
+  if (!isApproved(change, assessment.value.guarded, policies)) {
     if (change.state !== 'scheduled') return err('approvals_missing')
     return ok(revised({ ...change, state: 'in_review', problem: 'approvals_missing' }, now))
   }
-  return ok(revised({ ...change, state: 'applied', applied_at: new Date(now).toISOString() }, now))
+  return ok(revised({ ...change, state: 'applied', applied_at: iso(now) }, now))
 }
 
-/** @param problem - `moved`, or why it would be refused now */
+/** @param problem - `moved`, or why it would now be refused */
 export const staleRequest = (change: ChangeRequestRow, problem: string, now: number): ChangeRequestRow =>
   revised({ ...change, state: 'stale', problem }, now)
 
-/** Somebody else has looked at what was done without asking. */
-export function reviewBreakGlass(
-  change: ChangeRequestRow,
-  review: string,
-  reviewer: Actor,
-  now: number,
-): Result<ChangeRequestRow, Refusal> {
+/** Somebody else has reviewed a break-glass change. */
+export function reviewBreakGlass(change: ChangeRequestRow, review: string, { actor, now }: At): Next {
   if (change.kind !== 'break_glass') return err('change_not_break_glass')
   if (change.reviewed_at !== null) return err('change_reviewed')
-  if (!isKnown(reviewer)) return err('approver_unknown')
-  if (reviewer.people.some((person) => change.people.includes(person))) return err('self_approval')
-  const reviewed_at = new Date(now).toISOString()
-  return ok(revised({ ...change, reviewed_at, reviewed_by: reviewer.id, review }, now))
+  if (!isKnown(actor)) return err('approver_unknown')
+  if (isAmong(actor, change.people)) return err('self_approval')
+  return ok(revised({ ...change, reviewed_at: iso(now), reviewed_by: actor.id, review }, now))
 }
 
-/** A person, or a key of which it is known who can have it. */
+/** A person, or a key whose possible holders are known. */
 const isKnown = ({ people }: Actor): boolean => people.length > 0 && !people.includes(UNKNOWN_PERSON)
+
+const isAmong = ({ people }: Actor, others: readonly string[]): boolean =>
+  people.some((person) => others.includes(person))
 
 const revised = (change: ChangeRequestRow, now: number): ChangeRequestRow => ({
   ...change,
-  updated_at: new Date(now).toISOString(),
+  updated_at: iso(now),
   revision: change.revision + 1,
 })
+
+const iso = (at: number): string => new Date(at).toISOString()

@@ -1,17 +1,19 @@
 /**
- * The policies of environments: how many people must agree to a change, whether a flag's owner must be among them, and
+ * The policies of environments: how many people approve a change, whether a flag's owner must be among them, and
  * which flags no organization may have together.
  */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
 import { environmentsFor } from '../auth/actor.ts'
-import type { Edit } from '../entities/edit.ts'
+import type { EditOf } from '../entities/edit.ts'
+import type { Policy } from '../entities/entity.ts'
 import { environmentName, flagKey, why } from '../entities/fields.ts'
-import { defaultPolicy, type Policy, readPolicies } from '../entities/policy.ts'
+import { defaultPolicy } from '../entities/policy.ts'
 import type { Api } from '../http/context.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
-import { because, commandBook, commandKind } from '../ledger/command.ts'
+import { because, commandKind, commandRegistry } from '../ledger/command.ts'
+import { readPolicies } from '../ledger/policies.ts'
 import type { Refusal } from '../refusals.ts'
 import { ADMINS, READERS } from '../roles.ts'
 
@@ -26,10 +28,10 @@ const exclusiveSet = z
 
 const policyContent = z.object({
   approvals: z.int().min(0).max(MAX_APPROVALS).openapi({
-    description: 'How many people besides the author must agree; 0: changes are made at once.',
+    description: 'How many people besides the author must approve; 0: changes are applied at once.',
   }),
   owner_approves: z.boolean().default(false).openapi({
-    description: 'Whether the owner of every flag in question must be among those who agree.',
+    description: 'Whether the owner of every affected flag must be among the approvers.',
   }),
   exclusive: z.array(exclusiveSet).max(MAX_SETS).default([]).openapi({
     description: 'Sets of flags of which no organization may have two.',
@@ -44,11 +46,11 @@ const policySchema = z
     approvals: z.int(),
     owner_approves: z.boolean(),
     exclusive: z.array(z.array(z.string())),
-    revision: z.int().openapi({ description: '0: it was never set, so that the default holds.' }),
+    revision: z.int().openapi({ description: '0: never set, so the default applies.' }),
   })
   .openapi('Policy')
 
-export type PolicyEdit = Extract<Edit, { table: 'policies' }>
+export type PolicyEdit = EditOf<'policies'>
 
 export const policySet = commandKind({
   action: 'policy.set',
@@ -60,8 +62,8 @@ export const policySet = commandKind({
   ): Promise<Result<PolicyEdit, Refusal>> {
     if (!environments.includes(environment)) return err('environment_unknown')
     const flags = [...new Set(content.exclusive.flat())]
-    if ((await state.flags(flags)).length < flags.length) return err('flag_unknown')
-    const before = await state.policy(environment)
+    if ((await state.rows('flags').loadMany(flags)).length < flags.length) return err('flag_unknown')
+    const before = await state.rows('policies').load(environment)
     const { revision } = before ?? defaultPolicy(environment, environments)
     const updated_at = new Date(now).toISOString()
     const after = { environment, ...content, updated_at, revision: revision + 1 }
@@ -69,17 +71,21 @@ export const policySet = commandKind({
   },
 })
 
-export const policyBook = commandBook(policySet)
+export const policyCommands = commandRegistry(policySet)
 
 const view = ({ environment, approvals, owner_approves, exclusive, revision }: Policy) => ({
-  ...{ environment, approvals, owner_approves, exclusive, revision },
+  environment,
+  approvals,
+  owner_approves,
+  exclusive,
+  revision,
 })
 
 export function policyRoutes(api: Api): void {
   read(api, {
     path: '/policies',
     tag: 'Approvals',
-    summary: 'How changes are agreed to, by environment',
+    summary: 'List policies: how changes are approved, by environment',
     roles: READERS,
     answer: z.object({ data: z.array(policySchema) }),
     async read({ control: { db, config }, actor }) {
@@ -93,14 +99,14 @@ export function policyRoutes(api: Api): void {
     method: 'put',
     path: '/policies/{environment}',
     tag: 'Approvals',
-    summary: 'Set the policy of an environment; where it asks for approval, this too is asked for',
+    summary: 'Set the policy of an environment; requires approval where the current policy does',
     roles: ADMINS,
     params: policyParams,
     body: policySetting,
     data: policySchema,
     ifMatch: 'required',
     command: ({ params, body: { reason, ticket, ...content } }) =>
-      policySet.give({ ...params, ...content }, because({ reason, ticket })),
+      policySet.create({ ...params, ...content }, because({ reason, ticket })),
     view,
   })
 }

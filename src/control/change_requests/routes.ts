@@ -1,4 +1,4 @@
-/** The routes of change requests: asked for, looked at, agreed to, applied; and what was done by break-glass. */
+/** The routes of change requests (create, read, approve, apply, …) and of break-glass. */
 import { z } from '@hono/zod-openapi'
 import { and, desc, eq, isNull, lt, or, type SQL, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
@@ -12,13 +12,13 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
 import { because } from '../ledger/command.ts'
+import type { ChangeRequestEdit } from '../ledger/commit.ts'
 import { APPROVERS, BREAKERS, EDITORS, READERS, RESPONDERS } from '../roles.ts'
 import { breakGlassBody, breakGlassItem } from './break_glass.ts'
 import {
   applyChangeCommand,
   approveChangeCommand,
   breakGlassCommand,
-  type ChangeEdit,
   cancelChangeCommand,
   editChangeCommand,
   newChangeId,
@@ -35,19 +35,19 @@ const MAX_ITEMS = 100
 const item = z.object({
   action: z.string().max(64).openapi({ example: 'rule.set' }),
   input: z.record(z.string(), z.unknown()).openapi({
-    description: 'What the route of the command takes in path and body, without reason and ticket.',
+    description: 'The path parameters and body of the command’s own route, without reason and ticket.',
     example: { flag: 'new-editor', environment: 'production', access: 'some', percentage: 10 },
   }),
 })
 const items = z.array(item.strict()).min(1).max(MAX_ITEMS)
 const applyAt = instant
   .nullable()
-  .openapi({ description: 'When it is applied by itself, if it is approved.' })
+  .openapi({ description: 'When to apply it automatically, if it is approved.' })
 
 const opening = z.object({
   items,
   apply_at: applyAt.default(null),
-  draft: z.boolean().default(false).openapi({ description: 'Not to be looked at yet.' }),
+  draft: z.boolean().default(false).openapi({ description: 'Not ready for review.' }),
   ...why,
 })
 const editing = z.object({ items: items.optional(), apply_at: applyAt.optional(), ...why })
@@ -55,7 +55,7 @@ const approving = z.object({
   digest: z
     .string()
     .regex(/^[0-9a-f]{64}$/)
-    .openapi({ description: 'Of the change request that you have read.' }),
+    .openapi({ description: 'The `digest` of the change request that you read.' }),
   ...why,
   reason: reasonText.default('Approved'),
 })
@@ -71,7 +71,7 @@ const listQuery = z.object({
   author: z.string().max(256).optional(),
   environment: environmentName.optional(),
   unreviewed: z.enum(['true']).optional().openapi({
-    description: 'Only what was done by break-glass and nobody else has looked at yet.',
+    description: 'Only break-glass changes that nobody else has reviewed yet.',
   }),
 })
 
@@ -79,7 +79,7 @@ export function changeRoutes(api: Api): void {
   read(api, {
     path: '/changes',
     tag: 'Approvals',
-    summary: 'Change requests, latest first',
+    summary: 'List change requests, latest first',
     roles: READERS,
     query: listQuery,
     answer: pageOf(changeSchema),
@@ -92,13 +92,15 @@ export function changeRoutes(api: Api): void {
         after.value === undefined
           ? undefined
           : or(lt(created_at, at), and(eq(created_at, at), lt(change_requests.id, id))),
-        query.state && eq(change_requests.state, query.state),
-        query.kind && eq(change_requests.kind, query.kind),
-        query.author && eq(change_requests.author, query.author),
-        query.environment && isAbout(query.environment),
-        query.unreviewed && and(eq(change_requests.kind, 'break_glass'), isNull(change_requests.reviewed_at)),
+        query.state ? eq(change_requests.state, query.state) : undefined,
+        query.kind ? eq(change_requests.kind, query.kind) : undefined,
+        query.author ? eq(change_requests.author, query.author) : undefined,
+        query.environment ? isAbout(query.environment) : undefined,
+        query.unreviewed
+          ? and(eq(change_requests.kind, 'break_glass'), isNull(change_requests.reviewed_at))
+          : undefined,
         actor.environments === null ? undefined : within(environmentsFor(actor, config.environments)),
-      ].filter((condition) => typeof condition !== 'string')
+      ]
       const rows = await db
         .select()
         .from(change_requests)
@@ -110,13 +112,13 @@ export function changeRoutes(api: Api): void {
     },
   })
 
-  write<typeof opening, ChangeEdit>(api, {
+  write<typeof opening, ChangeRequestEdit>(api, {
     method: 'post',
     path: '/changes',
     tag: 'Approvals',
-    summary: 'Ask for several commands at once, which are applied together or not at all',
+    summary: 'Create a change request: several commands, applied together or not at all',
     description:
-      'A write that a policy wants approved becomes a change request by itself. This is for several of them, for a time, or for a draft. Where no policy asks, it is approved at once.',
+      'A single write that requires approval becomes a change request by itself. Use this for several writes at once, for a set time, or for a draft. Where no policy requires approval, it is approved at once.',
     roles: RESPONDERS,
     body: opening,
     data: changeSchema,
@@ -133,7 +135,7 @@ export function changeRoutes(api: Api): void {
   read(api, {
     path: '/changes/{change}',
     tag: 'Approvals',
-    summary: 'A change request',
+    summary: 'Get a change request',
     roles: READERS,
     params: changeParams,
     answer: changeSchema,
@@ -144,11 +146,11 @@ export function changeRoutes(api: Api): void {
     },
   })
 
-  write<typeof editing, ChangeEdit, typeof changeParams>(api, {
+  write<typeof editing, ChangeRequestEdit, typeof changeParams>(api, {
     method: 'patch',
     path: '/changes/{change}',
     tag: 'Approvals',
-    summary: 'Ask for something else; approvals that it had are void',
+    summary: 'Edit a change request; clears its approvals',
     roles: RESPONDERS,
     params: changeParams,
     body: editing,
@@ -169,43 +171,43 @@ export function changeRoutes(api: Api): void {
 }
 
 function verbs(api: Api): void {
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
-    ...verb('submit', 'Ask for approval: of a draft, or again of what became stale'),
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
+    ...verb('submit', 'Submit a draft, or resubmit a stale change request'),
     roles: RESPONDERS,
     body: justWhy,
     command: ({ params, body, control }) =>
       submitChangeCommand(params.change, because(body), control.commands),
   })
-  write<typeof approving, ChangeEdit, typeof changeParams>(api, {
-    ...verb('approve', 'Agree to exactly this'),
+  write<typeof approving, ChangeRequestEdit, typeof changeParams>(api, {
+    ...verb('approve', 'Approve a change request, with the digest that you read'),
     roles: APPROVERS,
     body: approving,
     command: ({ params, body, control }) =>
       approveChangeCommand(params.change, body.digest, because(body), control.commands),
     failure: staleness,
   })
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
-    ...verb('reject', 'Say no'),
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
+    ...verb('reject', 'Reject a change request'),
     roles: APPROVERS,
     body: justWhy,
     command: ({ params, body }) => rejectChangeCommand(params.change, because(body)),
   })
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
-    ...verb('cancel', 'Take it back; an admin may take back anybody’s'),
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
+    ...verb('cancel', 'Cancel a change request; admins may cancel anybody’s'),
     roles: RESPONDERS,
     body: justWhy,
     command: ({ params, body }) => cancelChangeCommand(params.change, because(body)),
   })
-  write<typeof applying, ChangeEdit, typeof changeParams>(api, {
-    ...verb('apply', 'Do what was approved, if it is still that'),
+  write<typeof applying, ChangeRequestEdit, typeof changeParams>(api, {
+    ...verb('apply', 'Apply an approved change request, if its effect is still the same'),
     roles: [...new Set([...EDITORS, ...APPROVERS, ...RESPONDERS])],
     body: applying,
     command: ({ params, body, control }) =>
       applyChangeCommand(params.change, because(body), control.commands),
     failure: staleness,
   })
-  write<typeof justWhy, ChangeEdit, typeof changeParams>(api, {
-    ...verb('review', 'Say what you found about something that was done by break-glass'),
+  write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
+    ...verb('review', 'Review a break-glass change'),
     roles: APPROVERS,
     body: justWhy,
     command: ({ params, body }) => reviewChangeCommand(params.change, because(body)),
@@ -213,12 +215,12 @@ function verbs(api: Api): void {
 }
 
 function breakGlass(api: Api): void {
-  write<typeof breakGlassBody, ChangeEdit>(api, {
+  write<typeof breakGlassBody, ChangeRequestEdit>(api, {
     method: 'post',
     path: '/break-glass',
     tag: 'Approvals',
-    summary: 'Allow or deny a flag at once, for at most 4 hours, to be reviewed afterwards',
-    description: '`GET /changes?unreviewed=true` lists what somebody else must still look at.',
+    summary: 'Break glass: allow or deny a flag at once, for at most 4 hours, to be reviewed afterwards',
+    description: '`GET /changes?unreviewed=true` lists what somebody else must still review.',
     roles: BREAKERS,
     body: breakGlassBody,
     data: changeSchema,
@@ -230,8 +232,13 @@ function breakGlass(api: Api): void {
 }
 
 const verb = (name: string, summary: string) => ({
-  ...{ method: 'post' as const, path: `/changes/{change}/${name}`, tag: 'Approvals', summary },
-  ...{ params: changeParams, data: changeSchema, view: viewChange },
+  method: 'post' as const,
+  path: `/changes/{change}/${name}`,
+  tag: 'Approvals',
+  summary,
+  params: changeParams,
+  data: changeSchema,
+  view: viewChange,
 })
 
 const staleness = ({ state }: ChangeRequestRow) => (state === 'stale' ? 'change_stale' : undefined)
@@ -241,7 +248,7 @@ const shown = (row: ChangeRequestRow) => viewChange(row) as z.input<typeof chang
 const isAbout = (environment: string): SQL =>
   sql`EXISTS (SELECT 1 FROM json_each(${change_requests.environments}) AS e WHERE e.value = ${environment})`
 
-/** Nothing of a request is about another environment. */
+/** Whether the request concerns only these environments. */
 const within = (environments: readonly string[]): SQL =>
   sql`NOT EXISTS (SELECT 1 FROM json_each(${change_requests.environments}) AS e
       WHERE e.value NOT IN ${list(environments)})`

@@ -1,35 +1,36 @@
 /**
- * What is scheduled, applied when its time has come; and what waits for approval, looked at whether it is still what was
- * asked for. The logic inside its Durable Object and the cron. Does I/O, through what it is handed.
+ * Applies scheduled requests when they are due, and checks whether open requests are stale.
+ * The logic inside its Durable Object and the cron. Does I/O, through what it is given.
  */
 import { and, asc, eq, gt, inArray, lte, min } from 'drizzle-orm'
 import { systemActor } from '../auth/actor.ts'
 import type { Database } from '../db/client.ts'
 import { change_requests } from '../db/schema.ts'
-import { documentsOf, type Edit } from '../entities/edit.ts'
-import type { CommandBook } from '../ledger/command.ts'
-import { readHead, submit } from '../ledger/commit.ts'
+import type { CommandRegistry } from '../ledger/command.ts'
+import { type Ledger, readHead } from '../ledger/commit.ts'
 import { applyChangeCommand, recheckChangeCommand } from './commands.ts'
 import { LIVE_STATES } from './lifecycle.ts'
 
-/** Requests applied, or looked at, in one invocation. */
+/** How many requests one invocation applies or checks. */
 const BATCH = 20
-/** After a failure, such as too many changes at once. */
+/** The pause after a failure, such as too many changes at once. */
 const RETRY_MS = 5_000
+/** SQL statements after which no further request is begun: D1 takes 1,000 an invocation, and one request up to 700. */
+const WORK_STATEMENTS = 250
 
 const SCHEDULER = systemActor('system:scheduler')
 
 export interface SchedulerOptions {
   readonly db: Database
+  /** SQL statements sent so far by this invocation. */
+  readonly statements: () => number
   readonly clock: () => number
-  readonly environments: readonly string[]
-  readonly commands: CommandBook
-  /** Tells the publishers that there is something to publish. */
-  readonly wake: (environments: readonly string[]) => void
+  readonly ledger: Ledger
+  readonly commands: CommandRegistry
   readonly warn: (event: 'apply_failed') => void
 }
 
-/** How far a look at all requests has come: after which id to go on, and as of which audit row it began. */
+/** The position of a check of all requests: the id to continue after, and the audit row at which it started. */
 export interface Rechecked {
   readonly from: string
   readonly head: number
@@ -42,9 +43,9 @@ export class Scheduler {
     this.#options = options
   }
 
-  /** Applies what is due. @returns when to look again, epoch milliseconds; `undefined`: nothing is scheduled */
+  /** Applies what is due. @returns when to check again, epoch milliseconds; `undefined`: nothing is scheduled */
   async run(): Promise<number | undefined> {
-    const { db, clock, commands, warn } = this.#options
+    const { db, clock, ledger, commands, warn } = this.#options
     const due = await db
       .select({ id: change_requests.id })
       .from(change_requests)
@@ -53,9 +54,10 @@ export class Scheduler {
       .limit(BATCH)
     let failed = false
     for (const { id } of due) {
+      if (this.#isSpent()) return clock()
       const why = { reason: 'Applied at its time, as approved', ticket: null }
-      // What is refused because too much else changes at once stays scheduled and is tried again.
-      const applied = await this.#give(applyChangeCommand(id, why, commands)).then(
+      // A request that fails because too much else changes at once stays scheduled and is retried.
+      const applied = await ledger.commit(applyChangeCommand(id, why, commands), SCHEDULER).then(
         ({ ok }) => ok,
         () => false,
       )
@@ -73,16 +75,15 @@ export class Scheduler {
   }
 
   /**
-   * Looks at requests that can still be agreed to or applied, one part after the other, whether they are what was asked
-   * for.
+   * Checks the requests that can still be approved or applied, one part per call, and makes stale ones stale.
    *
    * @param seen - what the last call returned
    */
   async recheck(seen: Rechecked | undefined): Promise<Rechecked> {
-    const { db, commands, warn } = this.#options
-    const { seq } = await readHead(db)
+    const { db, ledger, commands, warn } = this.#options
+    const seq = await readHead(db)
     const { from, head } = seen ?? { from: '', head: -1 }
-    // Since the last look at all of them nothing has changed.
+    // Nothing has changed since all of them were checked.
     if (from === '' && head === seq) return { from, head }
     const rows = await db
       .select({ id: change_requests.id })
@@ -90,27 +91,19 @@ export class Scheduler {
       .where(and(inArray(change_requests.state, [...LIVE_STATES]), gt(change_requests.id, from)))
       .orderBy(asc(change_requests.id))
       .limit(BATCH)
+    const begun = from === '' ? seq : head
+    let last = from
     for (const { id } of rows) {
-      await this.#give(recheckChangeCommand(id, commands)).catch(() => warn('apply_failed'))
+      if (this.#isSpent()) return last === from ? { from, head } : { from: last, head: begun }
+      await ledger.commit(recheckChangeCommand(id, commands), SCHEDULER).catch(() => warn('apply_failed'))
+      last = id
     }
-    const next = rows.length < BATCH ? '' : (rows.at(-1)?.id ?? '')
-    return { from: next, head: from === '' ? seq : head }
+    return { from: rows.length < BATCH ? '' : last, head: begun }
   }
 
-  async #give(command: ReturnType<typeof applyChangeCommand>) {
-    const { db, clock, environments, wake } = this.#options
-    const submitted = await submit({
-      ...{ db, clock, environments, command, actor: SCHEDULER },
-      requestId: crypto.randomUUID(),
-    })
-    if (submitted.ok && 'outcome' in submitted.value)
-      wake(touchedBy(submitted.value.outcome.edits, environments))
-    return submitted
+  #isSpent(): boolean {
+    return this.#options.statements() >= WORK_STATEMENTS
   }
 }
-
-const touchedBy = (edits: readonly Edit[], all: readonly string[]): string[] => [
-  ...new Set(edits.flatMap((edit) => documentsOf(edit, all)).map(({ environment }) => environment)),
-]
 
 const iso = (at: number): string => new Date(at).toISOString()

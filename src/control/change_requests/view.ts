@@ -1,4 +1,4 @@
-/** A change request as answers show it. */
+/** The schema of a change request in responses. */
 import { z } from '@hono/zod-openapi'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import { effectSchema } from '../effects/view.ts'
@@ -21,15 +21,15 @@ export const changeSchema = z
           members: z.record(z.string(), z.object({ before: z.unknown().optional(), after: z.unknown() })),
         }),
       )
-      .openapi({ description: 'What it does to which rows; `now` is the moment in which it is applied.' }),
+      .openapi({ description: 'What it does to which rows; `now` is the time of its application.' }),
     environments: z.array(z.string()),
     flags: z.array(z.string()).openapi({
-      description: 'Whose owners are asked, where the policy of an environment wants it.',
+      description: 'The flags whose owners must approve, where the policy of an environment requires it.',
     }),
-    required: z.int().openapi({ description: 'How many approvals the policies ask for.' }),
+    required: z.int().openapi({ description: 'How many approvals the policies require.' }),
     effect: effectSchema,
     digest: z.string().openapi({
-      description: 'Of what is asked for, the rows and the whole effective diff: what an approval is for.',
+      description: 'Covers the commands, the rows and the whole effective diff: what an approval is for.',
     }),
     approvals: z.array(
       z.object({ actor: z.string(), api_key: z.string().nullable(), at: storedInstant, digest: z.string() }),
@@ -40,7 +40,7 @@ export const changeSchema = z
     problem: z
       .string()
       .nullable()
-      .openapi({ description: 'Why it became stale, or was not applied at its time: `moved`, or a code.' }),
+      .openapi({ description: 'Why it became stale, or was not applied when due: `moved`, or a code.' }),
     applied_at: storedInstant.nullable(),
     reviewed_at: storedInstant.nullable(),
     reviewed_by: z.string().nullable(),

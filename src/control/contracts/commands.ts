@@ -4,15 +4,11 @@
  * A contract is put whole, with the revision that its source assigns. Revisions never go back: the highest one wins,
  * whatever the order of arrival, and the same one with different content is a contradiction that is never guessed away.
  */
-import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import { canonical } from '../canonical.ts'
-import type { Database } from '../db/client.ts'
-import type { ContractRow, OrganizationRow } from '../db/rows.ts'
-import { organizations } from '../db/schema.ts'
-import type { Edit } from '../entities/edit.ts'
+import type { ContractRow } from '../db/rows.ts'
+import { type EditOf, isUnchanged } from '../entities/edit.ts'
 import { DAY_MS } from '../entities/fields.ts'
-import { commandBook, commandKind } from '../ledger/command.ts'
+import { commandKind, commandRegistry } from '../ledger/command.ts'
 import type { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
@@ -24,8 +20,8 @@ import {
   orgParams,
 } from './schemas.ts'
 
-export type OrganizationEdit = Extract<Edit, { table: 'organizations' }>
-export type ContractEdit = Extract<Edit, { table: 'contracts' }>
+export type OrganizationEdit = EditOf<'organizations'>
+export type ContractEdit = EditOf<'contracts'>
 
 /** The grace period of a contract without a plan. */
 const GRACE_DAYS = 7
@@ -36,7 +32,7 @@ export const organizationCreate = commandKind({
   roles: EDITORS,
   input: organizationCreation.omit(WHY),
   async decide(organization, { state, now }): Promise<Result<OrganizationEdit, Refusal>> {
-    if (await state.organization(organization.id)) return err('org_exists')
+    if (await state.rows('organizations').load(organization.id)) return err('org_exists')
     const at = new Date(now).toISOString()
     const after = { ...organization, not_before: 0, created_at: at, updated_at: at, revision: 1 }
     return ok({ table: 'organizations', before: null, after })
@@ -48,7 +44,7 @@ export const organizationUpdating = commandKind({
   roles: EDITORS,
   input: orgParams.extend(organizationUpdate.omit(WHY).shape),
   async decide({ org: id, ...change }, { state, now }): Promise<Result<OrganizationEdit, Refusal>> {
-    const before = await state.organization(id)
+    const before = await state.rows('organizations').load(id)
     if (!before) return err('not_found')
     const notBefore = change.not_before ?? before.not_before
     if (notBefore < before.not_before || notBefore > Math.ceil(now / 1000)) return err('not_before_backwards')
@@ -87,14 +83,14 @@ export const contractPut = commandKind({
     if (after.to !== null && after.to < after.from) return err('window_invalid')
     if (!before) return ok({ table: 'contracts', before: null, after })
     if (contract.revision < before.revision) return err('contract_revision_stale')
-    if (contract.revision === before.revision && !sameContent(before, after)) {
+    if (contract.revision === before.revision && !isUnchanged({ table: 'contracts', before, after })) {
       return err('contract_revision_conflict')
     }
     return ok({ table: 'contracts', before, after })
   },
 })
 
-export const contractBook = commandBook(organizationCreate, organizationUpdating, contractPut)
+export const contractCommands = commandRegistry(organizationCreate, organizationUpdating, contractPut)
 
 type PutContract = Omit<ContractRow, 'updated_at' | 'grace_until'>
 
@@ -103,10 +99,10 @@ async function lookUp(
   { id, org, plan, add }: PutContract,
 ): Promise<Result<{ before: ContractRow | null; graceDays: number }, Refusal>> {
   const [before, organization, known, flags] = await Promise.all([
-    state.contract(id),
-    state.organization(org),
-    plan === null ? undefined : state.plan(plan),
-    state.flags(add),
+    state.rows('contracts').load(id),
+    state.rows('organizations').load(org),
+    plan === null ? undefined : state.rows('plans').load(plan),
+    state.rows('flags').loadMany(add),
   ])
   if (!organization) return err('org_unknown')
   if (plan !== null && !known) return err('plan_unknown')
@@ -124,14 +120,4 @@ function graceUntil(
   if (contract.status !== 'past_due') return null
   if (before?.status === 'past_due' && before.grace_until !== null) return before.grace_until
   return new Date(now + graceDays * DAY_MS).toISOString()
-}
-
-function sameContent(before: ContractRow, after: ContractRow): boolean {
-  const content = ({ updated_at: _, ...rest }: ContractRow) => canonical(rest)
-  return content(before) === content(after)
-}
-
-export async function findOrganization(db: Database, id: string): Promise<OrganizationRow | undefined> {
-  const [organization] = await db.select().from(organizations).where(eq(organizations.id, id))
-  return organization
 }

@@ -1,6 +1,6 @@
 /** The routes of organizations and contracts. */
 import { z } from '@hono/zod-openapi'
-import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, gt, inArray, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
 import type { Database } from '../db/client.ts'
 import type { ContractRow, OrganizationRow } from '../db/rows.ts'
@@ -10,11 +10,11 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
 import { because } from '../ledger/command.ts'
+import { State } from '../ledger/state.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import {
   type ContractEdit,
   contractPut,
-  findOrganization,
   type OrganizationEdit,
   organizationCreate,
   organizationUpdating,
@@ -31,10 +31,17 @@ import {
   withContracts,
 } from './schemas.ts'
 
+/** The number that its source knows it by, where one does. */
+const externalId = sql<string | null>`(SELECT a.external_id FROM agreements a WHERE a.contract = CASE
+  WHEN instr(${contracts.id}, '~') > 0 THEN substr(${contracts.id}, 1, instr(${contracts.id}, '~') - 1)
+  ELSE ${contracts.id} END)`
+
+const withNumber = { ...getTableColumns(contracts), external_id: externalId }
+
 async function addContracts(db: Database, page: readonly OrganizationRow[]) {
   const ids = JSON.stringify(page.map(({ id }) => id))
   const rows = await db
-    .select()
+    .select(withNumber)
     .from(contracts)
     .where(inArray(contracts.org, sql`(SELECT value FROM json_each(${ids}))`))
     .orderBy(asc(contracts.id))
@@ -82,7 +89,7 @@ export function contractRoutes(api: Api): void {
     body: organizationCreation,
     data: organizationSchema,
     status: 201,
-    command: ({ body: { id, name, ...why } }) => organizationCreate.give({ id, name }, because(why)),
+    command: ({ body: { id, name, ...why } }) => organizationCreate.create({ id, name }, because(why)),
     view: (row) => row,
   })
 
@@ -95,7 +102,7 @@ export function contractRoutes(api: Api): void {
     params: orgParams,
     answer: withContracts,
     async read({ params, control: { db } }) {
-      const organization = await findOrganization(db, params.org)
+      const organization = await new State(db).rows('organizations').load(params.org)
       if (!organization) return err('not_found')
       const [shown] = await addContracts(db, [organization])
       return shown ? ok(shown) : err('not_found')
@@ -114,7 +121,7 @@ export function contractRoutes(api: Api): void {
     data: organizationSchema,
     ifMatch: 'required',
     command: ({ params, body: { reason, ticket, ...change } }) =>
-      organizationUpdating.give({ ...params, ...change }, because({ reason, ticket })),
+      organizationUpdating.create({ ...params, ...change }, because({ reason, ticket })),
     view: (row) => row,
   })
 
@@ -128,7 +135,7 @@ export function contractRoutes(api: Api): void {
     answer: contractSchema,
     async read({ params, control: { db } }) {
       const [contract] = await db
-        .select()
+        .select(withNumber)
         .from(contracts)
         .where(and(eq(contracts.id, params.contract), eq(contracts.org, params.org)))
       return contract ? ok(contract) : err('not_found')
@@ -149,7 +156,7 @@ export function contractRoutes(api: Api): void {
     data: contractSchema,
     status: 201,
     command: ({ params, body: { reason, ticket, ...contract } }) =>
-      contractPut.give({ ...params, ...contract }, because({ reason, ticket })),
+      contractPut.create({ ...params, ...contract }, because({ reason, ticket })),
     view: (row: ContractRow) => row,
   })
 }

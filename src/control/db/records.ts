@@ -1,7 +1,7 @@
 /** The tables of the mint log, the inbox with its mappings, and drift. */
 import { sql } from 'drizzle-orm'
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
-import { flagKeys } from './sql.ts'
+import { bool, flagKeys } from './sql.ts'
 
 /** What was in the tokens: one row per mint, kept for 90 days. */
 export const mints = sqliteTable(
@@ -64,8 +64,13 @@ export const inbox = sqliteTable(
     source: text().notNull(),
     event_id: text().notNull(),
     type: text().notNull(),
-    /** `waiting`: for an event that must come first. `superseded`: a later one was applied. */
-    state: text({ enum: ['applied', 'ignored', 'superseded', 'waiting', 'quarantined'] }).notNull(),
+    /**
+     * `received`: kept, and not understood yet. `waiting`: for one that must come first. `superseded`: a later one was
+     * applied. `dismissed`: somebody has said that nothing is to be done.
+     */
+    state: text({
+      enum: ['received', 'applied', 'ignored', 'superseded', 'waiting', 'quarantined', 'dismissed'],
+    }).notNull(),
     /** Why it is not applied: a code. */
     problem: text(),
     /** More about the problem: the unmapped name, or the place in the payload. */
@@ -75,9 +80,9 @@ export const inbox = sqliteTable(
     org: text(),
     /** The source's own order. */
     revision: integer(),
-    /** The event as the source sent it. */
+    /** The body as it came. */
     body: text().notNull(),
-    /** SHA-256 of it, hex. */
+    /** SHA-256 of its bytes, hex. */
     digest: text().notNull(),
     /** SHA-256 of its meaning, hex: equal for two events with the same effect. `null`: it has no meaning here. */
     meaning: text(),
@@ -87,12 +92,62 @@ export const inbox = sqliteTable(
     attempts: integer().notNull(),
     /** The last audit row of its effect. */
     seq: integer(),
+    /** The system behind the source that sent it. */
+    system: text(),
+    /** The person behind it, as the source names people. */
+    person: text(),
+    /** Who requested the query of the source. */
+    asked_by: text(),
+    /** The names that are not mapped yet: `org:acme-inc`. The event is retried when one of them is. */
+    needs: text({ mode: 'json' }).$type<string[] | null>(),
+    dismissed_by: text(),
+    dismissed_reason: text(),
   },
   (table) => [
     primaryKey({ columns: [table.source, table.event_id] }),
+    index('inbox_unsettled').on(table.received_at).where(sql`state = 'received'`),
     index('inbox_open').on(table.received_at).where(sql`state IN ('waiting', 'quarantined')`),
     index('inbox_entity').on(table.entity, table.revision),
     index('inbox_received').on(table.received_at),
+  ],
+)
+
+/**
+ * What a source has said last of each contract, in its own words: the rows of the contract are derived from it, today's and
+ * those that a corrected mapping makes. Its revision is the source's; the rows count their own changes.
+ */
+export const agreements = sqliteTable(
+  'agreements',
+  {
+    /** Our id of the contract. */
+    contract: text().primaryKey(),
+    source: text().notNull(),
+    /** Which of the systems behind the source. */
+    system: text(),
+    /** The source's own number. */
+    external_id: text().notNull(),
+    /** The source's name of who pays. */
+    customer: text(),
+    revision: integer().notNull(),
+    /** SHA-256 of what was said, hex. */
+    meaning: text().notNull(),
+    said: text({ mode: 'json' }).$type<unknown>().notNull(),
+    /** Every name in it that a mapping may know: `price:price_1`. */
+    names: text({ mode: 'json' }).$type<string[]>().notNull(),
+    /** Whether the rows are all of it; otherwise an event waits for the rest. */
+    whole: bool().notNull(),
+    /** Since when it is past due, by the event's own time. */
+    due_since: text(),
+    /** The event that said it, which is kept as long as this. */
+    event_source: text().notNull(),
+    event_id: text().notNull(),
+    /** When the rows were derived from it last. */
+    derived_at: text().notNull(),
+  },
+  (table) => [
+    index('agreements_number').on(table.source, table.external_id),
+    index('agreements_customer').on(table.source, table.customer),
+    index('agreements_event').on(table.event_source, table.event_id),
   ],
 )
 

@@ -17,3 +17,4 @@ export type MintRow = InferSelectModel<typeof schema.mints>
 export type MappingRow = InferSelectModel<typeof schema.mappings>
 export type InboxRow = InferSelectModel<typeof schema.inbox>
 export type FindingRow = InferSelectModel<typeof schema.findings>
+export type AgreementRow = InferSelectModel<typeof schema.agreements>

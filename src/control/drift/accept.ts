@@ -1,7 +1,7 @@
 /** The command that accepts a finding: a person says why it may stay, and until when. */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Edit } from '../entities/edit.ts'
+import type { EditOf } from '../entities/edit.ts'
 import { DAY_MS, instant } from '../entities/fields.ts'
 import { commandKind } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
@@ -10,7 +10,7 @@ import { EDITORS } from '../roles.ts'
 /** A finding can be accepted for a year at most, then it is open again. */
 const MAX_ACCEPTED_DAYS = 365
 
-export type FindingEdit = Extract<Edit, { table: 'findings' }>
+export type FindingEdit = EditOf<'findings'>
 
 /** Its parts are URL-encoded, because ids of other systems can contain any character. */
 export const findingParams = z.object({ finding: z.string().regex(/^[a-z_]{1,40}[\w.:%!~*'()-]{0,1500}$/) })
@@ -25,7 +25,7 @@ export const findingAccept = commandKind({
     { state, now, actor },
     { reason },
   ): Promise<Result<FindingEdit, Refusal>> {
-    const before = await state.finding(id)
+    const before = await state.rows('findings').load(id)
     if (!before) return err('not_found')
     if (before.resolved_at !== null) return err('finding_resolved')
     const end = Date.parse(until)

@@ -2,17 +2,17 @@
  * Where a rule that is carried from one environment to the next contradicts a contract: it would take from an organization
  * what its contract pays for, or give it for nothing what others buy. Pure.
  *
- * It is found with the gateway's own `evaluate`, on the world before and the one after. A kill switch is let be: an
- * incident ends, and what was agreed to behind it would show then.
+ * The gateway's own `evaluate` finds it, on the world before and the one after, without kill switches.
  */
-import type { Catalog } from '../../core/documents.ts'
+import type { Catalog, Contract } from '../../core/documents.ts'
 import { type Decision, evaluate } from '../../core/evaluate.ts'
 import type { RuleRow } from '../db/rows.ts'
-import { projectCatalog, projectContract } from '../entities/projection.ts'
-import { type Indexed, index, orgDocument, type World } from './diff.ts'
+import { projectCatalog } from '../entities/projection.ts'
+import { isInForce } from './candidates.ts'
+import { HEADER, type Side, sidesOf, UNSTAMPED, type World, withoutKills } from './world.ts'
 
 export interface Contradiction {
-  /** What a contract in force pays for would be lost; or it would be had without that, though it is sold. */
+  /** A flag that a contract in force pays for would be lost; or one that is sold would be given without a contract. */
   readonly kind: 'paid_lost' | 'unpaid_given'
   readonly environment: string
   readonly flag: string
@@ -20,87 +20,79 @@ export interface Contradiction {
   readonly organizations: readonly string[]
 }
 
-type Carried = Pick<RuleRow, 'flag' | 'environment'>
-
 /**
- * @param after - with all that is committed together; its contracts are all those of the organizations in question
+ * @param after - with everything that is committed together, and all contracts of the affected organizations
  * @param at - epoch milliseconds
  */
 export function contradictionsOf(
   before: World,
   after: World,
-  rules: readonly Carried[],
+  rules: readonly Pick<RuleRow, 'flag' | 'environment'>[],
   at: number,
 ): Contradiction[] {
+  const organizations = [...new Set(after.contracts.map(({ org }) => org))].sort()
   return [...Map.groupBy(rules, ({ environment }) => environment)].flatMap(([environment, carried]) => {
     const flags = [...new Set(carried.map(({ flag }) => flag))].sort()
-    const worlds = [revived(before, environment, flags), revived(after, environment, flags)] as const
-    const catalogs = worlds.map((world) => projectCatalog(environment, world, UNSTAMPED))
-    const indexed = worlds.map(index)
+    const revived = (world: World): Side =>
+      sidesOf(withoutKills(world, (rule) => rule.environment === environment && flags.includes(rule.flag)))(
+        environment,
+      )
+    const [was, is] = [revived(before), revived(after)]
     const paying = payingCatalog(environment, after, flags)
-    const sold = flags.filter((flag) => isSold(after, flag))
-    const lost = new Map(flags.map((flag): [string, string[]] => [flag, []]))
-    const given = new Map(flags.map((flag): [string, string[]] => [flag, []]))
-    for (const orgId of [...(indexed[1]?.contracts.keys() ?? [])].sort()) {
-      const paid = paidFor(paying, indexed[1], orgId, at)
-      if (!paid.has(IN_FORCE)) continue
-      const [was, is] = catalogs.map((catalog, side) => {
-        const org = orgDocument(indexed[side] as Indexed, environment, orgId)
-        const { decisions } = evaluate(catalog, { orgId, org }, at)
-        return new Map(decisions.map((decision) => [decision.flag, decision]))
-      })
-      for (const flag of flags) {
-        const [had, has] = [was?.get(flag), is?.get(flag)]
-        if (paid.has(flag) && had?.on && has?.reason === 'rule_none') lost.get(flag)?.push(orgId)
-        if (!paid.has(flag) && sold.includes(flag) && byRule(has) && !byRule(had))
-          given.get(flag)?.push(orgId)
-      }
-    }
-    return flags.flatMap((flag) => [
-      ...told({ kind: 'paid_lost', environment, flag, organizations: lost.get(flag) ?? [] }),
-      ...told({ kind: 'unpaid_given', environment, flag, organizations: given.get(flag) ?? [] }),
-    ])
+    const cases = organizations.flatMap((orgId) => {
+      const contracts = is.org(orgId)?.contracts ?? []
+      if (!contracts.some((contract) => isInForce(contract, at))) return []
+      const [had, has] = [decisionsOf(was, orgId, at), decisionsOf(is, orgId, at)]
+      const paid = paidFor(paying, contracts, at)
+      return flags.map((flag) => ({
+        orgId,
+        flag,
+        paid: paid.has(flag),
+        had: had.get(flag),
+        has: has.get(flag),
+      }))
+    })
+    return flags.flatMap((flag) => {
+      const own = cases.filter((one) => one.flag === flag)
+      const lost = own.filter(({ paid, had, has }) => paid && had?.on && has?.reason === 'rule_none')
+      const given = own.filter(({ paid, had, has }) => !paid && isByRule(has) && !isByRule(had))
+      return [
+        { kind: 'paid_lost' as const, found: lost },
+        { kind: 'unpaid_given' as const, found: isSold(after, flag) ? given : [] },
+      ].flatMap(({ kind, found }) =>
+        found.length === 0
+          ? []
+          : [{ kind, environment, flag, organizations: found.map(({ orgId }) => orgId) }],
+      )
+    })
   })
 }
 
-const UNSTAMPED = { version: 0, changed_at: '' }
+function decisionsOf({ catalog, org }: Side, orgId: string, at: number): Map<string, Decision> {
+  const { decisions } = evaluate(catalog, { orgId, org: org(orgId) }, at)
+  return new Map(decisions.map((decision) => [decision.flag, decision]))
+}
 
-/** What every contract in force pays for; no flag has this key. */
-const IN_FORCE = '#in-force'
-
-const told = (contradiction: Contradiction): Contradiction[] =>
-  contradiction.organizations.length === 0 ? [] : [contradiction]
-
-const byRule = (decision: Decision | undefined): boolean =>
+const isByRule = (decision: Decision | undefined): boolean =>
   decision?.on === true && (decision.reason === 'rule_all' || decision.reason === 'rollout')
 
 const isSold = ({ flags, plans }: World, key: string): boolean =>
   flags.some((flag) => flag.key === key && flag.kind === 'entitlement') &&
   plans.some(({ flags }) => flags.includes(key))
 
-const revived = (world: World, environment: string, flags: readonly string[]): World => ({
-  ...world,
-  rules: world.rules.map((rule) =>
-    rule.environment === environment && flags.includes(rule.flag) ? { ...rule, killed: false } : rule,
-  ),
-})
-
-/** A catalog by which contracts alone decide. */
+/** A catalog in which only contracts decide. */
 function payingCatalog(environment: string, world: World, flags: readonly string[]): Catalog {
   const rules = flags.map((flag) => ({
-    ...{ flag, environment, access: 'some' as const, percentage: null, killed: false },
+    flag,
+    environment,
+    access: 'some' as const,
+    percentage: null,
+    killed: false,
   }))
-  const catalog = projectCatalog(environment, { ...world, rules }, UNSTAMPED)
-  return { ...catalog, flags: { ...catalog.flags, [IN_FORCE]: { kind: 'entitlement', access: 'some' } } }
+  return projectCatalog(environment, { ...world, rules }, UNSTAMPED)
 }
 
-function paidFor(catalog: Catalog, world: Indexed | undefined, orgId: string, at: number): Set<string> {
-  const contracts = (world?.contracts.get(orgId) ?? [])
-    .map(projectContract)
-    .map((contract) => ({ ...contract, add: [...contract.add, IN_FORCE] }))
-  const org = {
-    ...{ format: 1 as const, version: 0, published_at: '', org_id: orgId },
-    ...{ contracts, grants: [], not_before: 0 },
-  }
+function paidFor(catalog: Catalog, contracts: readonly Contract[], at: number): Set<string> {
+  const org = { ...HEADER, org_id: '', contracts: [...contracts], grants: [] }
   return new Set(evaluate(catalog, { org }, at).flags)
 }

@@ -1,55 +1,64 @@
-/** Edits -> who gains or loses what by all of them together, and where they contradict a policy or a contract. Does I/O. */
+/** Edits -> who gains or loses what by all of them together, and where they break an exclusion or contradict a contract. Does I/O. */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Database } from '../db/client.ts'
 import type { RuleRow } from '../db/rows.ts'
 import { type Edit, environmentsOf, filingOf } from '../entities/edit.ts'
-import type { Policy } from '../entities/policy.ts'
+import type { Policy } from '../entities/entity.ts'
 import { type Contradiction, contradictionsOf } from './contradictions.ts'
-import { effectOf, type FlagEffect, type Subjects, violates } from './diff.ts'
-import { loadSlice } from './world.ts'
+import { effectOf, type FlagEffect, type Subjects } from './diff.ts'
+import { violates } from './exclusions.ts'
+import { loadSlice } from './slice.ts'
 
 export interface Evaluation {
   readonly effects: readonly FlagEffect[]
-  /** The flags that each edit could change something about, in the order of the edits. */
+  /** The flags that each edit could affect, in the order of the edits. */
   readonly flags: readonly (readonly string[])[]
-  /** Where a rule that must not contradict a contract does. */
+  /** The contracts that a rule contradicts although it must not. */
   readonly contradictions: readonly Contradiction[]
 }
 
-/**
- * Who gains and who loses by the edits, unless somebody would have two flags that exclude each other.
- *
- * @param heeding - the rules among the edits that must not contradict a contract
- */
+export const noEffects = (edits: readonly Edit[]): Evaluation => ({
+  effects: [],
+  flags: edits.map(() => []),
+  contradictions: [],
+})
+
+export interface EvaluationOptions {
+  readonly policies: readonly Policy[]
+  /** Epoch milliseconds. */
+  readonly now: number
+  /** The rules among the edits that must not contradict a contract. */
+  readonly checked?: readonly RuleRow[]
+}
+
+/** Who gains and who loses by the edits. Refuses if somebody would have two flags that exclude each other. */
 export async function evaluateEdits(
   db: Database,
   edits: readonly Edit[],
-  policies: readonly Policy[],
-  now: number,
-  heeding: readonly RuleRow[] = [],
+  { policies, now, checked = [] }: EvaluationOptions,
 ): Promise<Result<Evaluation, 'flags_exclusive'>> {
-  // A policy that is set together with other things holds for them.
+  // A policy that is set in the same commit applies to it.
   const set = edits.flatMap((edit) => (edit.table === 'policies' ? [edit.after] : []))
   const exclusions = [...policies, ...set].flatMap(({ environment, exclusive }) =>
     exclusive.map((flags) => ({ environment, flags })),
   )
-  const environments = policies.map(({ environment }) => environment)
-  const slice = await loadSlice(
-    db,
-    edits,
-    environments,
+  const slice = await loadSlice(db, edits, {
+    environments: policies.map(({ environment }) => environment),
     now,
-    exclusions.map(({ flags }) => flags),
-    heeding.some(({ access, percentage }) => access === 'all' || (percentage ?? 0) > 0),
-  )
-  if (!slice) return ok({ effects: [], flags: edits.map(() => []), contradictions: [] })
-  const effects = effectOf(slice.before, slice.after, slice.question)
-  if (violates(slice.before, slice.after, slice.question, exclusions)) return err('flags_exclusive')
-  const contradictions = contradictionsOf(slice.before, slice.after, heeding, now)
-  return ok({ effects, flags: slice.flags, contradictions })
+    together: exclusions.map(({ flags }) => flags),
+    everyContract: checked.some(({ access, percentage }) => access === 'all' || (percentage ?? 0) > 0),
+  })
+  if (!slice) return ok(noEffects(edits))
+  const { before, after, question, flags } = slice
+  if (violates(before, after, question, exclusions)) return err('flags_exclusive')
+  return ok({
+    effects: effectOf(before, after, question),
+    flags,
+    contradictions: contradictionsOf(before, after, checked, now),
+  })
 }
 
-/** The part of an effective diff that one of several edits is about. */
+/** The part of an effective diff that belongs to one of several edits. */
 export function effectsOf(
   { effects, flags }: Evaluation,
   position: number,

@@ -1,4 +1,4 @@
-/** Effects, contradictions and explanations as answers show them. */
+/** The schemas of effects, contradictions and explanations in responses. */
 import { z } from '@hono/zod-openapi'
 import type { Contradiction } from './contradictions.ts'
 
@@ -11,18 +11,20 @@ export const effectSchema = z
       z.object({
         environment: z.string(),
         flag: z.string(),
-        at: z.string().nullable().openapi({ description: 'When it begins; null: at once.' }),
+        at: z.string().nullable().openapi({ description: 'When it takes effect; null: at once.' }),
         gained: subjects,
         lost: subjects,
       }),
     ),
-    omitted: z.int().optional().openapi({ description: 'How many more changes there are than are told.' }),
+    omitted: z.int().optional().openapi({ description: 'How many further changes are not listed.' }),
     digest: z
       .string()
-      .openapi({ description: 'SHA-256 over the whole diff, whose ids are only listed up to 50.' }),
-    base: z.int().nullable().openapi({ description: 'The audit row on whose state it was computed.' }),
+      .openapi({ description: 'SHA-256 over the whole diff. The diff lists up to 50 ids of each kind.' }),
+    base: z.int().nullable().openapi({ description: 'The audit row whose state it was computed on.' }),
   })
-  .openapi('Effect', { description: 'Who gains and who loses what, from evaluation before and after.' })
+  .openapi('Effect', {
+    description: 'The effective diff: who gains and who loses what, from evaluation before and after.',
+  })
 
 const MAX_NAMED = 50
 
@@ -30,7 +32,7 @@ export const contradictionSchema = z
   .object({
     kind: z.enum(['paid_lost', 'unpaid_given']).openapi({
       description:
-        'paid_lost: a contract in force pays for the flag, and it would be lost. unpaid_given: it is sold, the contract in force does not hold it, and the rule would give it.',
+        'paid_lost: an organization would lose a flag that its contract in force pays for. unpaid_given: the rule would give a flag that is sold to an organization whose contract in force does not hold it.',
     }),
     environment: z.string(),
     flag: z.string(),
@@ -49,7 +51,7 @@ export const candidateSchema = z
     on: z.boolean(),
     counts: z.boolean(),
     id: z.string().nullable(),
-    through: z.string().nullable().openapi({ description: 'Which plan of a contract, or `add-on`.' }),
+    through: z.string().nullable().openapi({ description: 'The plan of the contract, or `add-on`.' }),
     subject: z.enum(['org', 'user']).nullable(),
     from: z.string().nullable(),
     to: z.string().nullable(),

@@ -1,13 +1,12 @@
 /**
  * The commands about flags and rules: what they read from D1, and the decision that uses it.
  */
-import { eq } from 'drizzle-orm'
+
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Database } from '../db/client.ts'
 import type { FlagRow, RuleRow } from '../db/rows.ts'
-import { flags } from '../db/schema.ts'
-import type { Edit } from '../entities/edit.ts'
-import { type Clearance, commandBook, commandKind, type Facts } from '../ledger/command.ts'
+import type { EditOf } from '../entities/edit.ts'
+import { holding } from '../entities/plan.ts'
+import { type Clearance, commandKind, commandRegistry, type Facts } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, RESPONDERS } from '../roles.ts'
 import { holderOf } from './holders.ts'
@@ -22,8 +21,8 @@ import {
   ruleParams,
 } from './schemas.ts'
 
-export type FlagEdit = Extract<Edit, { table: 'flags' }>
-export type RuleEdit = Extract<Edit, { table: 'rules' }>
+export type FlagEdit = EditOf<'flags'>
+export type RuleEdit = EditOf<'rules'>
 
 const WHY = { reason: true, ticket: true } as const
 
@@ -37,7 +36,7 @@ export const flagCreate = commandKind({
     ...(edit.after.retire_by !== null && { retire_by: edit.after.retire_by }),
   }),
   async decide(flag, { state, now }): Promise<Result<FlagEdit, Refusal>> {
-    const created = createFlag(await state.flag(flag.key), flag, now)
+    const created = createFlag(await state.rows('flags').load(flag.key), flag, now)
     return created.ok ? ok({ table: 'flags', before: null, after: created.value }) : created
   },
 })
@@ -55,7 +54,7 @@ export const flagMove = commandKind({
   roles: EDITORS,
   input: flagParams.extend(flagTransition.omit(WHY).shape),
   async decide({ flag: key, state }, facts): Promise<Result<FlagEdit, Refusal>> {
-    const flag = await facts.state.flag(key)
+    const flag = await facts.state.rows('flags').load(key)
     const held = flag && leavesCatalog(flag, state) ? await holderOf(key, facts) : undefined
     return decideFlag(key, facts, (before, inPlan, now) => moveFlag(before, state, inPlan, held, now))
   },
@@ -81,9 +80,9 @@ async function decideFlag(
   { state, now }: Facts,
   decide: (flag: FlagRow, inPlan: boolean, now: number) => Result<FlagRow, Refusal>,
 ): Promise<Result<FlagEdit, Refusal>> {
-  const before = await state.flag(key)
+  const before = await state.rows('flags').load(key)
   if (!before) return err('not_found')
-  const decided = decide(before, (await state.plansWith([key])).length > 0, now)
+  const decided = decide(before, (await state.rows('plans').by(holding, [key])).length > 0, now)
   return decided.ok ? ok({ table: 'flags', before, after: decided.value }) : decided
 }
 
@@ -109,7 +108,7 @@ function killSwitch(action: 'rule.kill' | 'rule.revive', killed: boolean, cleara
   })
 }
 
-export const flagBook = commandBook(
+export const flagCommands = commandRegistry(
   ...[flagCreate, flagUpdating, flagMove, flagExtend, flagReview],
   ...[ruleSet, ruleKill, ruleRevive],
 )
@@ -122,10 +121,10 @@ async function decideRule(
   { state, now, environments }: Facts,
 ): Promise<Result<RuleEdit, Refusal>> {
   if (!environments.includes(environment)) return err('environment_unknown')
-  const existing = await state.flag(flag)
+  const existing = await state.rows('flags').load(flag)
   if (!existing) return err('not_found')
   if (existing.state === 'retired') return err('flag_retired')
-  const before = await state.rule(flag, environment)
+  const before = await state.rows('rules').load([environment, flag])
   const { updated_at: _, ...current } = before ?? unsetRule(flag, environment)
   return ok({
     table: 'rules',
@@ -149,8 +148,3 @@ export const unsetRule = (flag: string, environment: string) => ({
   updated_at: null,
   revision: 0,
 })
-
-export async function findFlag(db: Database, key: string): Promise<FlagRow | undefined> {
-  const [flag] = await db.select().from(flags).where(eq(flags.key, key))
-  return flag
-}

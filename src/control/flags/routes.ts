@@ -8,10 +8,10 @@ import { pageOf, pageQuery } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
 import { because } from '../ledger/command.ts'
+import { State } from '../ledger/state.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import {
   type FlagEdit,
-  findFlag,
   flagCreate,
   flagExtend,
   flagMove,
@@ -68,7 +68,7 @@ export function flagRoutes(api: Api): void {
     body: flagCreation,
     data: flagSchema,
     status: 201,
-    command: ({ body: { reason, ticket, ...flag } }) => flagCreate.give(flag, because({ reason, ticket })),
+    command: ({ body: { reason, ticket, ...flag } }) => flagCreate.create(flag, because({ reason, ticket })),
     view: asIs,
   })
 
@@ -80,7 +80,7 @@ export function flagRoutes(api: Api): void {
     params: flagParams,
     answer: inventoryFlag,
     async read({ params, control, actor }) {
-      const flag = await findFlag(control.db, params.flag)
+      const flag = await new State(control.db).rows('flags').load(params.flag)
       const environments = environmentsFor(actor, control.config.environments)
       return flag ? showFlag(control.db, flag, environments) : err('not_found')
     },
@@ -97,7 +97,7 @@ export function flagRoutes(api: Api): void {
     data: flagSchema,
     ifMatch: 'required',
     command: ({ params, body: { reason, ticket, ...change } }) =>
-      flagUpdating.give({ ...params, ...change }, because({ reason, ticket })),
+      flagUpdating.create({ ...params, ...change }, because({ reason, ticket })),
     view: asIs,
   })
 
@@ -112,7 +112,7 @@ export function flagRoutes(api: Api): void {
     body: flagTransition,
     data: flagSchema,
     ifMatch: 'required',
-    command: ({ params, body }) => flagMove.give({ ...params, state: body.state }, because(body)),
+    command: ({ params, body }) => flagMove.create({ ...params, state: body.state }, because(body)),
     view: asIs,
   })
 
@@ -126,7 +126,7 @@ export function flagRoutes(api: Api): void {
     body: flagExtension,
     data: flagSchema,
     ifMatch: 'required',
-    command: ({ params, body }) => flagExtend.give({ ...params, retire_by: body.retire_by }, because(body)),
+    command: ({ params, body }) => flagExtend.create({ ...params, retire_by: body.retire_by }, because(body)),
     view: asIs,
   })
 
@@ -139,7 +139,7 @@ export function flagRoutes(api: Api): void {
     params: flagParams,
     body: justWhy,
     data: flagSchema,
-    command: ({ params, body }) => flagReview.give(params, because(body)),
+    command: ({ params, body }) => flagReview.create(params, because(body)),
     view: asIs,
   })
 
@@ -155,7 +155,7 @@ function ruleRoutes(api: Api): void {
     params: ruleParams,
     answer: ruleSchema,
     async read({ params, control: { db, config } }) {
-      const flag = await findFlag(db, params.flag)
+      const flag = await new State(db).rows('flags').load(params.flag)
       if (!flag) return err('not_found')
       const shown = await showFlag(db, flag, config.environments)
       const rule = shown.ok && shown.value.rules.find(({ environment }) => environment === params.environment)
@@ -174,7 +174,7 @@ function ruleRoutes(api: Api): void {
     data: ruleSchema,
     ifMatch: 'required',
     command: ({ params, body: { access, percentage, ...why } }) =>
-      ruleSet.give({ ...params, access, percentage }, because(why)),
+      ruleSet.create({ ...params, access, percentage }, because(why)),
     view: asIs,
   })
 
@@ -191,7 +191,7 @@ function ruleRoutes(api: Api): void {
       params: ruleParams,
       body: justWhy,
       data: ruleSchema,
-      command: ({ params, body }) => kind.give(params, because(body)),
+      command: ({ params, body }) => kind.create(params, because(body)),
       view: asIs,
     })
   }

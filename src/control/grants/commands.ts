@@ -1,17 +1,13 @@
 /** The commands about grants: what they read from D1, and the decision that uses it. */
-import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Database } from '../db/client.ts'
-import type { GrantRow } from '../db/rows.ts'
-import { grants } from '../db/schema.ts'
-import type { Edit } from '../entities/edit.ts'
-import { commandBook, commandKind } from '../ledger/command.ts'
+import type { EditOf } from '../entities/edit.ts'
+import { commandKind, commandRegistry } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, hasRole, RESPONDERS } from '../roles.ts'
 import { createGrant, revokeGrant } from './grants.ts'
 import { grantContent, grantId, grantParams } from './schemas.ts'
 
-export type GrantEdit = Extract<Edit, { table: 'grants' }>
+export type GrantEdit = EditOf<'grants'>
 
 export const newGrantId = (): string => `grant_${crypto.randomUUID()}`
 
@@ -28,9 +24,9 @@ export const grantCreate = commandKind({
     // An import need not end, and a role for incidents must not give anything permanent.
     if (grant.source === 'import' && !hasRole(actor.roles, EDITORS)) return err('grant_import_forbidden')
     const [existing, flag, organization] = await Promise.all([
-      state.grant(id),
-      state.flag(grant.flag),
-      grant.subject.kind === 'org' ? state.organization(grant.subject.id) : undefined,
+      state.rows('grants').load(id),
+      state.rows('flags').load(grant.flag),
+      grant.subject.kind === 'org' ? state.rows('organizations').load(grant.subject.id) : undefined,
     ])
     if (existing) return err('grant_exists')
     if (!flag) return err('flag_unknown')
@@ -46,16 +42,11 @@ export const grantRevoke = commandKind({
   roles: RESPONDERS,
   input: grantParams,
   async decide({ grant: id }, { state, now, actor }): Promise<Result<GrantEdit, Refusal>> {
-    const before = await state.grant(id)
+    const before = await state.rows('grants').load(id)
     if (!before) return err('not_found')
     const revoked = revokeGrant(before, actor.id, now)
     return revoked.ok ? ok({ table: 'grants', before, after: revoked.value }) : revoked
   },
 })
 
-export const grantBook = commandBook(grantCreate, grantRevoke)
-
-export async function findGrant(db: Database, id: string): Promise<GrantRow | undefined> {
-  const [grant] = await db.select().from(grants).where(eq(grants.id, id))
-  return grant
-}
+export const grantCommands = commandRegistry(grantCreate, grantRevoke)

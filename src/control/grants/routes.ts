@@ -5,14 +5,16 @@ import { err, ok } from '../../core/result.ts'
 import { environmentsFor } from '../auth/actor.ts'
 import type { GrantRow } from '../db/rows.ts'
 import { grants } from '../db/schema.ts'
+import { list } from '../db/sql.ts'
 import { environmentName, externalId, flagKey } from '../entities/fields.ts'
 import type { Api } from '../http/context.ts'
 import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
 import { because } from '../ledger/command.ts'
+import { State } from '../ledger/state.ts'
 import { READERS, RESPONDERS } from '../roles.ts'
-import { findGrant, type GrantEdit, grantCreate, grantRevoke, newGrantId } from './commands.ts'
+import { type GrantEdit, grantCreate, grantRevoke, newGrantId } from './commands.ts'
 import { grantCreation, grantParams, grantSchema, revocation, source } from './schemas.ts'
 
 const view = ({ subject_kind, subject_id, ...grant }: GrantRow) => ({
@@ -43,7 +45,7 @@ export function grantRoutes(api: Api): void {
       const conditions: (SQL | undefined)[] = [
         after.value === undefined ? undefined : gt(grants.id, after.value),
         query.environment ? eq(grants.environment, query.environment) : undefined,
-        actor.environments === null ? undefined : inArray(grants.environment, [...actor.environments]),
+        actor.environments === null ? undefined : inArray(grants.environment, list(actor.environments)),
         query.org ? and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)) : undefined,
         query.user ? and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)) : undefined,
         query.flag ? eq(grants.flag, query.flag) : undefined,
@@ -71,7 +73,7 @@ export function grantRoutes(api: Api): void {
     data: grantSchema,
     status: 201,
     command: ({ body: { reason, ticket, ...grant } }) =>
-      grantCreate.give({ ...grant, id: newGrantId() }, because({ reason, ticket })),
+      grantCreate.create({ ...grant, id: newGrantId() }, because({ reason, ticket })),
     view,
   })
 
@@ -83,7 +85,7 @@ export function grantRoutes(api: Api): void {
     params: grantParams,
     answer: grantSchema,
     async read({ params, control, actor }) {
-      const grant = await findGrant(control.db, params.grant)
+      const grant = await new State(control.db).rows('grants').load(params.grant)
       const visible = grant && environmentsFor(actor, [grant.environment]).length > 0
       return visible ? ok(view(grant)) : err('not_found')
     },
@@ -98,7 +100,7 @@ export function grantRoutes(api: Api): void {
     params: grantParams,
     body: revocation,
     data: grantSchema,
-    command: ({ params, body }) => grantRevoke.give(params, because(body)),
+    command: ({ params, body }) => grantRevoke.create(params, because(body)),
     view,
   })
 }

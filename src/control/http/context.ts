@@ -1,35 +1,33 @@
 /**
- * What a request carries through the app, and what a handler is given of the outside world.
+ * What a request carries through the app, and what a handler gets of the outside world.
  */
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Actor } from '../auth/actor.ts'
 import type { Config, DriftProgress, PublisherStub } from '../config.ts'
+import type { InboxStub, Source } from '../contract_sync/sources/source.ts'
 import type { Database } from '../db/client.ts'
-import type { CommandBook } from '../ledger/command.ts'
+import type { CommandRegistry } from '../ledger/command.ts'
+import type { Ledger } from '../ledger/commit.ts'
 import type { LogLine } from '../log.ts'
-import type { InboxStub, Source } from '../model/source.ts'
 
 export interface Control {
   readonly config: Config
   readonly db: Database
   /** Epoch milliseconds. */
   readonly clock: () => number
-  /** Tells the publishers that there is something to publish; does not wait for it. */
-  wake(environments: readonly string[]): void
+  readonly ledger: Ledger
   publisher(environment: string): PublisherStub
-  /** Has what is scheduled applied at that time, epoch milliseconds; does not wait for it. */
-  wakeScheduler(at: number): void
-  /** The sources of webhooks that are configured, by name. */
+  /** The configured sources of webhooks, by name. */
   readonly sources: ReadonlyMap<string, Source>
   readonly inbox: InboxStub
-  /** How other systems are reached. */
+  /** For requests to other systems. */
   readonly fetcher: typeof fetch
-  /** Begins a look for drift; does not wait for its end. */
+  /** Starts a drift pass; does not wait for its end. */
   startDrift(): Promise<DriftProgress>
   driftProgress(): Promise<DriftProgress>
   /** Every command that can be part of a change request. */
-  readonly commands: CommandBook
+  readonly commands: CommandRegistry
 }
 
 export interface ControlEnv {

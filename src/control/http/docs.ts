@@ -50,14 +50,14 @@ const MARK = `<svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true"
 
 const FACTS: readonly [string, string][] = [
   [
-    'Who may',
+    'Authenticate',
     '`Authorization: Bearer` with an access token or an API key. Each route names the roles that may use it.',
   ],
-  ['Try first', '`?dry_run=true` on any write decides, shows who gains and loses what, and changes nothing.'],
-  ['Never overwrite', '`If-Match` with the `ETag` that was read; 412 if somebody was faster.'],
-  ['Send again', '`Idempotency-Key` on a write: a repetition is answered as the first time, for 24 hours.'],
-  ['Pages', '`limit` up to 200, and `cursor` with the `next_cursor` of the page before.'],
-  ['Errors', 'RFC 9457. Programs decide on `code`, which is stable; `request_id` finds the log line.'],
+  ['Dry run', '`?dry_run=true` on any write shows who gains and who loses what, and changes nothing.'],
+  ['Do not overwrite', '`If-Match` with the `ETag` that you read; 412 if the row has changed since.'],
+  ['Retry', '`Idempotency-Key` on a write: a repeated request gets the first response again, for 24 hours.'],
+  ['Pages', '`limit` up to 200, and `cursor` with the `next_cursor` of the previous page.'],
+  ['Errors', 'RFC 9457. `code` is stable, for programs; `request_id` finds the log line.'],
 ]
 
 type Listed = { path: string; method: string; operation: Operation }
@@ -77,7 +77,7 @@ export async function referencePage(document: Document): Promise<{ html: string;
 <header class="side"><a class="brand" href="/docs">${MARK}Remint <span>control plane</span></a>
 <details><summary>All routes</summary>${navigation(byTag)}</details></header>
 <main id="main" tabindex="-1"><div class="intro"><h1>${text(title)}</h1>
-<p class="lead">${prose(description)} Version ${text(version)}; the same for programs: <a href="/openapi.json">openapi.json</a>.</p>
+<p class="lead">${prose(description)} Version ${text(version)}; for programs: <a href="/openapi.json">openapi.json</a>.</p>
 <dl class="facts">${FACTS.map(([term, what]) => `<div><dt>${term}</dt><dd>${prose(what)}</dd></div>`).join('')}</dl></div>
 ${byTag.map(([tag, all]) => `<section><h2 id="${slug(tag)}">${text(tag)}</h2>${all.map(article).join('')}</section>`).join('')}
 <section><h2 id="schemas">Schemas</h2>${schemas
@@ -108,9 +108,9 @@ const navigation = (byTag: readonly [string, Listed[]][]): string =>
 const idOf = ({ method, path }: Listed): string => slug(`${method} ${path.replace('/api/v1', '')}`)
 const badge = ({ method }: Listed): string =>
   `<span class="method ${text(method)}">${text(method.toUpperCase())}</span>`
-/** Up to the first pause. */
+/** Up to the first punctuation mark. */
 const shortly = ({ operation, path }: Listed): string =>
-  (operation.summary ?? path).split(/[,;]/)[0] as string
+  (operation.summary ?? path).split(/[,;:.]/)[0] as string
 
 function article(listed: Listed): string {
   const { path, operation } = listed
@@ -125,7 +125,7 @@ function article(listed: Listed): string {
 <ul class="roles"><li>Roles</li>${roles}</ul>
 ${rows.length > 0 ? `<h4>Parameters</h4><table>${rows.join('')}</table>` : ''}
 ${body?.properties && Object.keys(body.properties).length > 0 ? `<h4>Body</h4>${members(body)}` : ''}
-<h4>Answers</h4><table>${Object.entries(responses).map(answer).join('')}</table></article>`
+<h4>Responses</h4><table>${Object.entries(responses).map(answer).join('')}</table></article>`
 }
 
 function answer([status, { description, content }]: [string, Operation['responses'][string]]): string {
@@ -153,7 +153,7 @@ function row(name: string, where: string, schema: Schema, what: string | undefin
   }${bounds ? `<p class="note">${bounds}</p>` : ''}</td></tr>`
 }
 
-/** What else the schema asks for, in words. */
+/** Further constraints of the schema, in words. */
 function boundsOf(schema: Schema): string {
   const value = (of: unknown) => `<code>${text(JSON.stringify(of))}</code>`
   const { minimum, maximum, maxLength, maxItems, default: unset, example } = schema
@@ -162,7 +162,7 @@ function boundsOf(schema: Schema): string {
     maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER && `to ${maximum}`,
     maxLength !== undefined && `at most ${maxLength} characters`,
     maxItems !== undefined && `at most ${maxItems}`,
-    unset !== undefined && `unless told ${value(unset)}`,
+    unset !== undefined && `default ${value(unset)}`,
     example !== undefined && `such as ${value(example)}`,
   ]
     .filter((part) => part !== false)

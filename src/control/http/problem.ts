@@ -8,12 +8,12 @@ import { contradictionSchema, viewContradiction } from '../effects/view.ts'
 import { type Refusal, wireOf } from '../refusals.ts'
 import type { ControlContext } from './context.ts'
 
-/** For everything that holds what somebody is entitled to. */
+/** For every response that contains entitlements. */
 export const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' } as const
 
-/** How long a client should wait: after a fault that is not its own, and after too many that are. */
+/** How long a client should wait: after a fault of the server, and after too many faults of its own. */
 const RETRY_AFTER_SECONDS: Record<number, number> = { 429: 60, 503: 2 }
-/** Faults of one request that are told. */
+/** How many faults of one request are reported. */
 const MAX_ERRORS = 20
 
 export const problemSchema = z
@@ -21,15 +21,15 @@ export const problemSchema = z
     type: z.string(),
     title: z.string(),
     status: z.int(),
-    code: z.string().openapi({ description: 'Stable; what programs decide on.' }),
+    code: z.string().openapi({ description: 'Stable, for programs.' }),
     detail: z.string(),
     request_id: z.string(),
     errors: z
       .array(z.object({ pointer: z.string(), detail: z.string() }))
       .optional()
-      .openapi({ description: 'What does not match the schema, and where (RFC 6901).' }),
+      .openapi({ description: 'What does not match the schema, and where (JSON Pointer, RFC 6901).' }),
     contradictions: z.array(contradictionSchema).optional().openapi({
-      description: 'Of `contract_contradicts`: which organizations, for which flags.',
+      description: 'For `contract_contradicts`: which organizations and flags.',
     }),
   })
   .openapi('Problem')
@@ -60,23 +60,27 @@ export function refuse(
   const { status, detail } = wireOf(reason)
   const errors = issues?.slice(0, MAX_ERRORS).map((issue) => ({
     pointer: `/${issue.path.map((part) => String(part).replaceAll('~', '~0').replaceAll('/', '~1')).join('/')}`,
-    detail: issue.code === 'unrecognized_keys' ? 'has members that are not known here' : issue.message,
+    detail: issue.code === 'unrecognized_keys' ? 'has unknown members' : issue.message,
   }))
   return answer(c, status, {
-    ...{ code: reason, detail },
+    code: reason,
+    detail,
     ...(errors && { errors }),
     ...(contradictions && { contradictions: contradictions.map(viewContradiction) }),
   })
 }
 
-/** A bug. The client learns that there was one, the log which request. */
+/** A bug. The client gets a request id; the log has the details under it. */
 export function internalError(c: ControlContext, error: unknown): Response {
   c.var.log.reason = 'internal_error'
   c.var.log.fault = faultOf(error)
-  return answer(c, 500, { code: 'internal_error', detail: 'This is a fault of the control plane.' })
+  return answer(c, 500, {
+    code: 'internal_error',
+    detail: 'The control plane has an internal error. Its log has the request id.',
+  })
 }
 
-/** Which kind of error, where; its message only where D1 wrote it, as others may quote what a client sent. */
+/** The kind and place of an error. Only D1's messages are included: others may quote what a client sent. */
 export function faultOf(error: unknown): string {
   if (!(error instanceof Error)) return 'not an Error'
   if (error.message.startsWith('D1_ERROR')) return error.message

@@ -1,14 +1,16 @@
 /**
- * What a command is: a name, what it was given, who gives it and why, and a decision that turns what D1 holds into one
- * edit, or refuses.
+ * What a command is: a name, a reason, and a decision that reads D1 and returns one edit, or refuses.
  *
- * A kind of command makes commands from data, so that one can be kept, looked at by somebody else, and given later.
+ * A kind of command makes commands from data, so that one can be stored, reviewed by somebody else, and issued later.
  */
 import type { z } from '@hono/zod-openapi'
 import type { Result } from '../../core/result.ts'
 import type { Actor } from '../auth/actor.ts'
+import type { ChangeItem } from '../db/schema.ts'
+import type { Contradiction } from '../effects/contradictions.ts'
 import type { Evaluation } from '../effects/evaluate.ts'
 import type { Edit } from '../entities/edit.ts'
+import type { Policy } from '../entities/entity.ts'
 import type { Refusal } from '../refusals.ts'
 import type { Role } from '../roles.ts'
 import type { State } from './state.ts'
@@ -20,102 +22,110 @@ export interface Facts {
   /** Epoch milliseconds. */
   readonly now: number
   readonly environments: readonly string[]
+  /** One per environment, in their order. */
+  readonly policies: readonly Policy[]
   readonly actor: Actor
 }
 
-/** Why a change is made at once where the policy of an environment asks for approval. */
+/** A refusal; `contract_contradicts` comes with the contradicted contracts. */
+export interface Refused {
+  readonly ok: false
+  readonly reason: Refusal
+  readonly contradictions?: readonly Contradiction[]
+}
+
+export type Decided<T> = { readonly ok: true; readonly value: T } | Refused
+
+/** Why a change is applied at once although the policy of an environment requires approval. */
 export type Clearance = 'kill' | 'break_glass' | 'contract' | 'approved'
 
-export interface Command<E extends Edit = Edit> {
-  /** `rule.set`, `grant.create`, … */
-  readonly action: string
-  readonly reason: string
-  readonly ticket: string | null
-  /** What it was given, as data: with the action, enough to give it again. */
-  readonly input: Readonly<Record<string, unknown>>
-  readonly clearance?: Clearance
-  /** May run more than once, when another command was faster; so it only reads. */
-  decide(facts: Facts): Promise<Result<E | Decision<E>, Refusal>>
-}
-
-/** What a command comes down to, where it is more than one edit. */
-export interface Decision<E extends Edit = Edit> {
-  /** What is committed before it in the same batch, in order, each with an audit row of its own; all of it changes something. */
-  readonly first: readonly Step[]
-  readonly edit: E
-  /** How the edit itself is told in the audit log, where not as the command. */
-  readonly own?: Omit<Step, 'edit'>
-  /** The effective diff of all of it, where it is known already. */
-  readonly evaluation?: Evaluation
-  /** The change request that all of it belongs to. */
-  readonly change?: string
-  /** The environments whose policies want it approved: of what is asked for, not of the asking. */
-  readonly guarded?: readonly string[]
-  /** What the answer shows besides the row. */
-  readonly detail?: unknown
-}
-
-export interface Step {
-  readonly edit: Edit
-  readonly action: string
-  readonly actor: Pick<Actor, 'id' | 'apiKey'>
+export interface Why {
   readonly reason: string
   readonly ticket: string | null
 }
 
-export type Why = Pick<Command, 'reason' | 'ticket'>
-
-/** The members of a body that say why. */
+/** The members of a body that give the reason. */
 export const because = (body: { reason: string; ticket?: string | undefined }): Why => ({
   reason: body.reason,
   ticket: body.ticket ?? null,
 })
 
+/** @typeParam E - the edit that the response is about; `null`: none in particular */
+export interface Command<E extends Edit | null = Edit> extends Why {
+  /** `rule.set`, `grant.create`, … */
+  readonly action: string
+  readonly clearance?: Clearance
+  /** Whether the rule that it sets must not contradict a contract. */
+  readonly checkContracts?: boolean
+  /** The command as an item of a change request. Without it, an edit that a policy guards is refused. */
+  item?(edit: NonNullable<E>): ChangeItem
+  /** Can run more than once, if another command was faster; so it only reads. */
+  decide(facts: Facts): Promise<Decided<NonNullable<E> | Decision<E>>>
+}
+
+/** The decision of a command that makes more than one edit. */
+export interface Decision<E extends Edit | null = Edit> {
+  /** Edits that are committed before `edit` in the same batch, in order. None may be empty. */
+  readonly first: readonly Step[]
+  readonly edit: E
+  /** The effective diff of everything, if it is already known. */
+  readonly evaluation?: Evaluation
+  /** The change request that everything belongs to. */
+  readonly change?: string
+  /** The environments whose policies require approval of what is requested (not of the request itself). */
+  readonly guarded?: readonly string[]
+  /** What the response shows in addition to the row. */
+  readonly detail?: unknown
+}
+
+/** An edit with the details of its audit row. */
+export interface Step extends Why {
+  readonly edit: Edit
+  readonly action: string
+  readonly actor: Pick<Actor, 'id' | 'apiKey'>
+}
+
 /** How commands of one action are made. */
 export interface CommandKind<I extends z.ZodObject = z.ZodObject, E extends Edit = Edit> {
   readonly action: string
-  /** Who may give it. */
+  /** Who may issue it. */
   readonly roles: readonly Role[]
   readonly input: I
-  /** Whether the rule that it sets must not contradict a contract. */
-  readonly heedsContracts: boolean
-  give(input: z.output<I>, why: Why): Command<E>
-  /** The input with what was decided by the moment written down, so that giving it later does the same. */
-  freeze(input: z.output<I>, edit: E): z.output<I>
+  create(input: z.output<I>, why: Why): Command<E>
 }
 
 /** Every action that can be part of a change request, by its name. */
-export type CommandBook = ReadonlyMap<string, CommandKind>
+export type CommandRegistry = ReadonlyMap<string, CommandKind>
 
-export interface KindOptions<I extends z.ZodObject, E extends Edit> {
-  readonly action: string
-  readonly roles: readonly Role[]
-  readonly input: I
-  readonly clearance?: Clearance
-  readonly heedsContracts?: boolean
+export interface KindOptions<I extends z.ZodObject, E extends Edit>
+  extends Pick<CommandKind<I, E>, 'action' | 'roles' | 'input'>,
+    Pick<Command<E>, 'clearance' | 'checkContracts'> {
+  /** The input with every value that depends on the current time filled in, so that it does the same later. */
   freeze?(input: z.output<I>, edit: E): z.output<I>
-  decide(input: z.output<I>, facts: Facts, why: Why): Promise<Result<E, Refusal>>
+  decide(input: z.output<I>, facts: Facts, why: Why): Promise<Result<E | Decision<E>, Refusal>>
 }
 
-export function commandKind<I extends z.ZodObject, E extends Edit>(
-  options: KindOptions<I, E>,
-): CommandKind<I, E> {
-  const { action, roles, input, clearance, heedsContracts = false, freeze = (given) => given } = options
+export function commandKind<I extends z.ZodObject, E extends Edit>({
+  action,
+  roles,
+  input,
+  freeze = (given) => given,
+  decide,
+  ...options
+}: KindOptions<I, E>): CommandKind<I, E> {
   return {
     action,
     roles,
     input,
-    heedsContracts,
-    freeze,
-    give: (given, why) => ({
+    create: (given, why) => ({
       action,
       ...why,
-      input: given as Readonly<Record<string, unknown>>,
-      ...(clearance && { clearance }),
-      decide: (facts) => options.decide(given, facts, why),
+      ...options,
+      item: (edit) => ({ action, input: freeze(given, edit) as ChangeItem['input'] }),
+      decide: (facts) => decide(given, facts, why),
     }),
   }
 }
 
-export const commandBook = (...kinds: readonly { readonly action: string }[]): CommandBook =>
+export const commandRegistry = (...kinds: readonly { readonly action: string }[]): CommandRegistry =>
   new Map(kinds.map((kind) => [kind.action, kind as CommandKind]))

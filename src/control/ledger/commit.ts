@@ -1,222 +1,281 @@
 /**
- * The one way of every mutation: command -> edits with their effective diff -> one D1 batch of mutations, audit rows and
+ * How every write is committed: command -> edits with their effective diff -> one D1 batch of mutations, audit rows and
  * outbox rows. Does I/O.
  *
  * The head of the audit chain is read first and must still be the head when the batch commits, because the batch takes
- * the next `seq`. So whatever was read in between is still true at the commit, without a lock; who comes second decides
- * anew on what the first has left. Only the effective diff, which can take a second for a rule, is kept where nothing but
- * other single organizations or users changed meanwhile, so that a kill gets through any stream of contracts.
- *
- * An edit that the policy of an environment wants approved goes no further than here without a clearance.
+ * the next `seq`. So everything that was read in between is still true at the commit, without a lock; the second of two
+ * writers decides again on the result of the first. Edits that a policy guards become a change request in the same attempt.
  */
-import { desc, gt } from 'drizzle-orm'
-import { err, ok, type Result } from '../../core/result.ts'
+import { desc } from 'drizzle-orm'
+import { err, ok } from '../../core/result.ts'
 import type { Actor } from '../auth/actor.ts'
 import { type Database, isOvertaken, isTaken } from '../db/client.ts'
-import { audit } from '../db/schema.ts'
-import type { FlagEffect } from '../effects/diff.ts'
-import { type Evaluation, effectsOf, evaluateEdits } from '../effects/evaluate.ts'
-import { type EffectSummary, NO_EFFECT, summarize } from '../effects/summary.ts'
-import { type Edit, environmentsOf, filingOf, isUnchanged, publicRow, sameContent } from '../entities/edit.ts'
-import { guardedEnvironments, type Policy, readPolicies } from '../entities/policy.ts'
-import type { Refusal } from '../refusals.ts'
-import { type AuditEntry, GENESIS, type Head, hashEntry } from './audit_chain.ts'
-import { type Committed, commitStatements, type Statement } from './batch.ts'
-import type { Command, Decision, Step } from './command.ts'
+import { audit, policies } from '../db/schema.ts'
+import type { Evaluation } from '../effects/evaluate.ts'
+import { noEffects } from '../effects/evaluate.ts'
+import { type EffectSummary, NO_EFFECT } from '../effects/summary.ts'
+import { type Edit, type EditOf, environmentsOf, guardedEnvironments, isUnchanged } from '../entities/edit.ts'
+import { GENESIS, type Head } from './audit_chain.ts'
+import { batchOf, type Statement } from './batch.ts'
+import type { Command, Decided, Decision, Facts, Step } from './command.ts'
+import { type Diff, DiffCache } from './diff_cache.ts'
+import { entriesOf, summaryOf } from './entries.ts'
 import { findReplay, type IdempotencyClaim, type Replay } from './idempotency.ts'
+import { policiesOf } from './policies.ts'
 import { State } from './state.ts'
 
-/** How long a command tries again when others are faster, and the longest pause between two attempts. */
+/** How long a command retries when others are faster, and the longest pause between two attempts. */
 const GIVE_UP_AFTER_MS = 10_000
 const MAX_PAUSE_MS = 50
 
-export interface Submission<E extends Edit> {
+export type ChangeRequestEdit = EditOf<'change_requests'>
+
+/** A command whose edits a policy guards, with its decision. */
+export interface Guarded {
+  readonly command: Command
+  readonly edit: Edit
+  readonly steps: readonly Step[]
+  readonly evaluation: Evaluation
+}
+
+export interface LedgerOptions {
   readonly db: Database
+  /** Epoch milliseconds. */
   readonly clock: () => number
   readonly environments: readonly string[]
-  readonly actor: Actor
-  readonly requestId: string
-  readonly command: Command<E>
-  /** The revision that the caller has read. */
+  /** Makes the command that opens a change request from a decision. */
+  readonly requestApproval: (guarded: Guarded) => Command<ChangeRequestEdit>
+  /** Runs after a commit. It must neither wait nor fail. */
+  readonly afterCommit: (commit: Commit) => void
+}
+
+export interface Commit {
+  /** Of the last audit row. */
+  readonly seq: number
+  readonly edits: readonly Edit[]
+  /** The environments whose documents change. */
+  readonly environments: readonly string[]
+}
+
+export interface CommitOptions<E extends Edit | null = Edit> {
+  readonly requestId?: string
+  /** The revision that the caller read. */
   readonly ifMatch?: number | undefined
   readonly dryRun?: boolean
   readonly idempotency?: IdempotencyClaim | undefined
-  /** What is kept for a repetition of the same request; nothing where it may be tried again. */
-  readonly answer?: (outcome: Outcome<E>) => Replay | undefined
-  /** What else is written in the same batch, if anything is. @param seq - of the last audit row */
-  readonly alongside?: (seq: number) => readonly Statement[]
+  /** The response to store for a repetition of the same request; `undefined` if it may be retried. */
+  readonly answer?: (committed: Answerable<E>) => Replay | undefined
+  /** Further statements for the same batch. @param seq - of the last audit row; `null`: no row changes */
+  readonly alongside?: (seq: number | null) => readonly Statement[]
 }
 
-export interface Outcome<E extends Edit> {
+export interface Outcome<E extends Edit | null = Edit> {
   readonly edit: E
-  /** All edits that were made, the command's own last. */
+  /** All committed edits, the command's own last. */
   readonly edits: readonly Edit[]
   readonly effect: EffectSummary
-  /** The environments whose policies would have it approved: of a dry run, and of what is asked for. */
+  /** The environments whose policies require approval: for a dry run, and for a request. */
   readonly guarded: readonly string[]
-  /** What the answer shows besides the row. */
+  /** What the response shows in addition to the row. */
   readonly detail?: unknown
-  /** The last audit row's; `null` for a dry run, and where there was nothing to change. */
+  /** The number of the last audit row; `null` if nothing was written. */
   readonly seq: number | null
 }
 
-export type Submitted<E extends Edit> = { readonly outcome: Outcome<E> } | { readonly replay: Replay }
+export type Answerable<E extends Edit | null = Edit> =
+  | { readonly kind: 'committed' | 'unchanged' | 'dry_run'; readonly outcome: Outcome<E> }
+  /** Not applied: a policy requires approval, and this is the change request. */
+  | { readonly kind: 'needs_approval'; readonly outcome: Outcome<ChangeRequestEdit> }
 
-export async function submit<E extends Edit>(
-  submission: Submission<E>,
-): Promise<Result<Submitted<E>, Refusal>> {
-  const { clock } = submission
-  const giveUpAt = clock() + GIVE_UP_AFTER_MS
-  let evaluated: Evaluated | undefined
-  for (;;) {
-    const attempt = await tryOnce(submission, evaluated)
-    if (!('lost' in attempt)) return attempt
-    evaluated = attempt.lost
-    if (clock() >= giveUpAt) return err('busy')
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS))
-  }
+export type Committed<E extends Edit | null = Edit> =
+  | Answerable<E>
+  | { readonly kind: 'replayed'; readonly answer: Replay }
+
+export interface Ledger {
+  commit<E extends Edit | null>(
+    command: Command<E>,
+    actor: Actor,
+    options?: CommitOptions<E>,
+  ): Promise<Decided<Committed<E>>>
 }
 
-async function tryOnce<E extends Edit>(
-  submission: Submission<E>,
-  earlier: Evaluated | undefined,
-): Promise<Result<Submitted<E>, Refusal> | { lost: Evaluated | undefined }> {
-  const { db, environments, actor, command, ifMatch, idempotency } = submission
-  if (idempotency) {
-    const replay = await findReplay(db, idempotency)
-    if (!replay.ok) return replay
-    if (replay.value) return ok({ replay: replay.value })
-  }
-  const head = await readHead(db)
-  const now = submission.clock()
-  const decided = await command.decide({ state: new State(db), head: head.seq, now, environments, actor })
-  if (!decided.ok) return decided
-  const decision: Decision<E> = 'table' in decided.value ? { first: [], edit: decided.value } : decided.value
-  const { edit } = decision
-  if (ifMatch !== undefined && ifMatch !== revisionOf(edit.before)) return err('revision_conflict')
-  const own: Step = { ...command, actor, ...decision.own, edit }
-  const steps = [...decision.first, own]
-  const edits = steps.map((step) => step.edit)
-  const touched = edits.flatMap((one) => environmentsOf(one, environments))
-  if (actor.environments !== null && !touched.every((name) => actor.environments?.includes(name))) {
-    return err('environment_forbidden')
-  }
-  if (steps.length === 1 && isUnchanged(edit)) {
-    const unchanged = { ...edit, after: edit.before } as E
-    return ok({ outcome: { edit: unchanged, edits: [], effect: NO_EFFECT, guarded: [], seq: null } })
-  }
-
-  const policies = await readPolicies(db, environments)
-  const guarded = command.clearance ? [] : guardedIn(edits, policies)
-  if (guarded.length > 0 && !submission.dryRun) return err('approval_required')
-  // Whether flags exclude each other depends on other organizations' changes too.
-  const excludes = policies.some(({ exclusive }) => exclusive.length > 0)
-  const kept = earlier && !excludes && (await stillHolds(db, earlier, edits)) ? earlier : undefined
-  const evaluation = kept ?? (await evaluate(db, decision, edits, policies, now, head))
-  if ('reason' in evaluation) return evaluation
-  const effect = await summaryOf(evaluation.effects, evaluation.base)
-  const shown = {
-    ...{ edit, edits, effect, detail: decision.detail },
-    guarded: [...new Set([...guarded, ...(decision.guarded ?? [])])],
-  }
-  if (submission.dryRun) return ok({ outcome: { ...shown, seq: null } })
-
-  const committed = await entriesOf(submission, steps, decision, evaluation, head, now)
-  const seq = head.seq + committed.length
-  const outcome = { ...shown, seq }
-  const answered = idempotency && submission.answer?.(outcome)
-  const record = answered && { ...idempotency, ...answered }
-  const statements = commitStatements(db, committed, environments, record)
-  try {
-    await db.batch([...statements, ...(submission.alongside?.(seq) ?? [])])
-  } catch (error) {
-    if (isOvertaken(error) || isTaken(error, 'idempotency.actor')) return { lost: evaluation }
-    throw error
-  }
-  return ok({ outcome })
-}
-
-const guardedIn = (edits: readonly Edit[], policies: readonly Policy[]): string[] => [
-  ...new Set(edits.flatMap((edit) => guardedEnvironments(edit, policies))),
-]
-
-const revisionOf = (row: Edit['before']): number => row?.revision ?? 0
-
-/** An effective diff, with the edits and the state that it is of. */
-interface Evaluated extends Evaluation {
+/** The result of an attempt. */
+interface Attempt<E extends Edit | null> {
+  readonly facts: Facts
+  readonly decision: Decision<E>
+  readonly steps: readonly Step[]
   readonly edits: readonly Edit[]
-  readonly base: number
 }
 
-async function evaluate(
-  db: Database,
-  { evaluation }: Decision,
-  edits: readonly Edit[],
-  policies: readonly Policy[],
-  now: number,
-  { seq: base }: Head,
-): Promise<Evaluated | { ok: false; reason: 'flags_exclusive' }> {
-  if (evaluation) return { edits, base, ...evaluation }
-  const evaluated = await evaluateEdits(db, edits, policies, now)
-  return evaluated.ok ? { edits, base, ...evaluated.value } : evaluated
-}
+export function createLedger(ledger: LedgerOptions): Ledger {
+  const { db, clock, environments } = ledger
 
-const summaryOf = (effects: readonly FlagEffect[], base: number): Promise<EffectSummary> | EffectSummary =>
-  effects.length === 0 ? NO_EFFECT : summarize(effects, base)
-
-/** Whether the edits are still the same, and all rows since are about other single organizations or users. */
-async function stillHolds(db: Database, { edits, base }: Evaluated, now: readonly Edit[]): Promise<boolean> {
-  const same =
-    edits.length === now.length &&
-    now.every((edit, position) => {
-      const before = edits[position]
-      return before && sameContent(before.before, edit.before) && sameContent(before.after, edit.after)
-    })
-  if (!same) return false
-  const subjects = new Set(now.map(filingOf).map(({ org, user }) => org ?? user))
-  const since = await db.select({ org: audit.org, user: audit.user }).from(audit).where(gt(audit.seq, base))
-  return since.every((row) => (row.org !== null || row.user !== null) && !subjects.has(row.org ?? row.user))
-}
-
-export async function readHead(db: Database): Promise<Head> {
-  const [head] = await db
-    .select({ seq: audit.seq, hash: audit.hash })
-    .from(audit)
-    .orderBy(desc(audit.seq))
-    .limit(1)
-  return head ?? { seq: 0, hash: GENESIS }
-}
-
-/** An audit row a step, each with the part of the effective diff that is its own; what closes a request has all of it. */
-async function entriesOf<E extends Edit>(
-  { requestId, environments }: Submission<E>,
-  steps: readonly Step[],
-  { change }: Decision<E>,
-  evaluation: Evaluated,
-  head: Head,
-  now: number,
-): Promise<Committed[]> {
-  const committed: Committed[] = []
-  let { seq, hash: prev } = head
-  for (const [position, { edit, action, actor, reason, ticket }] of steps.entries()) {
-    const effects =
-      edit.table === 'change_requests'
-        ? evaluation.effects
-        : effectsOf(evaluation, position, edit, environments)
-    const entry = {
-      ...filingOf(edit),
-      seq: ++seq,
-      at: new Date(now).toISOString(),
-      ...{ actor: actor.id, api_key: actor.apiKey, action, reason, ticket, prev },
-      change: change ?? null,
-      before: publicRow(edit, 'before'),
-      after: publicRow(edit, 'after'),
-      effect: await summaryOf(effects, evaluation.base),
-      request_id: requestId,
+  async function commit<E extends Edit | null>(
+    command: Command<E>,
+    actor: Actor,
+    options: CommitOptions<E> = {},
+  ): Promise<Decided<Committed<E>>> {
+    const giveUpAt = clock() + GIVE_UP_AFTER_MS
+    const diffs = new DiffCache(db)
+    for (;;) {
+      const result = await attempt(command, actor, options, diffs)
+      if (result !== 'overtaken') return result
+      if (clock() >= giveUpAt) return err('busy')
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS))
     }
-    const hashed: AuditEntry = { ...entry, hash: await hashEntry(entry) }
-    prev = hashed.hash
-    committed.push({ edit, entry: hashed })
   }
-  return committed
+
+  async function attempt<E extends Edit | null>(
+    command: Command<E>,
+    actor: Actor,
+    options: CommitOptions<E>,
+    diffs: DiffCache,
+  ): Promise<Decided<Committed<E>> | 'overtaken'> {
+    const { idempotency, dryRun = false } = options
+    const replay = idempotency ? await findReplay(db, idempotency) : ok(undefined)
+    if (!replay.ok) return replay
+    if (replay.value) return ok({ kind: 'replayed', answer: replay.value })
+
+    const { head, facts } = await readFacts(actor)
+    const decided = await decide(command, facts, options.ifMatch)
+    if (!decided.ok) return decided
+    const made = decided.value
+    if (made.steps.length === 0) return unchanged(made, options)
+
+    const guarded = command.clearance ? [] : guardedEnvironments(made.edits, facts.policies)
+    const diff = await evaluate(command, made, diffs)
+    if (!diff.ok) return diff
+    const shown = [...new Set([...guarded, ...(made.decision.guarded ?? [])])]
+    if (dryRun) {
+      const effect = await summaryOf(diff.value.effects, diff.value.base)
+      return ok({ kind: 'dry_run', outcome: outcomeOf(made, effect, shown, null) })
+    }
+    if (guarded.length === 0) {
+      return write(made, diff.value, head, options, (effect, seq) => ({
+        kind: 'committed',
+        outcome: outcomeOf(made, effect, shown, seq),
+      }))
+    }
+
+    if (!command.item || !made.decision.edit) return err('approval_required')
+    const request = ledger.requestApproval({
+      command: command as unknown as Command,
+      edit: made.decision.edit,
+      steps: made.steps,
+      evaluation: diff.value,
+    })
+    const opened = await decide(request, facts)
+    if (!opened.ok) return opened
+    const nothing = { ...noEffects(opened.value.edits), base: head.seq }
+    return write(opened.value, nothing, head, options, (effect, seq) => ({
+      kind: 'needs_approval',
+      outcome: outcomeOf(opened.value, effect, guarded, seq),
+    }))
+  }
+
+  /** The state before the commit, valid if the head of the chain is the same then. */
+  async function readFacts(actor: Actor): Promise<{ head: Head; facts: Facts }> {
+    const [heads, rows] = await db.batch([headOf(db), db.select().from(policies)])
+    const head = heads[0] ?? { seq: 0, hash: GENESIS }
+    const facts = {
+      state: new State(db),
+      head: head.seq,
+      now: clock(),
+      environments,
+      policies: policiesOf(rows, environments),
+      actor,
+    }
+    return { head, facts }
+  }
+
+  async function decide<E extends Edit | null>(
+    command: Command<E>,
+    facts: Facts,
+    ifMatch?: number,
+  ): Promise<Decided<Attempt<E>>> {
+    const decided = await command.decide(facts)
+    if (!decided.ok) return decided
+    const decision: Decision<E> =
+      'table' in decided.value ? { first: [], edit: decided.value } : decided.value
+    const { first, edit } = decision
+    if (ifMatch !== undefined && ifMatch !== (edit?.before?.revision ?? 0)) return err('revision_conflict')
+    const { action, reason, ticket } = command
+    const own = edit ? [{ edit, action, actor: facts.actor, reason, ticket }] : []
+    const steps = [...first, ...own]
+    const { actor } = facts
+    const touched = steps.flatMap((step) => environmentsOf(step.edit, environments))
+    if (actor.environments !== null && !touched.every((name) => actor.environments?.includes(name))) {
+      return err('environment_forbidden')
+    }
+    const changing = first.length === 0 && edit && isUnchanged(edit) ? [] : steps
+    return ok({ facts, decision, steps: changing, edits: changing.map((step) => step.edit) })
+  }
+
+  async function evaluate<E extends Edit | null>(
+    { checkContracts }: Command<E>,
+    { decision, edits, facts }: Attempt<E>,
+    diffs: DiffCache,
+  ): Promise<Decided<Diff>> {
+    if (decision.evaluation) return ok({ ...decision.evaluation, base: facts.head })
+    const checked = checkContracts
+      ? edits.flatMap((edit) => (edit.table === 'rules' ? [edit.after] : []))
+      : []
+    const diff = await diffs.diffOf(edits, facts, checked)
+    if (!diff.ok || diff.value.contradictions.length === 0) return diff
+    return { ok: false, reason: 'contract_contradicts', contradictions: diff.value.contradictions }
+  }
+
+  async function unchanged<E extends Edit | null>(
+    made: Attempt<E>,
+    { alongside }: CommitOptions<E>,
+  ): Promise<Decided<Committed<E>>> {
+    const { edit } = made.decision
+    const [first, ...others] = alongside?.(null) ?? []
+    if (first) await db.batch([first, ...others])
+    const same = edit && { ...edit, after: edit.before }
+    const decision = { ...made.decision, edit: same as E }
+    return ok({ kind: 'unchanged', outcome: outcomeOf({ ...made, decision }, NO_EFFECT, [], null) })
+  }
+
+  async function write<E extends Edit | null, Made extends Edit | null>(
+    { facts, decision, steps, edits }: Attempt<Made>,
+    diff: Diff,
+    head: Head,
+    { requestId = crypto.randomUUID(), idempotency, answer, alongside }: CommitOptions<E>,
+    result: (effect: EffectSummary, seq: number) => Answerable<E>,
+  ): Promise<Decided<Committed<E>> | 'overtaken'> {
+    const entries = await entriesOf(steps, diff, head, {
+      ...facts,
+      requestId,
+      change: decision.change ?? null,
+    })
+    const seq = head.seq + entries.length
+    const committed = result(await summaryOf(diff.effects, diff.base), seq)
+    const kept = idempotency && answer?.(committed)
+    const batch = batchOf(db, entries, environments, kept && { ...idempotency, ...kept })
+    const [first, ...others] = [...batch.statements, ...(alongside?.(seq) ?? [])]
+    try {
+      await db.batch([first as Statement, ...others])
+    } catch (error) {
+      if (isOvertaken(error) || isTaken(error, 'idempotency.actor')) return 'overtaken'
+      throw error
+    }
+    ledger.afterCommit({ seq, edits, environments: batch.environments })
+    return ok(committed)
+  }
+
+  return { commit }
 }
+
+const outcomeOf = <E extends Edit | null>(
+  { decision: { edit, detail }, edits }: Attempt<E>,
+  effect: EffectSummary,
+  guarded: readonly string[],
+  seq: number | null,
+): Outcome<E> => ({ edit, edits, effect, guarded, detail, seq })
+
+const headOf = (db: Database) =>
+  db.select({ seq: audit.seq, hash: audit.hash }).from(audit).orderBy(desc(audit.seq)).limit(1)
+
+/** The `seq` of the last audit row; 0: there is none. */
+export const readHead = async (db: Database): Promise<number> => (await headOf(db))[0]?.seq ?? 0

@@ -23,7 +23,8 @@ const mint = {
   flags: z.array(z.string()),
   ver: z.string().openapi({
     example: '87.12',
-    description: 'Versions of the catalog’s, the organization’s and the user’s document: audit rows.',
+    description:
+      'Versions of the catalog’s, the organization’s and the user’s document: numbers of audit rows.',
   }),
   src: z.enum(['fresh', 'stale', 'degraded']),
   minted_at: storedInstant,
@@ -62,24 +63,24 @@ const traceSchema = z
   .object({
     ...mint,
     agrees: z.boolean().openapi({
-      description: 'Whether the documents of the versions that the token names give just these flags.',
+      description: 'Whether the documents that the token names give exactly these flags.',
     }),
     differences: z.object({
-      extra: z.array(z.string()).openapi({ description: 'Held, and not due.' }),
-      missing: z.array(z.string()).openapi({ description: 'Due, and not held.' }),
+      extra: z.array(z.string()).openapi({ description: 'In the token, but not by evaluation.' }),
+      missing: z.array(z.string()).openapi({ description: 'By evaluation, but not in the token.' }),
     }),
     why: z.array(
       z.object({
         flag: z.string(),
         held: z.boolean(),
-        on: z.boolean().openapi({ description: 'Whether it was due.' }),
+        on: z.boolean().openapi({ description: 'Whether it is on by evaluation.' }),
         reason: z.string().openapi({
           description:
-            'As in an explanation; `degraded`: the documents could not be read; `not_in_catalog`: no live flag.',
+            'As in an explanation; also `degraded`: the documents could not be read; `not_in_catalog`: not a published flag.',
         }),
         funded_by: candidateSchema.nullable(),
         ends_at: z.string().nullable(),
-        evidence: z.array(evidenceSchema).openapi({ description: 'The audit rows that brought it about.' }),
+        evidence: z.array(evidenceSchema).openapi({ description: 'The audit rows that caused it.' }),
         withheld: z.int().openapi({ description: 'Audit rows that the API key may not see.' }),
       }),
     ),
@@ -96,18 +97,18 @@ const tokensSchema = pageOf(z.object(mint).openapi('Mint')).extend({
         last_at: storedInstant,
       }),
     )
-    .openapi({ description: 'Mints that are not in the log, of whatever organization, ever.' }),
+    .openapi({ description: 'Tokens that are missing from the log, of all organizations and times.' }),
 })
 
-/** Of what a page is asked after: `2026-11-22T09:00:00.000Z jti`. */
+/** The form of the cursor: `2026-11-22T09:00:00.000Z jti`. */
 const CURSOR = /^(\d{4}-\d{2}-\d{2}T[\d:.]{12}Z) ([\x21-\x7e]{1,200})$/
 
 export function tokenRoutes(api: Api): void {
   read(api, {
     path: '/tokens/{jti}',
-    tag: 'Tokens',
-    summary: 'Why a token held its flags',
-    description: `The token is evaluated again from the documents that it names. Tokens are kept ${MINT_LOG_DAYS} days.`,
+    tag: 'Mint log',
+    summary: 'Explain why a token held its flags',
+    description: `The token is evaluated again from the documents that it names. Tokens are kept for ${MINT_LOG_DAYS} days.`,
     roles: READERS,
     params: z.object({ jti: z.string().min(1).max(200) }),
     query: z.object({
@@ -126,15 +127,15 @@ export function tokenRoutes(api: Api): void {
 
   read(api, {
     path: '/orgs/{org}/tokens',
-    tag: 'Tokens',
-    summary: 'What the tokens of an organization held, newest first',
-    description: `Tokens are kept ${MINT_LOG_DAYS} days. \`losses\` counts those that did not get into the log.`,
+    tag: 'Mint log',
+    summary: 'List the tokens of an organization and their flags, newest first',
+    description: `Tokens are kept for ${MINT_LOG_DAYS} days. \`losses\` counts those that are missing from the log.`,
     roles: READERS,
     params: z.object({ org: externalId }),
     query: z.object({
       ...pageQuery,
       environment: environmentName.optional(),
-      flag: flagKey.optional().openapi({ description: 'Only tokens that held it.' }),
+      flag: flagKey.optional().openapi({ description: 'Only tokens that held this flag.' }),
       sub: z.string().min(1).max(512).optional(),
       since: instant.optional(),
       until: instant.optional(),
@@ -148,13 +149,20 @@ export function tokenRoutes(api: Api): void {
       const after = lastOf(query.cursor)
       if (!after.ok) return after
       const environments = environment === undefined ? actor.environments : [environment]
-      // What came from nobody knows where may be of any environment.
+      // Losses of unknown origin may belong to any environment.
       const lossesOf =
         actor.environments === null && environments !== null
           ? [...environments, UNKNOWN_ENVIRONMENT]
           : environments
       const { rows, losses } = await listMints(control.db, {
-        ...{ org, environments, lossesOf, flag, sub, since, until, limit },
+        org,
+        environments,
+        lossesOf,
+        flag,
+        sub,
+        since,
+        until,
+        limit,
         after: after.value,
       })
       const page = toPage(rows, limit, (row) => `${row.minted_at} ${row.jti}`)

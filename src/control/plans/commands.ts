@@ -1,18 +1,15 @@
 /** The commands about plans: what they read from D1, and their decisions. */
-import { eq } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Database } from '../db/client.ts'
-import type { PlanRow } from '../db/rows.ts'
-import { plans } from '../db/schema.ts'
-import type { Edit } from '../entities/edit.ts'
+import type { EditOf } from '../entities/edit.ts'
 import { isFunded } from '../entities/flag.ts'
-import { commandBook, commandKind } from '../ledger/command.ts'
+import { holding } from '../entities/plan.ts'
+import { commandKind, commandRegistry } from '../ledger/command.ts'
 import type { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 import { planCreation, planParams, planUpdate } from './schemas.ts'
 
-export type PlanEdit = Extract<Edit, { table: 'plans' }>
+export type PlanEdit = EditOf<'plans'>
 
 const WHY = { reason: true, ticket: true } as const
 
@@ -21,7 +18,7 @@ export const planCreate = commandKind({
   roles: EDITORS,
   input: planCreation.omit(WHY),
   async decide({ key, ...content }, { state, now }): Promise<Result<PlanEdit, Refusal>> {
-    if (await state.plan(key)) return err('plan_exists')
+    if (await state.rows('plans').load(key)) return err('plan_exists')
     const usable = await checkFlags(state, content.flags)
     if (!usable.ok) return usable
     const at = new Date(now).toISOString()
@@ -42,7 +39,7 @@ export const planUpdating = commandKind({
   roles: EDITORS,
   input: planParams.extend(planUpdate.omit(WHY).shape),
   async decide({ plan: key, ...change }, { state, now }): Promise<Result<PlanEdit, Refusal>> {
-    const before = await state.plan(key)
+    const before = await state.rows('plans').load(key)
     if (!before) return err('not_found')
     const flags = change.flags?.toSorted() ?? before.flags
     const usable = await checkFlags(
@@ -65,15 +62,10 @@ export const planUpdating = commandKind({
   },
 })
 
-export const planBook = commandBook(planCreate, planUpdating)
-
-export async function findPlan(db: Database, key: string): Promise<PlanRow | undefined> {
-  const [plan] = await db.select().from(plans).where(eq(plans.key, key))
-  return plan
-}
+export const planCommands = commandRegistry(planCreate, planUpdating)
 
 async function checkFlags(state: State, keys: readonly string[]): Promise<Result<true, Refusal>> {
-  const known = await state.flags(keys)
+  const known = await state.rows('flags').loadMany(keys)
   if (known.length < keys.length) return err('flag_unknown')
   return known.some((flag) => flag.state === 'retired') ? err('flag_retired') : ok(true)
 }
@@ -81,7 +73,10 @@ async function checkFlags(state: State, keys: readonly string[]): Promise<Result
 /** Whether a live entitlement among the flags would be in no plan any more and has no `no_plan_reason`. */
 async function leavesUnfunded(state: State, plan: string, dropped: readonly string[]): Promise<boolean> {
   if (dropped.length === 0) return false
-  const [flags, holders] = await Promise.all([state.flags(dropped), state.plansWith(dropped)])
+  const [flags, holders] = await Promise.all([
+    state.rows('flags').loadMany(dropped),
+    state.rows('plans').by(holding, dropped),
+  ])
   const others = holders.filter(({ key }) => key !== plan)
   return flags.some(
     (flag) =>

@@ -9,8 +9,9 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
 import { because } from '../ledger/command.ts'
+import { State } from '../ledger/state.ts'
 import { EDITORS, READERS } from '../roles.ts'
-import { findPlan, type PlanEdit, planCreate, planUpdating } from './commands.ts'
+import { type PlanEdit, planCreate, planUpdating } from './commands.ts'
 import { planCreation, planParams, planSchema, planUpdate } from './schemas.ts'
 
 const view = (plan: PlanRow) => plan
@@ -46,7 +47,7 @@ export function planRoutes(api: Api): void {
     body: planCreation,
     data: planSchema,
     status: 201,
-    command: ({ body: { reason, ticket, ...plan } }) => planCreate.give(plan, because({ reason, ticket })),
+    command: ({ body: { reason, ticket, ...plan } }) => planCreate.create(plan, because({ reason, ticket })),
     view,
   })
 
@@ -58,7 +59,7 @@ export function planRoutes(api: Api): void {
     params: planParams,
     answer: planSchema,
     async read({ params, control }) {
-      const plan = await findPlan(control.db, params.plan)
+      const plan = await new State(control.db).rows('plans').load(params.plan)
       return plan ? ok(plan) : err('not_found')
     },
   })
@@ -75,7 +76,7 @@ export function planRoutes(api: Api): void {
     data: planSchema,
     ifMatch: 'required',
     command: ({ params, body: { reason, ticket, ...change } }) =>
-      planUpdating.give({ ...params, ...change }, because({ reason, ticket })),
+      planUpdating.create({ ...params, ...change }, because({ reason, ticket })),
     view,
   })
 }

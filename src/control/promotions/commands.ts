@@ -7,15 +7,22 @@
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
 import { environmentsFor } from '../auth/actor.ts'
-import { type ChangeEdit, newChangeId, openChangeCommand } from '../change_requests/commands.ts'
+import { newChangeId, openChangeCommand } from '../change_requests/commands.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import type { ChangeItem } from '../db/schema.ts'
 import type { Contradiction } from '../effects/contradictions.ts'
 import { NO_EFFECT } from '../effects/summary.ts'
-import type { Edit } from '../entities/edit.ts'
+import type { EditOf } from '../entities/edit.ts'
 import { environmentName, flagKey } from '../entities/fields.ts'
 import { isPublished } from '../entities/projection.ts'
-import { type Command, type CommandBook, commandKind, type Why } from '../ledger/command.ts'
+import {
+  type Command,
+  type CommandRegistry,
+  commandKind,
+  type Decision,
+  type Why,
+} from '../ledger/command.ts'
+import type { ChangeRequestEdit } from '../ledger/commit.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 import { type Comparison, compare, type Differing, isNext, type Selection, UNSET } from './compare.ts'
@@ -23,12 +30,12 @@ import { type Comparison, compare, type Differing, isNext, type Selection, UNSET
 /** The limit of a change request. */
 const MAX_ITEMS = 100
 
-type RuleEdit = Extract<Edit, { table: 'rules' }>
+type RuleEdit = EditOf<'rules'>
 
 export const rulePromote = commandKind({
   action: 'rule.promote',
   roles: EDITORS,
-  heedsContracts: true,
+  checkContracts: true,
   input: z.object({
     flag: flagKey,
     from: environmentName,
@@ -44,9 +51,9 @@ export const rulePromote = commandKind({
     if (!next.ok) return next
     if (environmentsFor(actor, [from, to]).length < 2) return err('environment_forbidden')
     const [existing, source, target] = await Promise.all([
-      state.flag(flag),
-      state.rule(flag, from),
-      state.rule(flag, to),
+      state.rows('flags').load(flag),
+      state.rows('rules').load([from, flag]),
+      state.rows('rules').load([to, flag]),
     ])
     if (!existing) return err('not_found')
     if (!isPublished(existing)) return err('promotion_unpublished')
@@ -86,12 +93,11 @@ export interface PromotionDetail extends Comparison {
 export const promoteCommand = (
   promotion: Promotion,
   why: Why,
-  book: CommandBook,
+  registry: CommandRegistry,
   dryRun: boolean,
-): Command<ChangeEdit> => ({
+): Command<ChangeRequestEdit> => ({
   action: 'change.open',
   ...why,
-  input: {},
   async decide(facts) {
     const { from, to, apply_at: applyAt } = promotion
     const next = isNext(from, to, facts.environments)
@@ -104,8 +110,9 @@ export const promoteCommand = (
     if (taken.length === 0 && dryRun) return ok(emptyPromotion(comparison, facts.now))
     if (taken.length > MAX_ITEMS && !dryRun) return err('change_too_large')
     const items = taken.map((one) => itemOf(one, from, to))
-    const change = { id: newChangeId(), items, applyAt, draft: false, lookOnly: dryRun }
-    const opened = await openChangeCommand(change, why, book).decide(facts)
+    const contradictions = dryRun ? 'show' : 'refuse'
+    const change = { id: newChangeId(), items, applyAt, draft: false, contradictions } as const
+    const opened = await openChangeCommand(change, why, registry).decide(facts)
     if (!opened.ok || 'table' in opened.value) return opened
     const detail = { ...(opened.value.detail as Pick<PromotionDetail, 'contradictions'>), ...comparison }
     return ok({ ...opened.value, detail })
@@ -118,7 +125,10 @@ const itemOf = ({ flag, from: source, to: target }: Differing, from: string, to:
 })
 
 /** Stands for the change request where both environments have the same rules. */
-function emptyPromotion(comparison: Omit<PromotionDetail, 'contradictions'>, now: number) {
+function emptyPromotion(
+  comparison: Omit<PromotionDetail, 'contradictions'>,
+  now: number,
+): Decision<ChangeRequestEdit> {
   const at = new Date(now).toISOString()
   const row: ChangeRequestRow = {
     id: '',
@@ -147,6 +157,6 @@ function emptyPromotion(comparison: Omit<PromotionDetail, 'contradictions'>, now
     updated_at: at,
     revision: 0,
   }
-  const edit: ChangeEdit = { table: 'change_requests', before: null, after: row }
+  const edit: ChangeRequestEdit = { table: 'change_requests', before: null, after: row }
   return { first: [], edit, detail: { ...comparison, contradictions: [] } }
 }

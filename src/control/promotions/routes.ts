@@ -1,12 +1,12 @@
 /** The route of promotions: previews or requests what differs between an environment and the next. */
 import { z } from '@hono/zod-openapi'
-import type { ChangeEdit } from '../change_requests/commands.ts'
 import { changeSchema, viewChange } from '../change_requests/view.ts'
 import { contradictionSchema, effectSchema, viewContradiction } from '../effects/view.ts'
 import { environmentName, flagKey, instant, why } from '../entities/fields.ts'
 import type { Api } from '../http/context.ts'
 import { write } from '../http/write.ts'
-import { because, commandBook } from '../ledger/command.ts'
+import { because, commandRegistry } from '../ledger/command.ts'
+import type { ChangeRequestEdit } from '../ledger/commit.ts'
 import { EDITORS } from '../roles.ts'
 import { type PromotionDetail, promoteCommand, rulePromote } from './commands.ts'
 
@@ -47,10 +47,10 @@ const promoted = z
   })
   .openapi('Promotion')
 
-export const promotionBook = commandBook(rulePromote)
+export const promotionCommands = commandRegistry(rulePromote)
 
 export function promotionRoutes(api: Api): void {
-  write<typeof promotion, ChangeEdit>(api, {
+  write<typeof promotion, ChangeRequestEdit>(api, {
     method: 'post',
     path: '/promotions',
     tag: 'Approvals',

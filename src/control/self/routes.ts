@@ -21,7 +21,7 @@ const environments = z.object({
 export function selfRoutes(api: Api): void {
   read(api, {
     path: '/me',
-    tag: 'Self',
+    tag: 'Account',
     summary: 'Get your name and roles',
     roles: READERS,
     answer: self,
@@ -36,7 +36,7 @@ export function selfRoutes(api: Api): void {
 
   read(api, {
     path: '/environments',
-    tag: 'Self',
+    tag: 'Account',
     summary: 'List environments, in the order of promotion',
     roles: READERS,
     answer: environments,

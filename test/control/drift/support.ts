@@ -1,10 +1,13 @@
 /** Drift under test: the real runner with real D1 and KV, on the test's clock, behind the real API. */
 import { runDurableObjectAlarm } from 'cloudflare:test'
+import { readQuarantine } from '../../../src/control/contract_sync/quarantine.ts'
+import { misderived } from '../../../src/control/contract_sync/rederive.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import { DriftRunner } from '../../../src/control/drift/runner.ts'
 import { readBackAfter } from '../../../src/control/publish/read_back.ts'
 import { eventually } from '../../support/eventually.ts'
 import { bindings, type ControlUnderTest, type Seed, setUp } from '../support/control.ts'
+import { invocation, underLimits } from '../support/limits.ts'
 import { insertRows } from '../support/rows.ts'
 
 const MINUTE_MS = 60_000
@@ -17,12 +20,14 @@ export interface SetUpOptions {
 
 export async function setUpDrift({ overrides = {}, owners, seed }: SetUpOptions = {}) {
   const memory = new Map<string, unknown>()
-  const { db, statements } = connect(bindings.DB)
+  const { db, statements } = connect(underLimits(bindings).DB)
   let control: ControlUnderTest | undefined
   const clock = () => control?.clock.now ?? 0
   const runner = new DriftRunner({
     ...{ db, statements, clock, environments: ['staging', 'production'] },
     owners: owners && new Set(owners),
+    misderived: (organizations) => misderived(db, organizations, clock()),
+    quarantine: () => readQuarantine(db),
     published: (environment, cursor, limit) =>
       readBackAfter(
         { db, kv: bindings.ENTITLEMENTS, environment, now: clock(), lateAfterMs: 10 * MINUTE_MS },
@@ -39,7 +44,7 @@ export async function setUpDrift({ overrides = {}, owners, seed }: SetUpOptions 
     tick: async () => {},
     startDrift: () => runner.start(),
     driftProgress: () => runner.progress(),
-    checkDrift: () => runner.tick(),
+    checkDrift: () => invocation(() => runner.tick()),
   }
   control = await setUp({ SCHEDULER: { getByName: () => scheduler }, ...overrides }, seed && { seed })
   const made = control
@@ -88,7 +93,7 @@ export interface Found {
 
 async function finish(runner: DriftRunner): Promise<void> {
   for (let ticks = 0; ticks < 50; ticks++) {
-    await runner.tick()
+    await invocation(() => runner.tick())
     if ((await runner.progress()).running === null) return
   }
   throw new Error('the pass does not end')

@@ -1,7 +1,8 @@
 /** The effective diff against the plain definition: evaluate everybody before and after, and compare. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { effectOf, type World } from '../../../src/control/effects/diff.ts'
+import { effectOf } from '../../../src/control/effects/diff.ts'
+import type { World } from '../../../src/control/effects/world.ts'
 import type { ContractColumns, GrantColumns } from '../../../src/control/entities/projection.ts'
 import { projectCatalog, projectOrg, projectUser } from '../../../src/control/entities/projection.ts'
 import { evaluate } from '../../../src/core/evaluate.ts'

@@ -7,19 +7,19 @@ import { applyD1Migrations, reset } from 'cloudflare:test'
 import { COMMANDS } from '../../../src/control/app.ts'
 import { Scheduler } from '../../../src/control/change_requests/scheduler.ts'
 import { parseConfig } from '../../../src/control/config.ts'
+import { denySession } from '../../../src/control/contract_sync/inbox/deny.ts'
+import { Inbox } from '../../../src/control/contract_sync/inbox/inbox.ts'
+import { sourcesOf } from '../../../src/control/contract_sync/sources/index.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import type { Role } from '../../../src/control/roles.ts'
-import { denySession } from '../../../src/control/webhooks/deny.ts'
-import { Inbox } from '../../../src/control/webhooks/inbox.ts'
-import { sourcesOf } from '../../../src/control/webhooks/sources.ts'
 import database from '../../fixtures/upgrade/database.sql?raw'
 import published from '../../fixtures/upgrade/kv.json?raw'
 import { setUpDrift } from '../drift/support.ts'
 import { type Answer, bindings } from '../support/control.ts'
+import { openLedger } from '../support/ledger.ts'
 
 /** The morning after. */
 export const NOW = Date.parse('2026-11-25T06:00:00.000Z')
-const ENVIRONMENTS = ['staging', 'production']
 
 /** Each of them as at the time of the fixture. */
 const ROLES = {
@@ -47,22 +47,18 @@ export async function upgrade() {
   if (!parsed.ok) throw new Error(parsed.problems.join('\n'))
   const sources = sourcesOf(parsed.config.webhooks, fetch)
   const clock = () => control.clock.now
-  const options = { db, clock, environments: ENVIRONMENTS, commands: COMMANDS, wake: () => {} }
+  const options = { db, clock, ledger: openLedger(clock), commands: COMMANDS }
   const inbox = new Inbox({
     ...options,
     deny: (environment, sid) => denySession(bindings.ENTITLEMENTS, environment, sid, clock()),
-    async parse(source, event) {
-      const found = sources.get(source)
-      if (!found) throw new Error(`no source ${source}`)
-      return found.parse(event, clock())
-    },
+    sources,
   })
   const control = await setUpDrift({ overrides: { INBOX: { getByName: () => inbox } } })
   await load()
   await applyD1Migrations(bindings.DB, bindings.MIGRATIONS)
   control.clock.now = NOW
   const failures: string[] = []
-  const scheduler = new Scheduler({ ...options, warn: (event) => failures.push(event) })
+  const scheduler = new Scheduler({ ...options, statements: () => 0, warn: (event) => failures.push(event) })
 
   async function as(person: keyof typeof ROLES, method: string, path: string, body?: object) {
     const token = await control.operators.token({ roles: ROLES[person], sub: person }, clock())

@@ -1,0 +1,59 @@
+/**
+ * A flag's rule and targets as another system has them: what is to be imported, in our names. Does I/O through `Known`.
+ *
+ * Rule and targets have an order of their own: an event that only switches a flag says nothing of targets, and one that
+ * comes late may still be the latest that does. The order is that of our flag in its environment, so that what comes late
+ * about a flag that was deleted and made again changes nothing.
+ */
+import { type External, type FlagTargets, nameOf, needsOf } from '../events.ts'
+import { type Commands, runClick } from '../run_command.ts'
+import { applied, conflict, quarantined, superseded, unresolved, type Verdict } from '../verdict.ts'
+import type { Ordered } from './apply.ts'
+import { resolver } from './resolve.ts'
+
+/** Targets of a flag that one event may name: each is a grant of its own in the same commit. */
+const MAX_TARGETS = 500
+/** The types of events that tell all targets. */
+const TELLING_TARGETS = ['flag.rule_updated', 'flag.deleted']
+
+export async function applyTargets(
+  part: FlagTargets,
+  context: Ordered,
+  commands: Commands,
+): Promise<Verdict> {
+  const { known } = context
+  const { source, environment, targets, revision } = part
+  const organizations = targets?.organizations ?? []
+  const resolve = await resolver(source, [part.flag, ...organizations], known)
+  const flag = resolve(part.flag, 'flag')
+  const about = { entity: `flag:${environment}:${flag ?? nameOf(part.flag)}`, revision }
+  const accessStop = await context.passed(about.entity, revision)
+  const targetsStop =
+    targets === null ? superseded : await context.passed(about.entity, revision, TELLING_TARGETS)
+  if (accessStop === conflict || targetsStop === conflict) return { ...conflict, ...about }
+  if (accessStop && targetsStop) return { ...superseded, ...about }
+  // A flag that is none of ours has nothing to lose.
+  if (flag === undefined) return { ...(part.deleted ? applied() : unresolved([part.flag])), ...about }
+  if (organizations.length + (targets?.users.length ?? 0) > MAX_TARGETS) {
+    return { ...quarantined('too_many_targets'), ...about }
+  }
+  const unknown: External[] = organizations.filter((org) => resolve(org, 'org') === undefined)
+  const users = targets?.users ?? []
+  const input = {
+    ...{ flag, environment, source, revision, access: accessStop ? null : part.access },
+    targets:
+      targets === null || targetsStop
+        ? null
+        : {
+            organizations: organizations.flatMap((org) => resolve(org, 'org') ?? []).toSorted(),
+            users: users.toSorted(),
+          },
+  }
+  const imported = await runClick('flag.import', input, context.event, known, commands)
+  if (!imported.ok) return { ...imported.verdict, ...about }
+  const [first] = unknown
+  const verdict = first
+    ? { ...quarantined('org_unknown', nameOf(first)), needs: unknown.flatMap(needsOf) }
+    : applied()
+  return { ...verdict, steps: imported.steps, ...about }
+}

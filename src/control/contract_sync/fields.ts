@@ -1,0 +1,11 @@
+/** The members of requests and answers that only contract sync has. Pure. */
+import { z } from '@hono/zod-openapi'
+
+/** A source, or a named endpoint of one: `standard-market`. */
+export const sourceName = z
+  .string()
+  .regex(/^(stripe|workos|paddle|standard(-[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?)?)$/)
+  .openapi({ example: 'stripe' })
+
+/** A number that Stripe, a CRM or another system gave a contract, or an event. */
+export const eventIdParam = z.string().regex(/^[\w.:@|+~-]{1,160}$/)

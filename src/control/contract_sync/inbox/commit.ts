@@ -1,0 +1,55 @@
+/** One commit of a group of events: their steps, their audit rows, and what became of each, or nothing. Does I/O. */
+import { ok, type Result } from '../../../core/result.ts'
+import { systemActor } from '../../auth/actor.ts'
+import type { Database } from '../../db/client.ts'
+import type { Command, CommandRegistry } from '../../ledger/command.ts'
+import type { Ledger } from '../../ledger/commit.ts'
+import type { Refusal } from '../../refusals.ts'
+import { sourceNamed } from '../sources/index.ts'
+import type { Source } from '../sources/source.ts'
+import { type Decided, decideGroup, type ParsedEvent, stepsOf } from './decide.ts'
+import { type Outcome, settle } from './store.ts'
+
+export interface CommitOptions {
+  readonly db: Database
+  readonly clock: () => number
+  readonly ledger: Ledger
+  readonly commands: CommandRegistry
+  readonly sources: ReadonlyMap<string, Source>
+}
+
+export async function commitGroup(
+  group: readonly ParsedEvent[],
+  { db, clock, ledger, commands: registry, sources }: CommitOptions,
+): Promise<Result<readonly Outcome[], Refusal>> {
+  if (group.length === 0) return ok([])
+  let made: Decided['events'] = []
+  // Of a source that is no longer configured, nothing is taken on trust.
+  const asksPolicy = (name: string) => sourceNamed(sources, name)?.asksPolicy ?? true
+  const command: Command<null> = {
+    action: 'inbox.apply',
+    reason: 'As other systems say',
+    ticket: null,
+    clearance: 'contract',
+    async decide(facts) {
+      const decided = await decideGroup(group, { facts, registry, asksPolicy })
+      if (!decided.ok) return decided
+      made = decided.events
+      return ok({ first: stepsOf(made), edit: null, evaluation: decided.evaluation })
+    },
+  }
+  const committed = await ledger.commit(command, systemActor('system:inbox'), {
+    alongside: (seq) => settle(db, outcomesOf(made, seq), new Date(clock()).toISOString()),
+  })
+  if (!committed.ok) return committed
+  return ok(outcomesOf(made, 'outcome' in committed.value ? committed.value.outcome.seq : null))
+}
+
+/** Each with the last audit row of its own. @param seq - of the last audit row of all */
+function outcomesOf(events: Decided['events'], seq: number | null): Outcome[] {
+  let next = (seq ?? 0) - stepsOf(events).length
+  return events.map(({ event, meaning, verdict }) => {
+    next += verdict.steps.length
+    return { event, meaning, verdict, seq: seq === null || verdict.steps.length === 0 ? null : next }
+  })
+}

@@ -1,0 +1,162 @@
+/**
+ * Standard Webhooks: contracts and beta participation from any CRM, as CloudEvents. `/webhooks/standard` is one endpoint;
+ * each of `/webhooks/standard/{name}` is another one, with secrets, mappings and numbers of its own.
+ *
+ * Several systems may share an endpoint: their `source` tells their numbers apart. `docs/contract-sync.md` is written for
+ * who sends these.
+ *
+ * @see https://www.standardwebhooks.com
+ */
+import * as z from 'zod'
+import { err, ok, type Result } from '../../../../core/result.ts'
+import { instant } from '../../../entities/fields.ts'
+import type { ContractEnd, External } from '../../events.ts'
+import { base64Bytes, isSigned, readJson, signatureHeader, tooLarge, untimely } from '../../signature.ts'
+import { eventType, instantOf, named } from '../names.ts'
+import { payloadInvalid } from '../payload.ts'
+import type { Delivery, Envelope, Parsed, ReceivedEvent, Source, VerifyReason } from '../source.ts'
+import { betaSnapshot, contractDelta, contractOver, contractSnapshot } from './schema.ts'
+
+export interface StandardOptions {
+  /** Of a named endpoint. */
+  readonly name?: string
+  /** `whsec_` and base64: several while one is rotated. */
+  readonly secrets: readonly string[]
+}
+
+const ID = /^[\w.:@|+~-]{1,128}$/
+const TIMESTAMP = /^[1-9]\d{0,10}$/
+const SIGNATURES = /^v\d[a-z]?,[A-Za-z0-9+/]{1,512}={0,2}(?: v\d[a-z]?,[A-Za-z0-9+/]{1,512}={0,2}){0,15}$/
+
+const bodySchema = z.object({
+  type: eventType.optional().catch(undefined),
+  time: instant.optional().catch(undefined),
+  source: z.string().min(1).max(200).optional().catch(undefined),
+})
+
+export function standardSource({ name, secrets }: StandardOptions): Source {
+  const keys = secrets.map((secret) => base64Bytes(secret.replace(/^whsec_/, '')) ?? new Uint8Array())
+  const source = name === undefined ? 'standard' : `standard-${name}`
+  return {
+    name: source,
+    idIsEnough: false,
+    asksPolicy: false,
+    verify: (delivery) => verify(keys, delivery),
+    async parse(event) {
+      return parse(source, event)
+    },
+    fromList(entry, now) {
+      return parse(source, {
+        ...{ source, id: 'list', type: 'contract.snapshot.v1', digest: '' },
+        ...{ occurredAt: new Date(now).toISOString(), payload: asEvent(entry), ...systemOf(entry) },
+      })
+    },
+  }
+}
+
+async function verify(
+  keys: readonly Uint8Array[],
+  { headers, body, now }: Delivery,
+): Promise<Result<Envelope, VerifyReason>> {
+  if (tooLarge(body)) return err('body_too_large')
+  const id = signatureHeader(headers.get('webhook-id'), ID)
+  const timestamp = signatureHeader(headers.get('webhook-timestamp'), TIMESTAMP)
+  const list = signatureHeader(headers.get('webhook-signature'), SIGNATURES)
+  if (!id.ok) return id
+  if (!timestamp.ok) return timestamp
+  if (!list.ok) return list
+  const signatures = list.value[0]
+    .split(' ')
+    .flatMap((one) => (one.startsWith('v1,') ? (base64Bytes(one.slice(3)) ?? []) : []))
+  const prefix = `${id.value[0]}.${timestamp.value[0]}.`
+  if (!(await isSigned({ keys, prefix, body, signatures }))) return err('signature_invalid')
+  const seconds = Number(timestamp.value[0])
+  const reason = untimely(seconds * 1000, now)
+  if (reason) return err(reason)
+  const payload = readJson(body)
+  const { type, time = instantOf(seconds), source } = bodySchema.safeParse(payload).data ?? {}
+  return ok({
+    ...{ id: id.value[0], type, occurredAt: time, payload },
+    ...(source !== undefined && { system: source }),
+  })
+}
+
+/** An entry of a list is what `data` of a snapshot is, or the whole event. */
+const asEvent = (entry: unknown): unknown =>
+  typeof entry === 'object' && entry !== null && 'specversion' in entry
+    ? entry
+    : { specversion: '1.0', id: 'list', source: 'list', type: 'contract.snapshot.v1', data: entry }
+
+function systemOf(entry: unknown): { system?: string } {
+  const source = bodySchema.safeParse(entry).data?.source
+  return source === undefined ? {} : { system: source }
+}
+
+const flags = (ids: readonly string[]): External[] => ids.map((id) => named('flag', id))
+
+function parse(source: string, { type, payload, occurredAt, ...event }: ReceivedEvent): Parsed {
+  const system = event.system ?? null
+  switch (type) {
+    case 'contract.snapshot.v1': {
+      const event = contractSnapshot.safeParse(payload)
+      if (!event.success) return payloadInvalid({ '': event.error }, endOf(source, system, payload))
+      const { contract, org, revision, phases } = event.data.data
+      return ok([
+        {
+          ...{ type: 'contract.snapshot', source, system, contract, revision, customer: null },
+          org: named('org', org),
+          phases: phases.map(({ plan, add, grace_until, ...phase }) => ({
+            ...phase,
+            items: [...(plan === null ? [] : [named('plan', plan)]), ...flags(add)],
+            ...(grace_until !== undefined && { grace_until }),
+          })),
+        },
+      ])
+    }
+    case 'contract.delta.v1': {
+      const event = contractDelta.safeParse(payload)
+      if (!event.success) return payloadInvalid({ '': event.error }, endOf(source, system, payload))
+      const { contract, revision, base_revision, changes } = event.data.data
+      const { plan, add, remove, ...rest } = changes
+      return ok([
+        {
+          ...{ type: 'contract.delta', source, system, contract, revision, base_revision },
+          changes: {
+            ...rest,
+            ...(plan !== undefined && { plan: plan === null ? null : named('plan', plan) }),
+            ...(add && { add: flags(add) }),
+            ...(remove && { remove: flags(remove) }),
+          },
+        },
+      ])
+    }
+    case 'beta.snapshot.v1': {
+      const event = betaSnapshot.safeParse(payload)
+      if (!event.success) return payloadInvalid({ '': event.error })
+      const { org, flag, from, to, revision = Date.parse(occurredAt) } = event.data.data
+      const over = to !== null && to <= from
+      return ok([
+        {
+          ...{ type: 'contract.snapshot', source, system, contract: `beta:${org}:${flag}`, revision },
+          ...{ org: named('org', org), customer: null },
+          phases: [
+            {
+              ...{ status: over ? 'cancelled' : 'active', from, to: over ? from : to },
+              items: [named('flag', flag)],
+            },
+          ],
+        },
+      ])
+    }
+    default:
+      return err('unknown_type')
+  }
+}
+
+/** What a payload takes away that is wrong otherwise. */
+function endOf(source: string, system: string | null, payload: unknown): ContractEnd | undefined {
+  const over = contractOver.safeParse(payload)
+  if (!over.success) return undefined
+  const { contract, revision, status } = over.data.data
+  return { type: 'contract.end', source, system, contract, revision, status }
+}

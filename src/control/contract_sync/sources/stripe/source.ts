@@ -1,0 +1,250 @@
+/**
+ * Stripe: subscriptions, entitlements and finished checkouts.
+ *
+ * With an API key, an event only says what to look at, and what is current is fetched: then nothing depends on the order
+ * of delivery, more than ten entitlements are all there, and scheduled downgrades are visible. Without one, the event is
+ * all there is; `order.ts` says how far that reaches. The signature is checked here, over bytes and with an injected
+ * clock; the tests sign with Stripe's package, which is loaded where its API is asked.
+ *
+ * @see https://docs.stripe.com/webhooks
+ */
+import * as z from 'zod'
+import { err, ok, type Result } from '../../../../core/result.ts'
+import { externalId } from '../../../entities/fields.ts'
+import { type CanonicalEvent, type ContractEnd, FINAL } from '../../events.ts'
+import {
+  hexBytes,
+  isSigned,
+  readJson,
+  signatureHeader,
+  textBytes,
+  tooLarge,
+  untimely,
+} from '../../signature.ts'
+import { candidates, epochSeconds, eventType, instantOf, isGiven } from '../names.ts'
+import { payloadInvalid } from '../payload.ts'
+import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
+import { fetchCustomer, fetchEntitlements, fetchSubscription, type StripeApi, stripeApi } from './api.ts'
+import { entitlementsOf, listStripe } from './list.ts'
+import { entitlementsRevision, fetchedRevision, subscriptionRevision } from './order.ts'
+import {
+  endedStatus,
+  idOf,
+  overSchema,
+  type Subscription,
+  snapshotOf,
+  subscriptionSchema,
+} from './subscription.ts'
+import { isForeign, SCHEDULE_TYPES, SUBSCRIPTION_TYPES } from './types.ts'
+
+export interface StripeOptions {
+  /** The signing secrets of the endpoint: several while one is rotated. */
+  readonly secrets: readonly string[]
+  /** `undefined`: nothing is fetched. */
+  readonly apiKey: string | undefined
+  /** An origin. */
+  readonly apiBase: string
+  /** Whether what happens in Stripe's test mode counts. */
+  readonly testMode: boolean
+}
+
+const HEADER = /^t=([1-9]\d{0,10})((?:,v\d=[0-9a-f]{64}){1,16})$/
+
+const eventSchema = z.object({
+  id: externalId.optional().catch(undefined),
+  type: eventType.optional().catch(undefined),
+  created: epochSeconds.optional().catch(undefined),
+})
+const bodySchema = z.object({
+  created: epochSeconds,
+  livemode: z.boolean().optional(),
+  data: z.object({
+    object: z.unknown(),
+    previous_attributes: z
+      .object({ status: z.string().optional().catch(undefined) })
+      .nullish()
+      .catch(undefined),
+  }),
+})
+
+const summarySchema = z.object({
+  customer: externalId,
+  entitlements: z.object({
+    data: z.array(z.object({ feature: idOf, lookup_key: z.string() })),
+    has_more: z.boolean(),
+  }),
+})
+
+const sessionSchema = z.object({
+  mode: z.string(),
+  customer: idOf.nullish(),
+  subscription: idOf.nullish(),
+  client_reference_id: z.string().nullish(),
+  metadata: z.record(z.string(), z.string()).nullish(),
+})
+
+const scheduleSchema = z.object({
+  subscription: idOf.nullish(),
+  released_subscription: idOf.nullish(),
+})
+
+/** @param fetcher - how Stripe's API is reached */
+export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Source {
+  const { apiKey, apiBase, testMode } = options
+  const keys = options.secrets.map(textBytes)
+  const reach = async () => (apiKey === undefined ? undefined : stripeApi(apiKey, apiBase, fetcher))
+  return {
+    name: 'stripe',
+    // Two endpoints of two API versions, as Stripe wants it for an upgrade, tell one event in two forms.
+    idIsEnough: true,
+    asksPolicy: false,
+    verify: (delivery) => verify(keys, delivery),
+    async parse(event, now) {
+      const body = bodySchema.safeParse(event.payload)
+      if (!body.success) return payloadInvalid({ '': body.error })
+      const { created, livemode, data } = body.data
+      if (isForeign(event.type)) return ok([{ type: 'ignored', why: 'foreign_type' }])
+      // A webhook secret does not say which mode it is of.
+      if (livemode === false && !testMode) return err('test_mode')
+      const context = { type: event.type, created, now, previous: data.previous_attributes?.status }
+      return parse({ ...context, api: await reach() }, data.object)
+    },
+    async list(cursor, now) {
+      const api = await reach()
+      return api ? listStripe(api, cursor, now) : err('source_without_key')
+    },
+    fromList(entry, now) {
+      const told = subscriptionSchema.safeParse(entry)
+      if (!told.success) return payloadInvalid({ '': told.error }, endOf(entry, now))
+      return asSnapshot(told.data, fetchedRevision(told.data.status, now))
+    },
+  }
+}
+
+async function verify(
+  keys: readonly Uint8Array[],
+  { headers, body, now }: Delivery,
+): Promise<Result<Envelope, VerifyReason>> {
+  if (tooLarge(body)) return err('body_too_large')
+  const header = signatureHeader(headers.get('stripe-signature'), HEADER)
+  if (!header.ok) return header
+  const [, timestamp = '', list = ''] = header.value
+  const signatures = list.split(',').flatMap((one) => (one.startsWith('v1=') ? hexBytes(one.slice(3)) : []))
+  if (!(await isSigned({ keys, prefix: `${timestamp}.`, body, signatures }))) return err('signature_invalid')
+  const reason = untimely(Number(timestamp) * 1000, now)
+  if (reason) return err(reason)
+  const payload = readJson(body)
+  const { id, type, created = Number(timestamp) } = eventSchema.safeParse(payload).data ?? {}
+  return ok({ id, type, occurredAt: instantOf(created), payload })
+}
+
+interface Context {
+  readonly type: string
+  /** Epoch seconds. */
+  readonly created: number
+  /** Epoch milliseconds. */
+  readonly now: number
+  /** The status that a subscription had before, where the event says so. */
+  readonly previous: string | undefined
+  readonly api: StripeApi | undefined
+}
+
+async function parse(context: Context, object: unknown): Promise<Parsed> {
+  const { type } = context
+  if (SUBSCRIPTION_TYPES.includes(type)) return subscription(context, object)
+  if (SCHEDULE_TYPES.includes(type)) return schedule(context, object)
+  if (type === 'entitlements.active_entitlement_summary.updated') return entitlements(context, object)
+  if (type === 'checkout.session.completed') return checkout(context, object)
+  return err('unknown_type')
+}
+
+async function subscription(context: Context, object: unknown): Promise<Parsed> {
+  const { type, created, now, previous, api } = context
+  const told = subscriptionSchema.safeParse(object)
+  const ends = endOf(object, created * 1000)
+  if (!told.success) {
+    // What is fetched may be of an API version that we can read.
+    const id = overSchema.pick({ id: true }).safeParse(object)
+    const current = api && id.success ? await fetched(api, id.data.id, now) : undefined
+    return current?.ok ? current : payloadInvalid({ 'data.object': told.error }, ends)
+  }
+  if (api) {
+    const current = await fetched(api, told.data.id, now)
+    return current.ok || !ends ? current : { ...current, ends }
+  }
+  if (told.data.items.has_more) return { ...err('refetch_unavailable'), ...(ends && { ends }) }
+  return asSnapshot(told.data, subscriptionRevision(type, told.data.status, created, previous))
+}
+
+/** That it is over can be read of one that cannot be read otherwise. @param at - epoch milliseconds */
+function endOf(object: unknown, at: number): ContractEnd | undefined {
+  const over = overSchema.safeParse(object)
+  if (!over.success) return undefined
+  const status = endedStatus(over.data.status)
+  const revision = status === 'cancelled' || status === 'expired' ? FINAL + at : at
+  return { type: 'contract.end', source: 'stripe', system: null, contract: over.data.id, revision, status }
+}
+
+async function fetched(api: StripeApi, id: string, now: number, org?: string): Promise<Parsed> {
+  const current = await fetchSubscription(api, id)
+  return current.ok
+    ? asSnapshot(current.value, fetchedRevision(current.value.status, now), org)
+    : err(current.reason)
+}
+
+function asSnapshot(subscription: Subscription, revision: number, org?: string): Parsed {
+  const snapshot = snapshotOf(subscription, revision, org)
+  return snapshot ? ok([snapshot]) : err('payload_invalid')
+}
+
+/** A schedule's event does not say how the subscription stands, so that it is only worth a look at that. */
+async function schedule({ now, api }: Context, object: unknown): Promise<Parsed> {
+  const told = scheduleSchema.safeParse(object)
+  if (!told.success) return payloadInvalid({ 'data.object': told.error })
+  const id = told.data.subscription ?? told.data.released_subscription
+  if (id === null || id === undefined) return ok([{ type: 'ignored', why: 'not_a_subscription' }])
+  return api ? fetched(api, id, now) : err('refetch_unavailable')
+}
+
+async function entitlements({ created, now, api }: Context, object: unknown): Promise<Parsed> {
+  const told = summarySchema.safeParse(object)
+  if (!told.success) return payloadInvalid({ 'data.object': told.error })
+  const { customer, entitlements } = told.data
+  // The event lists ten at most: to take them for all of them would take the eleventh from the customer.
+  if (!api && entitlements.has_more) return err('refetch_unavailable')
+  const [all, payer] = api
+    ? await Promise.all([fetchEntitlements(api, customer), fetchCustomer(api, customer)])
+    : [ok(entitlements.data), undefined]
+  if (!all.ok) return err(all.reason)
+  const from = instantOf(created)
+  const revision = api ? now : entitlementsRevision(created)
+  return ok([entitlementsOf(payer?.ok ? payer.value : { id: customer }, all.value, revision, from)])
+}
+
+/**
+ * `metadata.org_id` is set by your server; `client_reference_id` may come from the address of a payment link, which anybody
+ * can make up, so that an operator must confirm what only that says.
+ */
+async function checkout({ now, api }: Context, object: unknown): Promise<Parsed> {
+  const told = sessionSchema.safeParse(object)
+  if (!told.success) return payloadInvalid({ 'data.object': told.error })
+  const { mode, customer, subscription, client_reference_id, metadata } = told.data
+  const own = isGiven(metadata?.org_id) ? metadata.org_id : undefined
+  const [org] = candidates(own ?? client_reference_id)
+  const links: CanonicalEvent[] =
+    org !== undefined && typeof customer === 'string'
+      ? [
+          {
+            ...{ type: 'org.linked', source: 'stripe', external_id: customer, org },
+            ...{ confirmed: own !== undefined, click: false },
+          },
+        ]
+      : []
+  if (api && mode === 'subscription' && typeof subscription === 'string') {
+    const current = await fetched(api, subscription, now, own)
+    return current.ok ? ok([...links, ...current.value]) : current
+  }
+  if (links.length > 0) return ok(links)
+  const why = mode === 'subscription' ? 'no_organization_named' : 'not_a_subscription'
+  return ok([{ type: 'ignored', why }])
+}

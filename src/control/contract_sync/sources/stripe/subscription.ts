@@ -1,0 +1,220 @@
+/**
+ * A Stripe subscription as a contract: its schema, and its phases. Pure.
+ *
+ * Read loosely, as members come and go with API versions: periods stood on the subscription until 2025-03-31 and stand
+ * on its items since. `pause_collection` is no status: the subscription stays active, and its owner has chosen not to
+ * collect. A trial grants until Stripe says that it is over.
+ */
+import * as z from 'zod'
+import type { ContractRow } from '../../../db/rows.ts'
+import { externalId } from '../../../entities/fields.ts'
+import type { ContractSnapshot, External, Phase } from '../../events.ts'
+import { candidates, epochSeconds, instantOf, isGiven, named } from '../names.ts'
+
+/** A reference, expanded or not. */
+export const idOf = z
+  .union([externalId, z.object({ id: externalId })])
+  .transform((value) => (typeof value === 'string' ? value : value.id))
+
+const metadata = z.record(z.string(), z.string()).nullish()
+
+/** As it is expanded. One that was deleted has its id and nothing else. */
+export const customerSchema = z.object({ id: externalId, metadata })
+export type Customer = z.infer<typeof customerSchema>
+
+const price = z.union([
+  externalId.transform((id) => ({ id, lookup_key: null, product: null })),
+  z.object({ id: externalId, lookup_key: z.string().nullish(), product: idOf.nullish() }),
+])
+
+const scheduleSchema = z.object({
+  status: z.string(),
+  end_behavior: z.string(),
+  current_phase: z.object({ start_date: epochSeconds, end_date: epochSeconds }).nullish(),
+  phases: z.array(
+    z.object({
+      start_date: epochSeconds,
+      end_date: epochSeconds,
+      trial_end: epochSeconds.nullish(),
+      items: z.array(z.object({ price, quantity: z.number().nullish() })),
+    }),
+  ),
+})
+
+export const subscriptionSchema = z.object({
+  id: externalId,
+  object: z.literal('subscription'),
+  status: z.string(),
+  customer: z.union([externalId, customerSchema]),
+  customer_account: externalId.nullish(),
+  start_date: epochSeconds,
+  cancel_at: epochSeconds.nullish(),
+  cancel_at_period_end: z.boolean().nullish(),
+  ended_at: epochSeconds.nullish(),
+  current_period_end: epochSeconds.nullish(),
+  items: z.object({
+    data: z.array(
+      z.object({ price, quantity: z.number().nullish(), current_period_end: epochSeconds.nullish() }),
+    ),
+    has_more: z.boolean().default(false),
+  }),
+  metadata,
+  schedule: z.union([z.string(), scheduleSchema]).nullish(),
+})
+
+export type Subscription = z.infer<typeof subscriptionSchema>
+type Price = z.infer<typeof price>
+
+const STATUS: Readonly<Record<string, ContractRow['status']>> = {
+  // The first invoice is not paid yet.
+  incomplete: 'unpaid',
+  incomplete_expired: 'expired',
+  trialing: 'trialing',
+  active: 'active',
+  past_due: 'past_due',
+  paused: 'paused',
+  unpaid: 'unpaid',
+  canceled: 'cancelled',
+}
+
+/**
+ * @param org - who the sender says that it is for, where the subscription itself does not
+ * @returns `undefined` where the status is none that we know: nobody may guess whether it grants
+ */
+export function snapshotOf(
+  subscription: Subscription,
+  revision: number,
+  org?: string,
+): ContractSnapshot | undefined {
+  const status = STATUS[subscription.status]
+  if (status === undefined) return undefined
+  return {
+    ...{ type: 'contract.snapshot', source: 'stripe', system: null, contract: subscription.id, revision },
+    org: orgOf(subscription, org),
+    customer: customerOf(subscription),
+    phases: phasesOf(subscription, status).map(({ prices, from, to, status }) => ({
+      status,
+      from: instantOf(from),
+      to: to === null ? null : instantOf(to),
+      items: prices.map(priceName),
+    })),
+  }
+}
+
+/** Just enough to know that it is over, of a subscription that cannot be read otherwise. */
+export const overSchema = z.object({
+  id: externalId,
+  status: z.enum(['canceled', 'incomplete_expired', 'paused', 'unpaid']),
+})
+
+export const endedStatus = (status: z.infer<typeof overSchema>['status']) =>
+  (({ canceled: 'cancelled', incomplete_expired: 'expired', paused: 'paused', unpaid: 'unpaid' }) as const)[
+    status
+  ]
+
+export const customerOf = ({ customer }: Pick<Subscription, 'customer'>): string =>
+  typeof customer === 'string' ? customer : customer.id
+
+/**
+ * A subscription that names its organization is that organization's, as one customer may pay for several; only a mapping
+ * of the subscription or of that name says otherwise. Without a name, its customer's mapping decides.
+ */
+function orgOf(subscription: Subscription, hint?: string): External {
+  const { id, customer, customer_account, metadata } = subscription
+  const own = metadata?.org_id
+  if (isGiven(own)) return named('org', own, id)
+  return orgOfCustomer(typeof customer === 'string' ? { id: customer } : customer, hint, id, customer_account)
+}
+
+/** @param others - names that a mapping may know, besides the customer's */
+export function orgOfCustomer(
+  { id, metadata }: Customer,
+  hint?: string,
+  subscription?: string,
+  account?: string | null,
+): External {
+  const known = candidates(subscription, id, account)
+  const name = [metadata?.org_id, hint].find(isGiven)
+  if (name === undefined) return { kind: 'org', candidates: known }
+  const org = named('org', name)
+  return { ...org, candidates: [...known, ...org.candidates] }
+}
+
+/** By its id first: a lookup key moves on to the next price, and whoever bought the old one keeps it. */
+const priceName = ({ id, lookup_key, product }: Price): External => ({
+  kind: 'price',
+  candidates: candidates(id, lookup_key, product),
+})
+
+interface Stretch {
+  readonly status: Phase['status']
+  readonly prices: readonly Price[]
+  /** Epoch seconds. */
+  readonly from: number
+  readonly to: number | null
+}
+
+/** Of what is there in no quantity, nothing is bought. Metered prices have none to tell. */
+const bought = (items: readonly { price: Price; quantity?: number | null | undefined }[]): Price[] =>
+  items.flatMap(({ price, quantity }) => (quantity === 0 ? [] : [price]))
+
+function phasesOf(subscription: Subscription, status: Phase['status']): Stretch[] {
+  const from = subscription.start_date
+  const prices = bought(subscription.items.data)
+  if (status === 'cancelled' || status === 'expired') {
+    const ended = subscription.ended_at ?? null
+    return [{ status, prices, from, to: ended === null ? null : Math.max(ended, from) }]
+  }
+  const [last = null, later] = scheduled(subscription, prices, status)
+  const end = endOf(subscription)
+  return joined([{ status, prices, from, to: last }, ...later])
+    .filter((stretch, index) => index === 0 || end === null || stretch.from < end)
+    .map((stretch) => ({ ...stretch, to: earliest(stretch.to, end) }))
+}
+
+/** When it is to be cancelled. With several periods, not before the last one that is paid for. */
+function endOf({ cancel_at, cancel_at_period_end, current_period_end, items }: Subscription): number | null {
+  if (typeof cancel_at === 'number') return cancel_at
+  if (!cancel_at_period_end) return null
+  const ends = [current_period_end, ...items.data.map((item) => item.current_period_end)]
+  return ends.reduce<number | null>((max, end) => (end && end > (max ?? 0) ? end : max), null)
+}
+
+/** The end of the current phase, if there is one, and the phases to come. */
+function scheduled(
+  { schedule }: Subscription,
+  current: readonly Price[],
+  status: Phase['status'],
+): [number | null, Stretch[]] {
+  if (!schedule || typeof schedule === 'string' || schedule.status !== 'active') return [null, []]
+  const phase = schedule.current_phase
+  if (!phase) return [null, []]
+  const later = schedule.phases
+    .filter(({ start_date }) => start_date >= phase.end_date)
+    .toSorted((a, b) => a.start_date - b.start_date)
+  const cancels = schedule.end_behavior === 'cancel'
+  const stretches = later.map(({ start_date, end_date, trial_end, items }, index) => ({
+    status: status === 'trialing' && !((trial_end ?? 0) > start_date) ? ('active' as const) : status,
+    // A phase names its prices by id alone unless they are expanded; those of today are known in full.
+    prices: bought(items).map((price) => current.find(({ id }) => id === price.id) ?? price),
+    from: start_date,
+    to: index < later.length - 1 || cancels ? end_date : null,
+  }))
+  return [later.length > 0 || cancels ? phase.end_date : null, stretches]
+}
+
+/** Phases that differ in nothing that matters here (a discount, a quantity) are one. */
+function joined(stretches: readonly Stretch[]): Stretch[] {
+  const key = ({ status, prices }: Stretch) => [status, ...prices.map(({ id }) => id).toSorted()].join(' ')
+  const result: Stretch[] = []
+  for (const next of stretches) {
+    const previous = result.at(-1)
+    const same = previous?.to === next.from && key(previous) === key(next)
+    if (previous && same) result[result.length - 1] = { ...previous, to: next.to }
+    else result.push(next)
+  }
+  return result
+}
+
+const earliest = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.min(a, b)

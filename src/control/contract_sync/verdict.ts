@@ -1,0 +1,75 @@
+/** What is decided of an event, or of a part of one. Types and constants only. */
+
+import type { AgreementRow, InboxRow } from '../db/rows.ts'
+import type { ChangeItem } from '../db/schema.ts'
+import type { Step } from '../ledger/command.ts'
+import { type External, nameOf, needsOf } from './events.ts'
+
+export interface Verdict {
+  readonly state: Exclude<InboxRow['state'], 'received' | 'dismissed'>
+  /** Why it is not applied: a code. */
+  readonly problem: string | null
+  /** Of what: a name, or where in the payload. */
+  readonly detail: string | null
+  /** The names that it waits for. */
+  readonly needs: readonly string[]
+  /** What it changes: of what is quarantined, at most what it takes away. */
+  readonly steps: readonly Step[]
+  /** What its source has now said of contracts. */
+  readonly said: readonly AgreementRow[]
+  /** Commands that a policy requires approval of: they become change requests. */
+  readonly requests: readonly ChangeItem[]
+  /** What it is about, in our names: later events about the same come after it. */
+  readonly entity: string | null
+  readonly org: string | null
+  readonly revision: number | null
+}
+
+const NOTHING = { problem: null, detail: null, needs: [], steps: [], said: [], requests: [] }
+const NOWHERE = { entity: null, org: null, revision: null }
+
+export const applied = (steps: readonly Step[] = []): Verdict => ({
+  state: 'applied',
+  ...NOTHING,
+  ...NOWHERE,
+  steps,
+})
+
+export const stopped = (state: Verdict['state'], problem: string, detail: string | null = null): Verdict => ({
+  ...{ ...NOTHING, ...NOWHERE, state, problem, detail },
+})
+export const quarantined = (problem: string, detail: string | null = null): Verdict =>
+  stopped('quarantined', problem, detail)
+export const superseded = stopped('superseded', 'later_revision_applied')
+/** The same revision says something else: nobody may guess which is true. */
+export const conflict = quarantined('revision_conflict')
+
+/** Somebody clicked, and the policy of the environment requires approval. */
+export const awaitingApproval = (request: ChangeItem): Verdict => ({
+  ...quarantined('approval_required'),
+  requests: [request],
+})
+
+/** Names that are none of ours: it goes on by itself once they are. */
+export const unresolved = (names: readonly [External, ...External[]]): Verdict => ({
+  ...quarantined(`${names[0].kind}_unknown`, nameOf(names[0])),
+  needs: names.flatMap(needsOf),
+})
+
+/** Which part's problem is the event's: the worst. */
+const WORST: Verdict['state'][] = ['quarantined', 'waiting', 'applied', 'superseded', 'ignored']
+
+/** Of an event that means several things, each of which stands for itself. */
+export function together(parts: readonly Verdict[]): Verdict {
+  const worst = parts.toSorted((a, b) => WORST.indexOf(a.state) - WORST.indexOf(b.state))[0] ?? applied()
+  const about = parts.find(({ entity }) => entity !== null) ?? worst
+  return {
+    ...worst,
+    ...{ entity: about.entity, revision: about.revision },
+    org: parts.map(({ org }) => org).find((org) => org !== null) ?? null,
+    needs: parts.flatMap(({ needs }) => needs),
+    steps: parts.flatMap(({ steps }) => steps),
+    said: parts.flatMap(({ said }) => said),
+    requests: parts.flatMap(({ requests }) => requests),
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * Steps of `.ci/run` that are no part of `npm test`, because they need programs that not every machine has, or minutes.
+ *
+ * | project | what | by itself |
+ * |---|---|---|
+ * | `conformance` | every dialect of verification: official clients, nginx, Caddy and HAProxy | `npm run conformance` |
+ * | `browser` | stories in a real Chromium | `npm run browser` |
+ */
+import { defineConfig } from 'vitest/config'
+
+const inNode = { globalSetup: ['test/support/bundle.ts'], testTimeout: 60_000, hookTimeout: 120_000 }
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      { test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...inNode } },
+      { test: { name: 'browser', include: ['test/browser/**/*.test.ts'], ...inNode } },
+    ],
+  },
+})
