@@ -90,7 +90,7 @@ export async function openGateway(
 function readCurrent(documents: DocumentStore, { environment }: Config, clock: () => number): ReadCurrent {
   const now = new EntitlementsNow(environment)
   return async (ids, session, warn) => {
-    const found = await documents.lookup(ids, (fault, key) => warn(`${fault} ${key}`), session)
+    const found = await documents.lookup(ids, (fault, kind) => warn(`${fault} ${kind}`), session)
     return {
       entitlements: now.of(found, ids, clock()),
       notBefore: notBeforeOf(found),

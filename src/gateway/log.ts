@@ -8,7 +8,7 @@ import type { EntitlementSource } from '../core/claims.ts'
 import type { SessionPath } from './sessions/call.ts'
 
 export type Route =
-  | ('config' | 'healthz' | 'jwks' | 'discovery' | 'token' | 'revoke' | 'logout' | 'proxy')
+  | ('config' | 'healthz' | 'jwks' | 'discovery' | 'token' | 'revoke' | 'logout' | 'authorize' | 'proxy')
   | ('verify' | 'guard' | 'introspect' | 'authzen' | 'ofrep' | 'rpc')
 
 export interface LogLine {
@@ -24,7 +24,7 @@ export interface LogLine {
   /** How a refresh came by upstream's answer. */
   session?: SessionPath
   /** How the access token in the answer came about. */
-  access_token?: 'minted' | 'opaque' | 'withheld'
+  access_token?: 'minted' | 'opaque' | 'withheld' | 'other'
   /** Why an ID token was left as it was. */
   id_token?: string
   jti?: string
@@ -47,6 +47,10 @@ export function writeLog(line: LogLine): void {
   const text = JSON.stringify({ level: levelOf(line), ...line })
   if ((line.status ?? 0) >= 500) console.error(text)
   else console.info(text)
+}
+
+export function warn(line: LogLine, warning: string): void {
+  line.warnings = [...(line.warnings ?? []), warning]
 }
 
 function levelOf({ status = 0, warnings, src }: LogLine): 'error' | 'warn' | 'info' {

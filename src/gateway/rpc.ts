@@ -11,7 +11,7 @@ import type { Freshness } from '../core/requirement.ts'
 import type { GatewayBindings } from './config.ts'
 import type { Gateway } from './gateway.ts'
 import { openOnce } from './handlers/request_context.ts'
-import { type LogLine, writeLog } from './log.ts'
+import { type LogLine, warn, writeLog } from './log.ts'
 import { parseRequirement } from './verification/json.ts'
 import { reachVerdict, type VerdictAnswer, type Verification, verdictAnswer } from './verification/verdict.ts'
 
@@ -78,11 +78,8 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
     const { identities, current, clock } = await this.#gateway()
     const log: LogLine = { request_id: crypto.randomUUID(), method, route: 'rpc' }
     const startedAt = clock()
-    const warn = (warning: string) => {
-      log.warnings = [...(log.warnings ?? []), warning]
-    }
     try {
-      return await ask({ identities, current, clock, warn }, log)
+      return await ask({ identities, current, clock, warn: (warning) => warn(log, warning) }, log)
     } finally {
       log.duration_ms = clock() - startedAt
       writeLog(log)

@@ -52,9 +52,9 @@ const readings = ({ catalog, org, user }: Documents) =>
 
 function reportOnce(onFault: OnFault): OnFault {
   const reported = new Set<string>()
-  return (fault, key) => {
-    const what = `${fault} ${key}`
-    if (!reported.has(what)) onFault(fault, key)
+  return (fault, kind) => {
+    const what = `${fault} ${kind}`
+    if (!reported.has(what)) onFault(fault, kind)
     reported.add(what)
   }
 }

@@ -22,11 +22,12 @@ export interface Documents extends SubjectDocuments {
 
 export type LookupFault = KvFault | DocumentFault
 
-/** Receives a fault and the key that it is about, for the log. */
-export type OnFault = (fault: LookupFault, key: string) => void
+export type DocumentKind = 'catalog' | 'org' | 'user' | 'revoked'
 
-/** A session's id is nobody's to read in a log. */
-const REVOCATION = 'revoked'
+/** Receives a fault and the kind of document that it is about, for the log: whose it is says who is logging in. */
+export type OnFault = (fault: LookupFault, kind: DocumentKind) => void
+
+const kindOf = (key: string): DocumentKind => key.slice(0, key.indexOf(':')) as DocumentKind
 
 export interface DocumentStoreOptions extends CacheOptions {
   readonly kv: EntitlementsKV
@@ -81,7 +82,7 @@ export class DocumentStore {
       if (!isDue(key)) continue
       if (!texts.ok) this.#documents.fail(key)
       const fault = texts.ok ? this.#documents.keep(key, texts.value.get(key) ?? null, parse) : texts.reason
-      if (fault !== undefined) onFault(fault, key)
+      if (fault !== undefined) onFault(fault, kindOf(key))
     }
   }
 
@@ -90,7 +91,7 @@ export class DocumentStore {
       this.revocations.keep(key, texts.value.get(key) ?? null)
     } else {
       this.revocations.fail(key)
-      onFault(texts.reason, REVOCATION)
+      onFault(texts.reason, kindOf(key))
     }
   }
 }

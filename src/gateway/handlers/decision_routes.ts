@@ -4,11 +4,11 @@
  * All of them reach the same verdict; what is here is only how each is asked and answered.
  */
 import { ok, type Result } from '../../core/result.ts'
-import { NO_STORE, problem } from '../http/answers.ts'
-import { answerPublicPreflight, isPreflight } from '../http/cors.ts'
+import { NO_STORE } from '../http/answers.ts'
+import { answerPublicPreflight, isPreflight, readableByAll, requestedMethod } from '../http/cors.ts'
 import { type Encode, oauthEncoder, ofrepEncoder, problemEncoder } from '../http/encode.ts'
 import type { Dialect, RefusalReason } from '../http/refusals.ts'
-import type { Route } from '../log.ts'
+import { type Route, warn } from '../log.ts'
 import { authzenMetadata, evaluateMany, evaluateOne } from '../verification/authzen.ts'
 import { type Caller, type CallerReason, identifyCaller } from '../verification/caller.ts'
 import { guard } from '../verification/forward_auth.ts'
@@ -16,13 +16,14 @@ import { introspect } from '../verification/introspection.ts'
 import { verifyJson } from '../verification/json.ts'
 import { evaluateFlag, evaluateFlags } from '../verification/ofrep.ts'
 import type { Verification } from '../verification/verdict.ts'
-import type { RequestContext } from './request_context.ts'
-import { isReadOrPreflight, PUBLIC, route } from './upstream_routes.ts'
+import type { Handler, RequestContext } from './request_context.ts'
+import { answerNothing, isReadOrPreflight, PUBLIC, route } from './upstream_routes.ts'
 
 const OFREP_FLAGS = '/ofrep/v1/evaluate/flags'
 
 export async function answerVerify(context: RequestContext): Promise<Response> {
   const { request, log } = context
+  if (!isForUs(request)) return route(context)
   log.route = 'verify'
   if (request.method !== 'POST') return usePost(context, 'verify')
   return toResponse(context, await verifyJson(request, verificationOf(context)), problemEncoder('verify'))
@@ -36,16 +37,24 @@ export async function answerGuard(context: RequestContext): Promise<Response> {
   return response
 }
 
-/** What is ours and leads nowhere is not upstream's either: it would be shown the keys of services. */
-export function answerNowhere({ log }: RequestContext): Response {
-  log.route = 'verify'
-  return problem(404, 'not_found', 'There is nothing here.', log.request_id)
+/**
+ * Only POST is ours at `/verify` and `/introspect`; upstream may have a page there. But what comes with a token or a key was
+ * meant for us, and is not upstream's to see.
+ */
+function isForUs(request: Request): boolean {
+  const wanted = isPreflight(request) ? requestedMethod(request) : request.method
+  return wanted === 'POST' || ['authorization', 'x-api-key'].some((name) => request.headers.has(name))
+}
+
+export function answerNowhere(context: RequestContext): Response {
+  context.log.route = 'verify'
+  return answerNothing(context)
 }
 
 /** Introspection takes the place of upstream's only where somebody is configured to ask. */
 export async function answerIntrospection(context: RequestContext): Promise<Response> {
   const { request, gateway, log } = context
-  if (gateway.config.verifiers.length === 0) return route(context)
+  if (gateway.config.verifiers.length === 0 || !isForUs(request)) return route(context)
   if (request.method !== 'POST') return usePost(context, 'introspect')
   log.route = 'introspect'
   const answer = await introspect(request, gateway.config.verifiers, verificationOf(context))
@@ -77,6 +86,20 @@ export async function answerAuthzen(context: RequestContext): Promise<Response> 
   if (given !== null) response.headers.set('x-request-id', given)
   return response
 }
+
+/**
+ * Web pages evaluate flags with the user's token, from whatever origin they are. No cookie takes part, so that every page
+ * and every header is allowed: tracing agents add their own.
+ */
+export const forPages =
+  (handler: Handler): Handler =>
+  async (context) => {
+    if (isPreflight(context.request)) {
+      context.log.route = 'ofrep'
+      return answerPublicPreflight(context.request, 'POST')
+    }
+    return readableByAll(await handler(context), 'etag, retry-after, x-request-id')
+  }
 
 export async function answerOfrep(context: RequestContext): Promise<Response> {
   const { request, path, log } = context
@@ -122,8 +145,5 @@ function usePost({ log }: RequestContext, name: Route & Dialect): Response {
 
 function verificationOf({ gateway, log }: RequestContext): Verification {
   const { identities, current, clock } = gateway
-  const warn = (warning: string) => {
-    log.warnings = [...(log.warnings ?? []), warning]
-  }
-  return { identities, current, clock, warn }
+  return { identities, current, clock, warn: (warning) => warn(log, warning) }
 }

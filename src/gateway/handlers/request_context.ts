@@ -63,9 +63,12 @@ export function withGateway(
     let response: Response
     try {
       const result = await open(c.env ?? {})
-      response = result.ok
-        ? await handler({ request, path, gateway: result.gateway, log, defer: (work) => keepAlive(c, work) })
-        : misconfigured(path, result.problems, log)
+      if (!result.ok) response = misconfigured(path, result.problems, log)
+      else if (isClosed(request, path, result.gateway)) response = closed(log)
+      else {
+        const { gateway } = result
+        response = await handler({ request, path, gateway, log, defer: (work) => keepAlive(c, work) })
+      }
     } catch (bug) {
       response = failed(bug, path, log)
     }
@@ -98,6 +101,21 @@ function keepAlive(c: Context, work: Promise<unknown>): void {
   } catch {
     // Not on Workers: nothing ends the work early there.
   }
+}
+
+/**
+ * Under the origin of the guards there is nothing else. A proxy that appends a client's path to a guard's may meet an edge
+ * that resolves `..` in it before the gateway sees anything, and takes every 200 for a yes.
+ */
+const isClosed = (request: Request, path: string, { config }: Gateway): boolean =>
+  config.guardOrigin !== undefined &&
+  new URL(request.url).host === new URL(config.guardOrigin).host &&
+  !isGuardPath(path)
+
+function closed(log: LogLine): Response {
+  log.route = 'guard'
+  log.reason = 'requirement_malformed'
+  return refuseGuarded('requirement_malformed', log.request_id).response
 }
 
 function misconfigured(path: string, problems: readonly string[], log: LogLine): Response {

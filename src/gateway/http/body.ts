@@ -102,6 +102,33 @@ export async function readForm(
   return form.get(required) ? ok(form) : err('parameter_missing')
 }
 
+export interface Parameters {
+  readonly parameters: URLSearchParams
+  /** The body as it came. */
+  readonly body: string
+}
+
+/** The same of a form or, as some SDKs send it, of JSON. */
+export async function readParameters(
+  request: Request,
+  required: string,
+): Promise<Result<Parameters, FormReason>> {
+  if (!isOfType(request, 'application/json')) {
+    const form = await readForm(request, required)
+    return form.ok ? ok({ parameters: form.value, body: form.value.toString() }) : form
+  }
+  const body = await readText(request)
+  if (!body.ok) return body
+  try {
+    const members = Object.entries(parseUniqueJson(body.value) ?? {})
+    const texts = members.filter((member): member is [string, string] => typeof member[1] === 'string')
+    const parameters = new URLSearchParams(texts)
+    return parameters.get(required) ? ok({ parameters, body: body.value }) : err('parameter_missing')
+  } catch {
+    return err('body_malformed')
+  }
+}
+
 async function readText(request: Request): Promise<Result<string, 'body_too_large' | 'body_malformed'>> {
   try {
     return await readBounded(request, MAX_BODY_BYTES)

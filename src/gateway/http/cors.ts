@@ -29,18 +29,25 @@ export const requestedMethod = ({ headers }: Request): string | null => headers.
  * The answer for a document that anybody may read. Tracing agents add fields of their own to every request, so that every
  * field is allowed; none of them counts.
  */
-export function answerPublicPreflight({ headers }: Request): Response {
+export function answerPublicPreflight({ headers }: Request, methods = 'GET, HEAD'): Response {
   const requested = headers.get(REQUESTED_HEADERS)
   return new Response(null, {
     status: 204,
     headers: {
       [ALLOWED_ORIGIN]: '*',
-      'access-control-allow-methods': 'GET, HEAD',
+      'access-control-allow-methods': methods,
       ...(requested !== null && { [ALLOWED_HEADERS]: requested }),
       'access-control-max-age': String(PREFLIGHT_MAX_AGE_SECONDS),
       vary: REQUESTED_HEADERS,
     },
   })
+}
+
+/** Lets every page read an answer, and these fields in it. */
+export function readableByAll(response: Response, names: string): Response {
+  response.headers.set(ALLOWED_ORIGIN, '*')
+  response.headers.set(EXPOSED_HEADERS, names)
+  return response
 }
 
 /** The headers of a preflight as upstream is sent them: without fields that it has never heard of. */

@@ -26,6 +26,7 @@ const FAULTS = {
   token_malformed: WITHHELD,
   token_header_refused: WITHHELD,
   token_is_ours: WITHHELD,
+  access_token_misplaced: 'The identity provider’s response has an access token where none belongs.',
   algorithm_refused: WITHHELD,
   type_refused: WITHHELD,
   key_unknown: WITHHELD,

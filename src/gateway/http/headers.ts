@@ -78,11 +78,19 @@ export function requestHeaders(headers: Headers, config: Config): Headers {
   const forwarded = endToEnd(headers, (name) => isNotForUpstream(name, config))
   const clientIp = headers.get('cf-connecting-ip')
   if (clientIp !== null) forwarded.set('x-forwarded-for', clientIp)
-  const [protocol, host] = config.issuer.split('://') as [string, string]
-  forwarded.set('x-forwarded-host', host)
-  forwarded.set('x-forwarded-proto', protocol)
+  for (const [name, value] of Object.entries(publicAddress(config))) forwarded.set(name, value)
   return forwarded
 }
+
+/** Under which address upstream is known to clients. */
+function publicAddress({ issuer }: Config): Record<string, string> {
+  const [protocol, host] = issuer.split('://') as [string, string]
+  return { 'x-forwarded-host': host, 'x-forwarded-proto': protocol }
+}
+
+/** The same for a document that the gateway fetches for itself, unless it is somebody else's. */
+export const documentHeaders = (url: string, config: Config): Record<string, string> =>
+  new URL(url).origin === config.upstream.origin ? publicAddress(config) : {}
 
 /** The same for a token request, whose answer must be one that the pipeline can read. */
 export function tokenRequestHeaders(headers: Headers, config: Config): Headers {

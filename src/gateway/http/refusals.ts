@@ -13,6 +13,8 @@ export interface Refusal {
   readonly status: number
   readonly text: string
   readonly headers?: Readonly<Record<string, string>>
+  /** The error code of OAuth, where it is not the usual one of its status. */
+  readonly oauth?: string
   /** The error code of OFREP, where it has one for this. */
   readonly ofrep?: string
 }
@@ -72,6 +74,11 @@ const ENTRIES = {
   },
   min_version_malformed: { status: 400, text: 'Remint-Min-Version must be one whole number, in digits.' },
   method_not_allowed: { status: 405, text: 'Use POST.', headers: { allow: 'POST' } },
+  token_of_another_client: {
+    status: 400,
+    text: 'The token was not issued to this client_id.',
+    oauth: 'invalid_client',
+  },
   hint_of_another_client: { status: 400, text: 'The id_token_hint was not issued to this client_id.' },
 
   authorization_repeated: {
@@ -143,7 +150,7 @@ const ENTRIES = {
   },
   context_invalid: {
     status: 400,
-    text: 'context must be an object, and its kind organization or user.',
+    text: 'context must be an object, its targetingKey a string, and its kind organization or user.',
     ofrep: 'INVALID_CONTEXT',
   },
   targeting_key_missing: {

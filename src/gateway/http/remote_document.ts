@@ -61,6 +61,11 @@ export class RemoteDocument<T, Fault extends string> {
     return this.#loadedAt >= this.#attemptedAt
   }
 
+  /** Why the last attempt failed, if it did; nothing is fetched for it. */
+  get fault(): Fault | undefined {
+    return this.#loadedAt >= this.#attemptedAt ? undefined : this.#fault
+  }
+
   /** While a fetch is under way an old value will do; only where there is none, a second request fetches too. */
   #isDue(now: number): boolean {
     const sinceAttempt = now - this.#attemptedAt
@@ -85,14 +90,20 @@ export class RemoteDocument<T, Fault extends string> {
 
 const sleep = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
 
-/** Fetches a JSON object: no redirects, bounded in time and size. */
+/**
+ * Fetches a JSON object: no redirects, bounded in time and size.
+ *
+ * @param forwarded - what upstream is told of its public address: a provider that makes its issuer of that must be told the
+ *   same here as with token requests
+ */
 export async function fetchJson(
   url: string,
   fetcher: typeof fetch,
+  forwarded: Readonly<Record<string, string>> = {},
 ): Promise<Result<Record<string, unknown>, 'unreachable'>> {
   try {
     const response = await fetcher(url, {
-      headers: { accept: 'application/json' },
+      headers: { accept: 'application/json', ...forwarded },
       redirect: 'manual',
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })

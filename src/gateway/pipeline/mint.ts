@@ -43,6 +43,7 @@ export async function mint(
  * @param accessToken - the one that goes into the same answer
  * @param key - of upstream's algorithm, if there is one: many clients accept RS256 alone
  * @param replaced - whether that is another one than upstream's
+ * @param now - epoch milliseconds
  * @param session - of the access token. An ID token of the same subject that does not name its session gets its name, so
  *   that logging out with it ends the access tokens of the session.
  */
@@ -52,6 +53,7 @@ export async function mintIdToken(
   replaced: boolean,
   key: SigningKey,
   config: Config,
+  now: number,
   session: { readonly sub?: unknown; readonly sid?: unknown } = {},
 ): Promise<string | undefined> {
   const { claims } = upstream
@@ -61,7 +63,14 @@ export async function mintIdToken(
   const { feature_flags: _, feature_flags_meta: __, ...kept } = claims
   const atHash = hasHash ? { at_hash: await accessTokenHash(accessToken, key.alg) } : {}
   const named = session.sid !== undefined && session.sub === claims.sub ? { sid: session.sid } : {}
-  return sign({ ...named, ...kept, iss: config.tokenIssuer, ...atHash }, 'JWT', key)
+  const times = notAfter(Math.floor(now / 1000), claims, 'nbf', 'iat')
+  return sign({ ...named, ...kept, ...times, iss: config.tokenIssuer, ...atHash }, 'JWT', key)
+}
+
+/** Upstream's clock may be ahead of ours; what we sign must be valid at once. */
+function notAfter(seconds: number, claims: Claims, ...names: string[]): Record<string, number> {
+  const ahead = names.filter((name) => typeof claims[name] === 'number' && claims[name] > seconds)
+  return Object.fromEntries(ahead.map((name) => [name, seconds]))
 }
 
 /**

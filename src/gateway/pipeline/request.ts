@@ -6,8 +6,8 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { MAX_BODY_BYTES, readBounded } from '../http/body.ts'
+import { parseObjectText } from '../http/json_text.ts'
 import type { BodyFormat } from '../profiles/profile.ts'
-import { parseObjectText } from './json_text.ts'
 
 /** A parameter's name, and its text, name included, as it stands in the body. */
 export type WrittenParameter = readonly [name: string, text: string]

@@ -7,8 +7,8 @@
 import { err, ok, type Result } from '../../core/result.ts'
 import { NO_STORE } from '../http/answers.ts'
 import { readBounded } from '../http/body.ts'
+import { type JsonObjectText, parseObjectText } from '../http/json_text.ts'
 import type { NoAnswer, NoSessionAnswer, SessionPath } from '../sessions/call.ts'
-import { type JsonObjectText, parseObjectText } from './json_text.ts'
 import type { RefreshRequest } from './request.ts'
 
 /** A token answer with the user's profile in it is some 10 KiB; this only keeps the isolate alive. */
@@ -23,11 +23,13 @@ export interface UpstreamTokens {
   readonly body: JsonObjectText
   readonly accessToken: string
   readonly idToken: string | undefined
+  /** Upstream says that `access_token` holds a token of another kind (RFC 8693 section 2.2.1). */
+  readonly labelledAs: string | undefined
   /** When upstream gave them; epoch milliseconds. */
   readonly receivedAt: number
 }
 
-export type UpstreamReason = NoSessionAnswer | 'upstream_answer_unreadable'
+export type UpstreamReason = NoSessionAnswer | 'upstream_answer_unreadable' | 'access_token_misplaced'
 
 export interface UpstreamCall {
   readonly url: string
@@ -115,10 +117,17 @@ const OTHER_TOKEN_TYPES = ['id_token', 'refresh_token', 'saml1', 'saml2'].map(
   (name) => `urn:ietf:params:oauth:token-type:${name}`,
 )
 
-function readTokens(body: JsonObjectText, receivedAt: number): UpstreamTokens | undefined {
+/** The tokens of an answer; nothing where it has no access token, or not in its place. */
+export function readTokens(body: JsonObjectText, receivedAt: number): UpstreamTokens | undefined {
   const { access_token: accessToken, id_token: idToken, issued_token_type: type } = body.object
-  if (typeof accessToken !== 'string' || OTHER_TOKEN_TYPES.includes(type as string)) return undefined
-  return { body, accessToken, idToken: typeof idToken === 'string' ? idToken : undefined, receivedAt }
+  if (typeof accessToken !== 'string') return undefined
+  return {
+    body,
+    accessToken,
+    idToken: typeof idToken === 'string' ? idToken : undefined,
+    labelledAs: OTHER_TOKEN_TYPES.includes(type as string) ? (type as string) : undefined,
+    receivedAt,
+  }
 }
 
 /** An answer whose body was read, whole again. */

@@ -12,6 +12,10 @@ export interface Endpoint {
   readonly path: string
   /** Whether it is at an origin whose pages are not the gateway's to proxy: cookies of that origin stay there. */
   readonly isElsewhere?: boolean
+  /** Whether people are sent there. */
+  readonly isForBrowsers?: boolean
+  /** Whether it takes the parameter `claims` (OpenID Connect Core section 5.5). */
+  readonly takesClaims?: boolean
 }
 
 export interface Endpoints {
@@ -19,8 +23,10 @@ export interface Endpoints {
   readonly jwks: Endpoint
   readonly authorization?: Endpoint | undefined
   readonly endSession?: Endpoint | undefined
-  /** The parameter by which the end-session endpoint is told a `sid`, where it is not told by an ID token. */
-  readonly sessionParameter?: string
+  /** Ends a session that is named in the body. */
+  readonly sessionRevocation?: Endpoint | undefined
+  /** How sessions are named where no ID token does: by which parameter, and what an id looks like. */
+  readonly session?: { readonly parameter: string; readonly form: RegExp }
   readonly revocation?: Endpoint | undefined
   /** RFC 9126. */
   readonly pushedAuthorization?: Endpoint | undefined
@@ -45,4 +51,6 @@ export interface Profile {
   endpoints(): Promise<Result<Endpoints, MetadataFault>>
   /** Upstream's discovery document, as upstream wrote it. */
   metadata(): Promise<Result<Readonly<Record<string, unknown>>, MetadataFault>>
+  /** What is wrong with upstream's description and what to do about it, as far as that is known already. */
+  problem(): string | undefined
 }

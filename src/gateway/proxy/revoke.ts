@@ -23,13 +23,15 @@ export async function revokeOwnToken(
   clientId: string | undefined,
   context: { config: Config; keyring: Keyring; denylist: Denylist },
   now: number,
-): Promise<Result<boolean, DenylistReason>> {
+): Promise<Result<boolean, DenylistReason | 'token_of_another_client'>> {
   const claims = await verifyOwnToken(token, 'at+jwt', context.config, context.keyring)
   if (!claims) return ok(false)
   const issuedTo = stringClaim(claims, 'client_id')
-  const isAnothers = clientId !== undefined && issuedTo !== undefined && clientId !== issuedTo
+  // RFC 7009 section 2.1 has an error for it: whoever mistypes would believe that the token is revoked.
+  if (clientId !== undefined && issuedTo !== undefined && clientId !== issuedTo)
+    return err('token_of_another_client')
   const exp = typeof claims.exp === 'number' ? claims.exp : 0
-  if (isAnothers || exp <= Math.floor(now / 1000)) return ok(true)
+  if (exp <= Math.floor(now / 1000)) return ok(true)
 
   const entries: Entry[] = []
   const jti = documentId(claims.jti)

@@ -7,6 +7,7 @@
 import { err, ok, type Result } from '../../core/result.ts'
 import { within } from '../../core/within.ts'
 import type { Config } from '../config.ts'
+import { isUnpacked } from '../http/inspect.ts'
 import type { SendTokenRequest, UpstreamCall, UpstreamReply } from '../pipeline/upstream.ts'
 import type { Profile } from '../profiles/profile.ts'
 import type { RawAnswer, RefreshSessions, SessionCall, SessionOutcome } from './call.ts'
@@ -113,7 +114,8 @@ function read({ status, statusText, headers, body, receivedAt }: RawAnswer): Ups
     return { response: { ok: true, status, statusText, headers }, text: decoder.decode(body), receivedAt }
   }
   const kept = new Headers(headers)
-  for (const name of ['content-length', 'content-encoding']) kept.delete(name)
+  for (const name of isUnpacked(headers) ? ['content-length', 'content-encoding'] : ['content-length'])
+    kept.delete(name)
   const init = { status, statusText, headers: kept }
   return { response: new Response(WITHOUT_BODY.includes(status) ? null : body, init), receivedAt }
 }

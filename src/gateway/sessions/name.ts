@@ -32,18 +32,41 @@ const WITHOUT_MEANING = new Set([
   ...['user-agent', 'referer', 'priority', 'dnt', 'sec-gpc', 'save-data', 'upgrade-insecure-requests'],
   ...['cache-control', 'pragma', 'content-length', 'via', 'forwarded', 'dpop', 'idempotency-key'],
   ...['x-request-id', 'x-correlation-id', 'x-retry-count', 'x-stainless-retry-count'],
+  // Of tracing: agents of browsers and proxies on the way add one to every request, new each time.
   ...[
     'traceparent',
     'tracestate',
     'baggage',
     'b3',
     'sentry-trace',
-    'x-amzn-trace-id',
     'x-cloud-trace-context',
+    'correlation-context',
+  ],
+  ...[
+    'newrelic',
+    'elastic-apm-traceparent',
+    'uber-trace-id',
+    'request-id',
+    'request-context',
+    'sw8',
+    'sw8-correlation',
+  ],
+  ...['sw8-x', 'x-dtpc', 'x-dtreferer', 'x-ot-span-context', 'grpc-trace-bin', 'adrum', 'adrum_0', 'adrum_1'],
+  ...['client-request-id', 'x-ms-client-request-id', 'return-client-request-id', 'x-client-trace-id'],
+  ...['correlation-id', 'x-session-id', 'x-transaction-id', 'x-operation-id', 'x-client-request-id'],
+  ...[
+    'x-amz-cf-id',
+    'x-vercel-id',
+    'x-request-start',
+    'x-queue-start',
+    'x-timer',
+    'fly-request-id',
+    'x-edge-request-id',
   ],
   ...['x-csrf-token', 'x-xsrf-token'],
 ])
-const WITHOUT_MEANING_PREFIX = /^(accept$|accept-|sec-ch-|sec-fetch-|x-b3-|x-datadog-|x-forwarded-)/
+const WITHOUT_MEANING_PREFIX =
+  /^(accept$|accept-|sec-ch-|sec-fetch-|x-b3-|x-datadog-|x-forwarded-|x-newrelic-|x-instana-|x-honeycomb-|x-dynatrace|x-amzn-trace-|x-amzn-requestid|x-cloud-trace|(x-)?trace-?id|x-trace-|ot-tracer-|ot-baggage-|uberctx-|jaeger-|x-ot-|x-lightstep-|x-scalyr-|x-ms-request-|datadog-|x-sentry-)/
 
 const encoder = new TextEncoder()
 

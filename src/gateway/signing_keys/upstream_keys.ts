@@ -8,6 +8,7 @@ import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jos
 import type { Claims } from '../../core/claims.ts'
 import { err, ok } from '../../core/result.ts'
 import type { Config } from '../config.ts'
+import { documentHeaders } from '../http/headers.ts'
 import { fetchJson, RemoteDocument } from '../http/remote_document.ts'
 import { algorithmOf, publicHalf } from './algorithms.ts'
 import type { Keyring } from './keyring.ts'
@@ -56,7 +57,8 @@ export function upstreamKeys(
 ): UpstreamKeys {
   return new RemoteDocument(async () => {
     const jwksUri = await url()
-    const fetched = jwksUri === undefined ? undefined : await fetchJson(jwksUri, fetcher)
+    const fetched =
+      jwksUri === undefined ? undefined : await fetchJson(jwksUri, fetcher, documentHeaders(jwksUri, config))
     if (!fetched?.ok) return err('keys_unreachable')
     const keys = await importKeySet(fetched.value, config.upstream.algorithms, keyring)
     return keys ? ok(keys) : err('keys_unusable')

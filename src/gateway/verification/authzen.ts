@@ -8,11 +8,11 @@
  * @see https://openid.net/specs/authorization-api-1_0.html
  */
 import * as z from 'zod'
-import { documentId, type SubjectIds, subjectOf } from '../../core/claims.ts'
+import { documentId, type SubjectIds } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import { type BodyReason, readJson } from '../http/body.ts'
-import { type Caller, type Entitled, entitledNow } from './caller.ts'
+import { type Caller, type Entitled, entitledNow, userSubject } from './caller.ts'
 import type { Verification } from './verdict.ts'
 
 /** Each may read documents of another subject. */
@@ -139,7 +139,7 @@ function subjectIds({ type, id, properties }: Evaluation['subject']): SubjectIds
     case 'organization':
       return { orgId: named, userId: undefined }
     case 'user':
-      return { ...subjectOf({ org_id: properties?.org_id }, 'org_id'), userId: named }
+      return userSubject(named, properties?.org_id)
     default:
       return undefined
   }

@@ -5,7 +5,7 @@
  * A service is told what is on now. A user is told what its token allows now, which is what every guard would say.
  */
 import { type BearerReason, bearerToken } from '../../core/bearer.ts'
-import type { SubjectIds } from '../../core/claims.ts'
+import { documentId, type SubjectIds } from '../../core/claims.ts'
 import type { Reason } from '../../core/evaluate.ts'
 import { looksLikeJws } from '../../core/jws.ts'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -73,6 +73,13 @@ export interface Entitled {
   readonly answers: readonly FlagAnswer[]
   /** Of the documents. */
   readonly version: string
+}
+
+/** A user whom a caller names, with the organization that it names beside. */
+export function userSubject(userId: string, org: unknown): SubjectIds {
+  const orgId = documentId(org)
+  const isUnreadable = orgId === undefined && org !== undefined && org !== null
+  return { orgId, userId, ...(isUnreadable && { unreadable: true }) }
 }
 
 /** What a subject may use now. @param subject - exactly the ids that are asked about */

@@ -6,7 +6,6 @@
  */
 import { compactVerify, errors } from 'jose'
 import {
-  audiences,
   type Claims,
   documentId,
   environmentOf,
@@ -14,12 +13,13 @@ import {
   featureFlags,
   type SubjectIds,
   stringClaim,
-  subjectOf,
 } from '../../core/claims.ts'
 import { type JwsFormReason, MAX_JWT_BYTES, readJwsHeader } from '../../core/jws.ts'
 import { LruMap } from '../../core/lru.ts'
+import { subjectOf } from '../../core/organization.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { accessTokenFault, isAccessTokenType, type PurposeFault } from '../../core/token_purpose.ts'
+import { isForServices } from '../audience.ts'
 import { type Config, isOwnIssuer } from '../config.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
 
@@ -53,6 +53,8 @@ export type IdentityReason =
 
 /** Identities kept in an isolate; at 2 KiB each, some 10 MiB of its 128. */
 const MAX_IDENTITIES = 5_000
+
+/** Among the gateway's own machines; upstream's clock is `CLOCK_SKEW_SECONDS` of the configuration. */
 const CLOCK_SKEW_SECONDS = 5
 
 export class Identities {
@@ -102,9 +104,7 @@ export class Identities {
     const { exp, iat, nbf, cnf } = claims
     if (typeof exp !== 'number') return err('token_malformed')
     if (!isOwnIssuer(claims.iss, this.#config)) return err('issuer_mismatch')
-    if (upstream.audience !== undefined && !audiences(claims).includes(upstream.audience)) {
-      return err('audience_mismatch')
-    }
+    if (!isForServices(claims, upstream)) return err('audience_mismatch')
     // Environments may share keys, issuer and audience; only the claim tells their tokens apart.
     if (claims.feature_flags_meta !== undefined && environmentOf(claims) !== environment)
       return err('environment_mismatch')

@@ -9,11 +9,11 @@
  */
 import { base64url } from 'jose'
 import * as z from 'zod'
-import { documentId, type SubjectIds, subjectOf } from '../../core/claims.ts'
+import { documentId, type SubjectIds } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { NO_STORE } from '../http/answers.ts'
 import { readJson } from '../http/body.ts'
-import { type Caller, entitledNow, type FlagAnswer } from './caller.ts'
+import { type Caller, entitledNow, type FlagAnswer, userSubject } from './caller.ts'
 import type { Verification } from './verdict.ts'
 
 export type OfrepReason =
@@ -68,6 +68,8 @@ async function readSubject(request: Request, caller: Caller): Promise<Result<Sub
   const parsed = requestSchema.safeParse(json.value)
   if (!parsed.success) return err('context_invalid')
   const { targetingKey, kind = 'organization', org_id } = parsed.data.context
+  // Of a claim a number is an id; the protocol has a text.
+  if (targetingKey !== undefined && typeof targetingKey !== 'string') return err('context_invalid')
   const id = documentId(targetingKey)
   if (id === undefined) return err('targeting_key_missing')
   if (caller.kind === 'user') {
@@ -77,7 +79,7 @@ async function readSubject(request: Request, caller: Caller): Promise<Result<Sub
   if (kind === 'organization') return ok({ orgId: id, userId: undefined })
   if (kind !== 'user') return err('context_invalid')
   // Without its organization a user would also be without what it is denied there.
-  const subject = { ...subjectOf({ org_id }, 'org_id'), userId: id }
+  const subject = userSubject(id, org_id)
   return subject.unreadable ? err('context_invalid') : ok(subject)
 }
 

@@ -61,9 +61,30 @@ export function replaceMembers(
   return result + text.slice(copied)
 }
 
+/**
+ * The texts of the values of all members with such a name, at any depth and repeated ones included. What lies under one that
+ * was found is in its text.
+ *
+ * @param text - valid JSON
+ */
+export function valuesNamed(text: string, isNamed: (name: string) => boolean): string[] {
+  const values: string[] = []
+  for (let at = text.indexOf('"'); at !== -1; ) {
+    let end = endOfString(text, at)
+    const colon = skipSpace(text, end)
+    if (text[colon] === ':' && isNamed(JSON.parse(text.slice(at, end)) as string)) {
+      const start = skipSpace(text, colon + 1)
+      end = endOfValue(text, start)
+      values.push(text.slice(start, end))
+    }
+    at = text.indexOf('"', end)
+  }
+  return values
+}
+
 function skipSpace(text: string, from: number): number {
   let at = from
-  while (' \t\n\r'.includes(text[at] as string)) at++
+  while (at < text.length && ' \t\n\r'.includes(text[at] as string)) at++
   return at
 }
 
