@@ -43,6 +43,7 @@ import type { CommandRegistry } from './ledger/command.ts'
 import { createLedger, type Ledger } from './ledger/commit.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
 import { tokenRoutes } from './mint_log/routes.ts'
+import { peopleRoutes } from './people/routes.ts'
 import { planCommands } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { promotionCommands, promotionRoutes } from './promotions/routes.ts'
@@ -145,6 +146,7 @@ function api(): Api {
     driftRoutes,
     publishRoutes,
     keyRoutes,
+    peopleRoutes,
   ]) {
     routes(api)
   }

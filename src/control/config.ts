@@ -7,6 +7,7 @@
 import * as z from 'zod'
 import { ENVIRONMENT_NAME } from '../core/names.ts'
 import { isSecureUrl } from '../core/secure_url.ts'
+import { CI_CLAIMS, CI_PROVIDERS, type CiProvider } from './auth/ci_identity.ts'
 import { ROLES, type Role } from './roles.ts'
 
 /** The asymmetric JWS algorithms that operators' tokens may use. */
@@ -104,6 +105,10 @@ export interface ControlBindings {
   ROLES_CLAIM?: string
   TEAMS_CLAIM?: string
   OWNERS?: string
+  CI_PROVIDER?: string
+  CI_ISSUER?: string
+  CI_AUDIENCE?: string
+  CI_PROJECTS?: string
   STRIPE_WEBHOOK_SECRETS?: string
   STRIPE_API_KEY?: string
   STRIPE_API_BASE?: string
@@ -160,6 +165,10 @@ export interface Config {
   readonly oidc: TokenIssuer | undefined
   /** With roles by e-mail address, for identity providers that send none. */
   readonly access: (TokenIssuer & { readonly roles: ReadonlyMap<string, readonly Role[]> }) | undefined
+  /** Whose identity tokens say who started a pipeline, and of which projects, in lower case. */
+  readonly ci:
+    | (TokenIssuer & { readonly provider: CiProvider; readonly projects: ReadonlySet<string> })
+    | undefined
   readonly webhooks: WebhooksConfig
 }
 
@@ -253,6 +262,17 @@ const varsSchema = z.object({
       'must be names of people and teams, such as team-growth,user:ada',
     )
     .optional(),
+  CI_PROVIDER: z.enum(CI_PROVIDERS, `must be one of ${CI_PROVIDERS.join(', ')}`).optional(),
+  CI_ISSUER: url.optional(),
+  CI_AUDIENCE: z.string().min(1, 'must not be empty').optional(),
+  CI_PROJECTS: z
+    .string()
+    .transform(list)
+    .refine(
+      (names) => names.every((name) => /^[\w.-]+(?:\/[\w.-]+)+$/.test(name)),
+      'must be repositories or projects such as acme/flags,acme/infra',
+    )
+    .optional(),
   STRIPE_WEBHOOK_SECRETS: secrets(ANY_SECRET, 'whsec_…').optional(),
   STRIPE_API_KEY: z.string().regex(ANY_SECRET, 'must be a secret or restricted key').optional(),
   STRIPE_API_BASE: z
@@ -274,6 +294,9 @@ export function parseConfig(bindings: object): ConfigResult {
     ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...together(bindings, 'OIDC_ISSUER', 'OIDC_AUDIENCE'),
     ...together(bindings, 'ACCESS_TEAM_DOMAIN', 'ACCESS_AUDIENCE'),
+    ...together(bindings, 'CI_PROVIDER', 'CI_AUDIENCE'),
+    ...together(bindings, 'CI_PROVIDER', 'CI_PROJECTS'),
+    ...needs(bindings, 'CI_ISSUER', 'CI_PROVIDER'),
     ...needs(bindings, 'STRIPE_API_KEY', 'STRIPE_WEBHOOK_SECRETS'),
     ...needs(bindings, 'STRIPE_TEST_MODE', 'STRIPE_WEBHOOK_SECRETS'),
     ...needs(bindings, 'WORKOS_ENVIRONMENT', 'WORKOS_WEBHOOK_SECRETS'),
@@ -309,12 +332,25 @@ export function parseConfig(bindings: object): ConfigResult {
               roles: vars.ACCESS_ROLES ?? new Map(),
             }
           : undefined,
+      ci: ciOf(vars),
       webhooks: { ...webhooksOf(vars), named: named.map(({ name, secrets }) => ({ name, secrets })) },
     },
   }
 }
 
 type Vars = z.infer<typeof varsSchema>
+
+function ciOf({ CI_PROVIDER: provider, CI_ISSUER, CI_AUDIENCE, CI_PROJECTS }: Vars): Config['ci'] {
+  if (provider === undefined || CI_AUDIENCE === undefined || CI_PROJECTS === undefined) return undefined
+  return {
+    provider,
+    issuer: CI_ISSUER ?? CI_CLAIMS[provider].issuer,
+    audience: CI_AUDIENCE,
+    algorithms: ['RS256'],
+    jwksUrl: undefined,
+    projects: new Set(CI_PROJECTS.map((name) => name.toLowerCase())),
+  }
+}
 
 const webhooksOf = (vars: Vars): Omit<WebhooksConfig, 'named'> => ({
   stripe: vars.STRIPE_WEBHOOK_SECRETS && {

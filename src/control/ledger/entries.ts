@@ -37,6 +37,7 @@ export async function entriesOf(
       at: new Date(now).toISOString(),
       actor: actor.id,
       api_key: actor.apiKey,
+      on_behalf_of: actor.onBehalfOf ? (actor.onBehalfOf.person ?? actor.onBehalfOf.identity) : null,
       action,
       reason,
       ticket,
