@@ -7,13 +7,20 @@
 import * as z from 'zod'
 import { ENVIRONMENT_NAME } from '../core/names.ts'
 import { isSecureUrl } from '../core/secure_url.ts'
-import { CI_CLAIMS, CI_PROVIDERS, type CiProvider } from './auth/ci_identity.ts'
 import { ROLES, type Role } from './roles.ts'
 
 /** The asymmetric JWS algorithms that operators' tokens may use. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
 const MAX_ENVIRONMENTS = 8
+
+const CI_PROVIDERS = ['github', 'gitlab'] as const
+/** A CI system whose identity tokens say who started a pipeline. */
+export type CiProvider = (typeof CI_PROVIDERS)[number]
+const CI_ISSUERS: Readonly<Record<CiProvider, string>> = {
+  github: 'https://token.actions.githubusercontent.com',
+  gitlab: 'https://gitlab.com',
+}
 
 /** The part of a Workers KV namespace that the publisher uses. */
 export interface DocumentsKV {
@@ -344,7 +351,7 @@ function ciOf({ CI_PROVIDER: provider, CI_ISSUER, CI_AUDIENCE, CI_PROJECTS }: Va
   if (provider === undefined || CI_AUDIENCE === undefined || CI_PROJECTS === undefined) return undefined
   return {
     provider,
-    issuer: CI_ISSUER ?? CI_CLAIMS[provider].issuer,
+    issuer: CI_ISSUER ?? CI_ISSUERS[provider],
     audience: CI_AUDIENCE,
     algorithms: ['RS256'],
     jwksUrl: undefined,

@@ -8,23 +8,12 @@
  * @see https://docs.gitlab.com/ci/secrets/id_token_authentication/
  */
 import type { JWTPayload } from 'jose'
+import type { CiProvider } from '../config.ts'
 
-export const CI_PROVIDERS = ['github', 'gitlab'] as const
-export type CiProvider = (typeof CI_PROVIDERS)[number]
-
-interface Claims {
-  readonly issuer: string
-  readonly project: string
-  readonly person: string
-}
-
-export const CI_CLAIMS: Readonly<Record<CiProvider, Claims>> = {
-  github: {
-    issuer: 'https://token.actions.githubusercontent.com',
-    project: 'repository',
-    person: 'actor',
-  },
-  gitlab: { issuer: 'https://gitlab.com', project: 'project_path', person: 'user_login' },
+/** The claims with the project and the person. */
+const CLAIMS: Readonly<Record<CiProvider, { readonly project: string; readonly person: string }>> = {
+  github: { project: 'repository', person: 'actor' },
+  gitlab: { project: 'project_path', person: 'user_login' },
 }
 
 /** A login of GitHub, `[bot]` included, or GitLab. */
@@ -36,7 +25,7 @@ export function ciIdentity(
   provider: CiProvider,
   projects: ReadonlySet<string>,
 ): string | undefined {
-  const claims = CI_CLAIMS[provider]
+  const claims = CLAIMS[provider]
   const [project, login] = [payload[claims.project], payload[claims.person]]
   if (typeof project !== 'string' || !projects.has(project.toLowerCase())) return undefined
   if (typeof login !== 'string' || !LOGIN.test(login)) return undefined
