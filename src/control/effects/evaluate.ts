@@ -17,7 +17,7 @@ export interface Evaluation {
   readonly contradictions: readonly Contradiction[]
 }
 
-export const noEffects = (edits: readonly Edit[]): Evaluation => ({
+export const noEffects = (edits: readonly unknown[]): Evaluation => ({
   effects: [],
   flags: edits.map(() => []),
   contradictions: [],

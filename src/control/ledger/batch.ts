@@ -1,38 +1,45 @@
 /**
- * The statements of one commit: audit rows, mutations, outbox rows, and the record of an Idempotency-Key. Pure: they are
- * only put together here. D1 runs a batch as one transaction, all or nothing.
+ * The statements of one commit: audit rows, mutations, outbox rows, and the record of an Idempotency-Key. Pure but for
+ * WebCrypto: they are only put together here. D1 runs a batch as one transaction, all or nothing.
  */
 import { getTableColumns } from 'drizzle-orm'
 import type { BatchItem } from 'drizzle-orm/batch'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { Database } from '../db/client.ts'
 import * as schema from '../db/schema.ts'
-import { documentsOf, type Edit, entityOf } from '../entities/edit.ts'
+import { effectsOf } from '../effects/evaluate.ts'
+import { summarize } from '../effects/summary.ts'
+import { documentsOf, type Edit, entityOf, filingOf, publicRow } from '../entities/edit.ts'
 import { documentKey } from '../entities/projection.ts'
-import { type AuditEntry, toRow } from './audit_chain.ts'
+import { type AuditEntry, type Head, hashEntry, toRow } from './audit_chain.ts'
+import type { Facts, Step } from './command.ts'
+import type { Diff } from './diff_cache.ts'
 import type { IdempotencyClaim, Replay } from './idempotency.ts'
 
 export type Statement = BatchItem<'sqlite'>
 
 /** An edit with the audit row that it leaves. */
-export interface Entry {
+interface Entry {
   readonly edit: Edit
   readonly audit: AuditEntry
 }
 
-export interface Batch {
-  readonly statements: readonly Statement[]
-  /** The environments whose documents change. */
-  readonly environments: readonly string[]
+export interface BatchOptions extends Pick<Facts, 'now' | 'environments'> {
+  readonly head: Head
+  readonly requestId: string
+  /** The change request that all of it belongs to. */
+  readonly change: string | undefined
+  readonly replay: (IdempotencyClaim & Replay) | undefined
 }
 
-/** The first audit row comes first: if its `seq` is taken, nothing else happens. */
-export function batchOf(
-  db: Database,
-  entries: readonly Entry[],
-  environments: readonly string[],
-  kept: (IdempotencyClaim & Replay) | undefined,
-): Batch {
+/**
+ * The first audit row comes first: if its `seq` is taken, nothing else happens.
+ *
+ * @returns also the environments whose documents change
+ */
+export async function batchOf(db: Database, steps: readonly Step[], diff: Diff, options: BatchOptions) {
+  const { environments, replay } = options
+  const entries = await entriesOf(steps, diff, options)
   const statements = entries.flatMap(({ edit, audit }): Statement[] => [
     db.insert(schema.audit).values(toRow(audit)),
     upsert(db, edit),
@@ -45,29 +52,54 @@ export function batchOf(
   )
   for (const [key, { ref, audit }] of documents) {
     const set = { version: audit.seq, changed_at: audit.at, retry_at: null }
-    statements.push(
-      db
-        .insert(schema.documents)
-        .values({ ...ref, ...set, key })
-        .onConflictDoUpdate({ target: schema.documents.key, set }),
-    )
+    const row = db.insert(schema.documents).values({ ...ref, ...set, key })
+    statements.push(row.onConflictDoUpdate({ target: schema.documents.key, set }))
   }
-  if (kept) {
-    const created_at = entries[0]?.audit.at ?? ''
-    statements.push(db.insert(schema.idempotency).values({ ...kept, created_at }))
+  if (replay) {
+    const created_at = new Date(options.now).toISOString()
+    statements.push(db.insert(schema.idempotency).values({ ...replay, created_at }))
   }
-  return {
-    statements,
-    environments: [...new Set([...documents.values()].map(({ ref }) => ref.environment))],
+  const changed = [...documents.values()].map(({ ref }) => ref.environment)
+  return { statements, environments: [...new Set(changed)] }
+}
+
+/** Each continues the chain, and has its own part of the effective diff; what closes a change request has all of it. */
+async function entriesOf(steps: readonly Step[], diff: Diff, options: BatchOptions): Promise<Entry[]> {
+  const { now, environments, requestId, change = null } = options
+  const entries: Entry[] = []
+  let { seq, hash: prev } = options.head
+  for (const [position, { edit, action, actor, reason, ticket }] of steps.entries()) {
+    const isRequest = edit.table === 'change_requests'
+    const effects = isRequest ? diff.effects : effectsOf(diff, position, edit, environments)
+    const row = {
+      ...filingOf(edit),
+      seq: ++seq,
+      at: new Date(now).toISOString(),
+      actor: actor.id,
+      api_key: actor.apiKey,
+      action,
+      reason,
+      ticket,
+      prev,
+      change,
+      before: publicRow(edit, 'before'),
+      after: publicRow(edit, 'after'),
+      effect: await summarize(effects, diff.base),
+      request_id: requestId,
+    }
+    prev = await hashEntry(row)
+    entries.push({ edit, audit: { ...row, hash: prev } })
   }
+  return entries
 }
 
 function upsert(db: Database, { table: name, after }: Edit): Statement {
   const { table, key, written } = entityOf(name)
   const columns = getTableColumns(table) as Record<string, SQLiteColumn>
   const set = written ? Object.fromEntries(written.map((column) => [column, after[column]])) : after
+  const target = key.map((column) => columns[column] as SQLiteColumn)
   return db
     .insert(table)
     .values(after as never)
-    .onConflictDoUpdate({ target: key.map((column) => columns[column] as SQLiteColumn), set: set as never })
+    .onConflictDoUpdate({ target, set: set as never })
 }
