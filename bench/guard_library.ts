@@ -3,8 +3,9 @@
  * top of the signature check that nobody can leave out.
  */
 import { createLocalJWKSet, jwtVerify } from 'jose'
+import { markOwnKey } from '../src/core/own_keys.ts'
 import { createGuard } from '../src/guard/index.ts'
-import { AUDIENCE, mintedTokenClaims, newSigningKey, signJwt } from './fixtures.ts'
+import { AUDIENCE, ENVIRONMENT, mintedTokenClaims, newSigningKey, signJwt } from './fixtures.ts'
 
 const ISSUER = 'https://auth.example.com'
 const TOKENS = 500
@@ -21,7 +22,7 @@ export async function measureGuardLibrary(
   progress: (line: string) => void,
 ): Promise<{ library: number[]; bare: number[] }> {
   const key = await newSigningKey()
-  const jwks = { keys: [key.publicJwk] }
+  const jwks = { keys: [markOwnKey(key.publicJwk, ENVIRONMENT)] }
   const now = Math.floor(Date.now() / 1000)
   const tokens = Array.from({ length: TOKENS }, (_, n) =>
     signJwt(key, 'at+jwt', mintedTokenClaims(ISSUER, n, now)),

@@ -73,7 +73,7 @@ Algorithms: the first key signs access tokens. Many clients accept ID tokens by 
 key, which signs ID tokens where the identity provider's are signed so. To add one to an older set:
   next --alg RS256, wait, promote --beside
 A secret is at most 5 KB, which holds two private RSA keys of 2048 bits and three public ones. EdDSA is Ed25519, which
-many services cannot verify.`,
+everything built on jwks-rsa, HAProxy, njs, Apache's modules and the Ruby gems cannot verify: docs/clients.md has a table.`,
     )
 
   command

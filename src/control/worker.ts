@@ -149,7 +149,11 @@ export class Scheduler extends DurableObject<ControlBindings> {
       const kv = this.env.ENTITLEMENTS
       const { environments, owners } = parsed.config
       this.#drift = new DriftRunner({
-        ...{ db, statements, environments, owners, clock: Date.now },
+        db,
+        statements,
+        environments,
+        owners,
+        clock: Date.now,
         published: (environment, cursor, limit) =>
           readBackAfter({ db, kv, environment, now: Date.now(), lateAfterMs: LATE_MS }, cursor, limit),
         memory: {

@@ -19,7 +19,7 @@ import {
   type RequestContext,
   withGateway,
 } from './handlers/request_context.ts'
-import { answerKeys, route } from './handlers/upstream_routes.ts'
+import { answerKeys, answerOwnKeys, route } from './handlers/upstream_routes.ts'
 import { NO_STORE } from './http/answers.ts'
 
 /**
@@ -49,6 +49,7 @@ export function createApp(options: GatewayOptions, open: Open): Hono {
   return new Hono()
     .get('/healthz', serve(answerHealth))
     .all('/.well-known/jwks.json', serve(answerKeys))
+    .all('/remint/jwks.json', serve(answerOwnKeys))
     .all('/verify', serve(answerVerify))
     .all('/guard', serve(answerGuard))
     .all('/guard/*', serve(answerGuard))

@@ -18,7 +18,8 @@ export type { CheckOptions, GuardIdentity, GuardOptions, Required } from './inde
 /** `http.IncomingMessage`, and what is made from it. */
 export interface NodeRequest {
   readonly method?: string | undefined
-  readonly rawHeaders: readonly string[]
+  readonly rawHeaders?: readonly string[]
+  readonly headers?: Readonly<Record<string, string | readonly string[] | undefined>>
 }
 
 /** `http.ServerResponse`, and what is made from it. */
@@ -133,12 +134,16 @@ function respond(response: NodeResponse, { status, headers, body }: Refusal): vo
   response.end(body)
 }
 
-/** Node drops all but the first of several `Authorization` headers from `headers`; two must be seen to be refused. */
-const guardedRequest = ({ method = 'GET', rawHeaders }: NodeRequest): GuardedRequest => ({
+/**
+ * Node drops all but the first of several `Authorization` headers from `headers`; two must be seen to be refused. What
+ * stands in for Node's requests on serverless platforms may fill `headers` alone.
+ */
+const guardedRequest = ({ method = 'GET', rawHeaders = [], headers = {} }: NodeRequest): GuardedRequest => ({
   method,
   headers: {
     get(name) {
-      const values = rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name)
+      const raw = rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name)
+      const values = raw.length > 0 ? raw : [headers[name] ?? []].flat()
       return values.length === 0 ? null : values.join(', ')
     },
   },

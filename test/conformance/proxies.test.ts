@@ -31,13 +31,12 @@ interface Seen {
   readonly headers: string[]
 }
 
-describe.each(PROXY_NAMES)('%s', (name) => {
+for (const name of PROXY_NAMES) {
   const reason = missing(name)
-  if (reason !== undefined) {
-    test(`skipped: ${reason}`, ({ skip }) => skip(reason))
-    return
-  }
+  describe.skipIf(reason)(reason === undefined ? name : `skipped: ${reason}`, () => about(name))
+}
 
+function about(name: (typeof PROXY_NAMES)[number]): void {
   let proxy: RunningProxy
   beforeAll(async () => {
     const host = (url: string) => new URL(url).host.replace('localhost', '127.0.0.1')
@@ -167,7 +166,7 @@ describe.each(PROXY_NAMES)('%s', (name) => {
     expect(answer.text).not.toContain('user_ada')
     await alone.close()
   })
-})
+}
 
 const lacksHaproxy = missing('haproxy')
 test.skipIf(lacksHaproxy !== undefined)('an error of the Lua in HAProxy lets nobody through', async () => {

@@ -4,7 +4,7 @@ import express from 'express'
 import fastify from 'fastify'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { listen } from '../../dev/network.ts'
-import { createNodeGuard, identityOf } from '../../src/guard/node.ts'
+import { createNodeGuard, identityOf, type NodeRequest } from '../../src/guard/node.ts'
 import { mintTestToken, revokeTestToken, testGuardOptions } from '../../src/testing/index.ts'
 
 const guard = createNodeGuard(testGuardOptions())
@@ -183,6 +183,20 @@ describe.each<[string, () => Server | Promise<Server>]>([
   test('the identity of a request that no guard has seen is an error', async () => {
     expect((await ask('/open', await bearer(['reports']))).status).toBe(500)
   })
+})
+
+test.each<[string, (authorization: string) => NodeRequest, number]>([
+  ['headers alone', (authorization) => ({ headers: { authorization } }), 200],
+  ['headers, and empty raw ones', (authorization) => ({ headers: { authorization }, rawHeaders: [] }), 200],
+  ['a list of one', (authorization) => ({ headers: { authorization: [authorization] } }), 200],
+  ['a list of two', (authorization) => ({ headers: { authorization: [authorization, authorization] } }), 401],
+  ['none', () => ({ headers: {} }), 401],
+  ['nothing', () => ({}), 401],
+])('a request that only looks like one of Node’s, with %s: %i', async (_, requestOf, status) => {
+  const request = requestOf(`Bearer ${await mintTestToken({ features: ['reports'] })}`)
+  const response = { statusCode: 200, setHeader() {}, end() {} }
+  const identity = await guard.admit(request, response, 'reports')
+  expect([response.statusCode, identity !== undefined]).toEqual([status, status === 200])
 })
 
 test.each<[unknown]>([[undefined], [null], [{ al: ['sso'] }], [{ any: [] }], ['Not A Flag']])(

@@ -1,9 +1,9 @@
 /**
- * The routes of API keys: made by an admin for an owner, for one role and some environments, until a day within a year.
- * No key makes another, which would have a longer life or a wider reach, and survive that the first one is revoked.
+ * The routes of API keys: created by an admin for an owner, with one role and some environments, for a year at most. No key
+ * can create another, which could live longer, reach further, and survive the revocation of the first.
  *
- * The key is in the first answer only; what is kept is the hash of its secret, in a column that no answer and no audit
- * row shows.
+ * The key is in the first response only. The hash of its secret is stored in a column that no response and no audit row
+ * shows.
  */
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, gt } from 'drizzle-orm'
@@ -25,7 +25,7 @@ const MAX_KEY_DAYS = 365
 
 type KeyEdit = EditOf<'api_keys'>
 
-/** Not break-glass: that is for people, for hours. */
+/** Without break-glass, which is for people, for hours. */
 const role = z.enum(['viewer', 'editor', 'approver', 'admin'])
 
 const keyCreation = z.object({
@@ -82,7 +82,12 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
       const at = new Date(now).toISOString()
       const { name, owner, role, ends_at } = body
       const after = {
-        ...{ id: made.id, name, owner, role, environments: body.environments, ends_at },
+        id: made.id,
+        name,
+        owner,
+        role,
+        environments: body.environments,
+        ends_at,
         created_by: actor.id,
         secret_hash: await sha256Hex(made.secret),
         created_at: at,

@@ -1,6 +1,6 @@
 /** Who acts: a person, a key on behalf of one, or a part of the control plane itself. Pure. */
 
-/** Who gives a command. */
+/** The actor of a command. */
 export interface Actor {
   /** `user:…` or, for contract sync and schedules, `system:…`. */
   readonly id: string
@@ -9,24 +9,29 @@ export interface Actor {
   readonly apiKey: string | null
   /** `null`: every environment. */
   readonly environments: readonly string[] | null
-  /** The teams that the actor is in, as owners of flags are named. */
+  /** The actor's teams, named like the owners of flags. */
   readonly teams: readonly string[]
-  /** Everybody who can have given the command: behind a key also who made it, as far as that is known. */
+  /** Everybody who may be behind the command: for a key, also its creator if known. */
   readonly people: readonly string[]
 }
 
-/** Whoever made a key of which that was not noted. */
+/** Stands for the unknown creator of a key that is older than creator tracking. */
 export const UNKNOWN_PERSON = 'unknown'
 
-/** An actor of our own: no person, in every environment. */
+/** A part of the control plane as an actor: not a person, in every environment. */
 export const systemActor = (id: `system:${string}`): Actor => ({
-  ...{ id, roles: [], apiKey: null, environments: null, teams: [], people: [] },
+  id,
+  roles: [],
+  apiKey: null,
+  environments: null,
+  teams: [],
+  people: [],
 })
 
-/** Of these environments, those that the actor's key is for. */
+/** Those of the environments that the actor's key covers. */
 export const environmentsFor = ({ environments }: Actor, all: readonly string[]): string[] =>
   all.filter((name) => environments === null || environments.includes(name))
 
-/** Whether an owner of flags, a person or a team, is this actor: in person, as a key is in any name that its maker chose. */
+/** Whether an owner of flags, a person or a team, is this actor. Keys do not count: their creator chose their name. */
 export const isOwner = ({ id, teams, apiKey }: Actor, owner: string): boolean =>
   apiKey === null && (id === owner || teams.includes(owner))

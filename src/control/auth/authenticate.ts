@@ -1,5 +1,5 @@
 /**
- * Headers -> who is asking. Does I/O for API keys, and for key sets that are not in hand.
+ * Headers -> the authenticated actor. Does I/O for API keys, and for key sets that are not cached.
  *
  * Exactly one set of credentials counts. Two `Authorization` headers, which arrive joined by a comma, are none.
  */
@@ -40,7 +40,11 @@ async function authenticateKey(bearer: string, db: Database, now: number): Promi
   if (key.revoked_at !== null || Date.parse(key.ends_at) <= now) return err('token_refused')
   const { owner, created_by, environments } = key
   return ok({
-    ...{ id: owner, roles: [key.role], apiKey: key.id, environments: environments ?? null, teams: [] },
+    id: owner,
+    roles: [key.role],
+    apiKey: key.id,
+    environments: environments ?? null,
+    teams: [],
     people: [...new Set([owner, created_by ?? UNKNOWN_PERSON])],
   })
 }

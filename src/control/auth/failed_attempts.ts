@@ -6,7 +6,7 @@
  */
 import { LruMap } from '../../core/lru.ts'
 
-/** More than a broken deployment causes that tries again every few seconds. */
+/** More than a broken deployment causes that retries every few seconds. */
 const MAX_FAILURES = 30
 const WINDOW_MS = 60_000
 const MAX_ADDRESSES = 1_000

@@ -1,8 +1,8 @@
 /**
- * API keys: their form, their making and their check. Pure but for WebCrypto's randomness.
+ * API keys: their form, generation and check. Pure but for WebCrypto's randomness.
  *
- * `remint_{id}_{secret}`: the id finds the row, the secret of 256 random bits is kept as its SHA-256 only. A slow hash
- * would protect nothing here, as there is nothing to guess.
+ * `remint_{id}_{secret}`: the id finds the row; only the SHA-256 of the secret's 256 random bits is stored. A slow hash would
+ * add nothing, because the secret cannot be guessed.
  */
 const FORM = /^remint_([a-z0-9]{16})_([\w-]{43})$/
 

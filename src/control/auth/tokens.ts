@@ -17,17 +17,17 @@ import { rolesAmong } from '../roles.ts'
 import type { Actor } from './actor.ts'
 
 const CLOCK_SKEW_SECONDS = 5
-/** A provider's clock may be ahead by this much; an `iat` further on is a mistake, or one in milliseconds. */
+/** A provider's clock may be ahead by this much; a later `iat` is a mistake, or in milliseconds. */
 const MAX_IAT_AHEAD_SECONDS = 60
 const KEYS_TIMEOUT_MS = 5_000
 const KEYS_COOL_DOWN_MS = 30_000
 const KEYS_MAX_AGE_MS = 600_000
-/** How long a fetch that failed is not tried again, so that tokens of strangers cause no flood of them. */
+/** How long a failed fetch is not retried, so that strangers' tokens cannot cause a flood of them. */
 const FAILURE_COOL_DOWN_MS = 1_000
 /** A key set or a discovery document is a few KiB. */
 const MAX_DOCUMENT_BYTES = 256 * 1024
 
-/** It is stored and hashed in the audit log, where half a character would be another one. */
+/** It is stored and hashed in the audit log, so lone surrogates are refused. */
 const SUBJECT = /^[^\p{Cc}\p{Cs}]{1,256}$/u
 
 type KeySet = (header: JWSHeaderParameters, token: FlattenedJWSInput) => Promise<CryptoKey>
@@ -50,9 +50,9 @@ export class TokenVerifier {
     const verified = await this.#verify(token, oidc, now)
     if (!verified.ok) return verified
     const { payload, typ } = verified.value
-    // An ID token can have the right audience where somebody made the API a client; it is no access token.
+    // An ID token can have the right audience if the API is registered as a client; it is still not an access token.
     if (accessTokenFault(typ, payload, 'presented') !== undefined) return err('token_refused')
-    // A token that is bound to a key proves nothing when it is only borne.
+    // A token that is bound to a key proves nothing without the proof.
     if ('cnf' in payload) return err('token_refused')
     return actorOf(payload.sub, payload[rolesClaim], payload[teamsClaim])
   }
@@ -91,7 +91,7 @@ export class TokenVerifier {
         clockTolerance: CLOCK_SKEW_SECONDS,
         currentDate: new Date(now),
       })
-      // jose compares `iat` with the time only where an age is asked for.
+      // jose compares `iat` with the time only if a maximum age is given.
       const { iat = 0 } = payload
       if (iat < 0 || iat > now / 1000 + MAX_IAT_AHEAD_SECONDS) return err('token_refused')
       return ok({ payload, typ: header.value.typ })
@@ -100,7 +100,7 @@ export class TokenVerifier {
     }
   }
 
-  /** The issuer's keys; jose keeps them, and fetches at most once per cool-down for a `kid` that it does not know. */
+  /** The issuer's keys; jose caches them, and fetches at most once per cool-down for an unknown `kid`. */
   async #keysOf({ issuer, jwksUrl }: TokenIssuer): Promise<KeySet | undefined> {
     const kept = this.#keys.get(issuer)
     if (kept) return kept
@@ -121,7 +121,11 @@ function actorOf(subject: string | undefined, roles: unknown, teams: unknown): R
   if (typeof subject !== 'string' || !SUBJECT.test(subject)) return err('token_refused')
   const id = `user:${subject}`
   return ok({
-    ...{ id, roles: rolesAmong(roles), apiKey: null, environments: null, people: [id] },
+    id,
+    roles: rolesAmong(roles),
+    apiKey: null,
+    environments: null,
+    people: [id],
     teams: Array.isArray(teams) ? teams.filter((team) => typeof team === 'string') : [],
   })
 }
@@ -149,7 +153,7 @@ async function discover(issuer: string, fetcher: typeof fetch): Promise<string |
   }
 }
 
-/** A fetcher whose answers have a bounded size, and which leaves alone for a while what has just failed. */
+/** A fetcher with a limit on the size of responses, which does not retry a failed URL for a while. */
 function bounded(fetcher: typeof fetch, clock: () => number): typeof fetch {
   const failedAt = new Map<string, number>()
 

@@ -24,12 +24,12 @@ import type { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
 import { hasRole } from '../roles.ts'
 
-/** A request is read by people, and lies in one row. */
+/** People read a request, and it is stored in one row. */
 const MAX_ROWS_BYTES = 256 * 1024
 
 export interface Requested {
   readonly items: readonly ChangeItem[]
-  /** When it is to be applied, which the effective diff depends on; `null`: now. */
+  /** When it is applied, which the effective diff depends on; `null`: now. */
   readonly applyAt: string | null
   readonly why: Why
 }
@@ -149,7 +149,7 @@ function rowChange({ edit, action }: Step, now: string): RowChange {
 
 const same = (one: unknown, other: unknown): boolean => canonical(one ?? null) === canonical(other ?? null)
 
-/** Of the flags that the edits are about, or that somebody gains or loses by them, the owners that they had before. */
+/** The previous owners of the flags that the edits affect, or that somebody gains or loses by them. */
 async function ownersOf(
   state: State,
   edits: readonly Edit[],

@@ -1,4 +1,4 @@
-/** What can be done by break-glass: a grant that ends by itself within hours, and nothing that stays. Pure. */
+/** The only break-glass action: a grant that ends by itself within hours. Pure. */
 import { z } from '@hono/zod-openapi'
 import type { ChangeItem } from '../db/schema.ts'
 import { environmentName, externalId, flagKey, why } from '../entities/fields.ts'

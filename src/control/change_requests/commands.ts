@@ -1,8 +1,8 @@
 /**
- * The commands about change requests: what they read of D1, and the decision they hand it to.
+ * The commands about change requests: what they read from D1, and the decision that uses it.
  *
- * Whatever is decided about a request is decided on what it would do at that moment, in the same commit, so that nothing
- * else can come in between.
+ * Every decision about a request is based on its effect at that moment, in the same commit, so that nothing can change in
+ * between.
  */
 import { and, eq, inArray, isNotNull, isNull } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -133,7 +133,7 @@ export const reviewChangeCommand = (id: string, why: Why): ChangeCommand =>
     reviewBreakGlass(before, why.reason, facts),
   )
 
-/** Everything that the request asks for, and that it is applied: one commit. */
+/** All edits of the request and its own state, in one commit. */
 export const applyChangeCommand = (id: string, why: Why, registry: CommandRegistry): ChangeCommand => ({
   action: 'change.apply',
   ...why,
@@ -186,7 +186,7 @@ export const breakGlassCommand = (
   },
 })
 
-/** Without what was approved by a key that is revoked since. */
+/** The approvals, without those by keys that were revoked since. */
 async function withStandingApprovals(change: ChangeRequestRow, db: Database): Promise<ChangeRequestRow> {
   const keys = change.approvals.flatMap(({ api_key }) => (api_key === null ? [] : [api_key]))
   if (keys.length === 0) return change

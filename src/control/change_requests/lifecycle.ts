@@ -63,7 +63,7 @@ export function openRequest(id: string, content: Content, draft: boolean, at: At
   )
 }
 
-/** By the author only: who edits a request is one of those who must not approve it. */
+/** By the author only: people who edit a request must not approve it. */
 export const editRequest = (change: ChangeRequestRow, content: Content, at: At): Next =>
   replaced(change, OPEN_STATES, change.state === 'draft' ? 'draft' : 'in_review', content, at)
 
@@ -104,7 +104,7 @@ function withContent(framed: Framed, content: Content, at: At): Next {
     apply_at: applyAt,
     problem: null,
     ...why,
-    // An approval is for what was there before.
+    // Approvals covered the content before.
     approvals: [],
   }
   return ok(decided(row, content.guarded, at))
@@ -177,7 +177,7 @@ export function cancelRequest(change: ChangeRequestRow, mayCancelAny: boolean, {
   return ok(revised({ ...change, state: 'cancelled' }, now))
 }
 
-/** Applied where everything is as it was approved; stale where it is not. */
+/** Applied if everything is as approved; else stale. */
 export function applyRequest(
   change: ChangeRequestRow,
   assessment: Decided<Assessment>,
@@ -196,11 +196,11 @@ export function applyRequest(
   return ok(revised({ ...change, state: 'applied', applied_at: iso(now) }, now))
 }
 
-/** @param problem - `moved`, or why it would be refused now */
+/** @param problem - `moved`, or why it would now be refused */
 export const staleRequest = (change: ChangeRequestRow, problem: string, now: number): ChangeRequestRow =>
   revised({ ...change, state: 'stale', problem }, now)
 
-/** Somebody else has looked at what was done without asking. */
+/** Somebody else has reviewed a break-glass change. */
 export function reviewBreakGlass(change: ChangeRequestRow, review: string, { actor, now }: At): Next {
   if (change.kind !== 'break_glass') return err('change_not_break_glass')
   if (change.reviewed_at !== null) return err('change_reviewed')
@@ -209,7 +209,7 @@ export function reviewBreakGlass(change: ChangeRequestRow, review: string, { act
   return ok(revised({ ...change, reviewed_at: iso(now), reviewed_by: actor.id, review }, now))
 }
 
-/** A person, or a key of which it is known who can have it. */
+/** A person, or a key whose possible holders are known. */
 const isKnown = ({ people }: Actor): boolean => people.length > 0 && !people.includes(UNKNOWN_PERSON)
 
 const isAmong = ({ people }: Actor, others: readonly string[]): boolean =>

@@ -1,4 +1,4 @@
-/** The routes of change requests: asked for, looked at, agreed to, applied; and what was done by break-glass. */
+/** The routes of change requests (create, read, approve, apply, …) and of break-glass. */
 import { z } from '@hono/zod-openapi'
 import { and, desc, eq, isNull, lt, or, type SQL, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
@@ -92,13 +92,15 @@ export function changeRoutes(api: Api): void {
         after.value === undefined
           ? undefined
           : or(lt(created_at, at), and(eq(created_at, at), lt(change_requests.id, id))),
-        query.state && eq(change_requests.state, query.state),
-        query.kind && eq(change_requests.kind, query.kind),
-        query.author && eq(change_requests.author, query.author),
-        query.environment && isAbout(query.environment),
-        query.unreviewed && and(eq(change_requests.kind, 'break_glass'), isNull(change_requests.reviewed_at)),
+        query.state ? eq(change_requests.state, query.state) : undefined,
+        query.kind ? eq(change_requests.kind, query.kind) : undefined,
+        query.author ? eq(change_requests.author, query.author) : undefined,
+        query.environment ? isAbout(query.environment) : undefined,
+        query.unreviewed
+          ? and(eq(change_requests.kind, 'break_glass'), isNull(change_requests.reviewed_at))
+          : undefined,
         actor.environments === null ? undefined : within(environmentsFor(actor, config.environments)),
-      ].filter((condition) => typeof condition !== 'string')
+      ]
       const rows = await db
         .select()
         .from(change_requests)
@@ -230,8 +232,13 @@ function breakGlass(api: Api): void {
 }
 
 const verb = (name: string, summary: string) => ({
-  ...{ method: 'post' as const, path: `/changes/{change}/${name}`, tag: 'Approvals', summary },
-  ...{ params: changeParams, data: changeSchema, view: viewChange },
+  method: 'post' as const,
+  path: `/changes/{change}/${name}`,
+  tag: 'Approvals',
+  summary,
+  params: changeParams,
+  data: changeSchema,
+  view: viewChange,
 })
 
 const staleness = ({ state }: ChangeRequestRow) => (state === 'stale' ? 'change_stale' : undefined)
@@ -241,7 +248,7 @@ const shown = (row: ChangeRequestRow) => viewChange(row) as z.input<typeof chang
 const isAbout = (environment: string): SQL =>
   sql`EXISTS (SELECT 1 FROM json_each(${change_requests.environments}) AS e WHERE e.value = ${environment})`
 
-/** Nothing of a request is about another environment. */
+/** Whether the request concerns only these environments. */
 const within = (environments: readonly string[]): SQL =>
   sql`NOT EXISTS (SELECT 1 FROM json_each(${change_requests.environments}) AS e
       WHERE e.value NOT IN ${list(environments)})`

@@ -11,9 +11,9 @@ import { type Ledger, readHead } from '../ledger/commit.ts'
 import { applyChangeCommand, recheckChangeCommand } from './commands.ts'
 import { LIVE_STATES } from './lifecycle.ts'
 
-/** Requests applied, or looked at, in one invocation. */
+/** How many requests one invocation applies or checks. */
 const BATCH = 20
-/** After a failure, such as too many changes at once. */
+/** The pause after a failure, such as too many changes at once. */
 const RETRY_MS = 5_000
 
 const SCHEDULER = systemActor('system:scheduler')
@@ -26,7 +26,7 @@ export interface SchedulerOptions {
   readonly warn: (event: 'apply_failed') => void
 }
 
-/** How far a look at all requests has come: after which id to go on, and as of which audit row it began. */
+/** The position of a check of all requests: the id to continue after, and the audit row at which it started. */
 export interface Rechecked {
   readonly from: string
   readonly head: number
@@ -39,7 +39,7 @@ export class Scheduler {
     this.#options = options
   }
 
-  /** Applies what is due. @returns when to look again, epoch milliseconds; `undefined`: nothing is scheduled */
+  /** Applies what is due. @returns when to check again, epoch milliseconds; `undefined`: nothing is scheduled */
   async run(): Promise<number | undefined> {
     const { db, clock, ledger, commands, warn } = this.#options
     const due = await db
@@ -51,7 +51,7 @@ export class Scheduler {
     let failed = false
     for (const { id } of due) {
       const why = { reason: 'Applied at its time, as approved', ticket: null }
-      // What is refused because too much else changes at once stays scheduled and is tried again.
+      // A request that fails because too much else changes at once stays scheduled and is retried.
       const applied = await ledger.commit(applyChangeCommand(id, why, commands), SCHEDULER).then(
         ({ ok }) => ok,
         () => false,
@@ -78,7 +78,7 @@ export class Scheduler {
     const { db, ledger, commands, warn } = this.#options
     const seq = await readHead(db)
     const { from, head } = seen ?? { from: '', head: -1 }
-    // Since the last look at all of them nothing has changed.
+    // Nothing has changed since all of them were checked.
     if (from === '' && head === seq) return { from, head }
     const rows = await db
       .select({ id: change_requests.id })

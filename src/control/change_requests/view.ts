@@ -1,4 +1,4 @@
-/** A change request as answers show it. */
+/** The schema of a change request in responses. */
 import { z } from '@hono/zod-openapi'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import { effectSchema } from '../effects/view.ts'

@@ -1,8 +1,8 @@
 /**
- * Everything that speaks for or against a flag for a subject, in the order of the evaluation table. Pure.
+ * Everything for or against a flag for a subject, in the order of the evaluation table. Pure.
  *
- * `evaluate` decides; this only names who else was heard. A test holds the two together: the first candidate that
- * counts is always the one that `evaluate` gives as the reason.
+ * `evaluate` decides; this only lists the other candidates. A test keeps the two in step: the first candidate that
+ * counts is always the one that `evaluate` returns as the reason.
  */
 import { bucket } from '../../core/bucket.ts'
 import type { Catalog, Contract, Grant, Rule } from '../../core/documents.ts'
@@ -10,17 +10,17 @@ import type { Reason } from '../../core/evaluate.ts'
 
 export interface Candidate {
   readonly reason: Reason
-  /** What it would make of the flag. */
+  /** Whether it switches the flag on. */
   readonly on: boolean
-  /** Whether it counts at the time in question: its window is open, its status grants. */
+  /** Whether it counts at the given time: its window is open, its status grants. */
   readonly counts: boolean
   readonly id: string | null
-  /** Which plan of a contract, or `add-on`. */
+  /** The plan of the contract, or `add-on`. */
   readonly through: string | null
-  /** Whose grant it is. */
+  /** The subject of the grant. */
   readonly subject: 'org' | 'user' | null
   readonly from: string | null
-  /** When it stops to count; `null`: not by itself. */
+  /** When it stops counting; `null`: no end. */
   readonly to: string | null
 }
 
@@ -88,7 +88,7 @@ function funding(flag: string, catalog: Catalog, contracts: readonly Contract[],
 export const planHolds = (catalog: Catalog, plan: string, flag: string): boolean =>
   Object.hasOwn(catalog.plans, plan) && (catalog.plans[plan] ?? []).includes(flag)
 
-/** When the contract stops granting by its status and window. */
+/** When the contract stops granting, by its status and window. */
 function grantsUntil({ status, to, grace_until }: Contract): string | null | 'never' {
   switch (status) {
     case 'trialing':

@@ -12,7 +12,7 @@ import { isInForce } from './candidates.ts'
 import { HEADER, type Side, sidesOf, UNSTAMPED, type World, withoutKills } from './world.ts'
 
 export interface Contradiction {
-  /** What a contract in force pays for would be lost; or it would be had without that, though it is sold. */
+  /** A flag that a contract in force pays for would be lost; or one that is sold would be given without a contract. */
   readonly kind: 'paid_lost' | 'unpaid_given'
   readonly environment: string
   readonly flag: string
@@ -21,7 +21,7 @@ export interface Contradiction {
 }
 
 /**
- * @param after - with all that is committed together; its contracts are all those of the organizations in question
+ * @param after - with everything that is committed together, and all contracts of the affected organizations
  * @param at - epoch milliseconds
  */
 export function contradictionsOf(
@@ -80,7 +80,7 @@ const isSold = ({ flags, plans }: World, key: string): boolean =>
   flags.some((flag) => flag.key === key && flag.kind === 'entitlement') &&
   plans.some(({ flags }) => flags.includes(key))
 
-/** A catalog by which contracts alone decide. */
+/** A catalog in which only contracts decide. */
 function payingCatalog(environment: string, world: World, flags: readonly string[]): Catalog {
   const rules = flags.map((flag) => ({
     flag,

@@ -1,9 +1,9 @@
 /**
  * The effective diff: who gains or loses which flag by an edit, and when. Pure.
  *
- * It evaluates the world before and the world after with the gateway's own `evaluate`, never reads it off the edit: a
- * grant to somebody whose contract has the flag anyway changes nothing. Subjects about whom nothing is recorded differ
- * by their bucket only, so that they are evaluated one by one only where a percentage decides.
+ * It evaluates the world before and the world after with the gateway's own `evaluate`, and never derives the result from
+ * the edit: a grant to somebody whose contract has the flag anyway changes nothing. Subjects without records differ only by
+ * their bucket, so they are evaluated one by one only if a percentage decides.
  */
 import { bucket } from '../../core/bucket.ts'
 import type { Catalog } from '../../core/documents.ts'
@@ -27,15 +27,15 @@ export interface Subjects {
 export interface FlagEffect {
   readonly environment: string
   readonly flag: string
-  /** When it begins, RFC 3339; `null`: at once. */
+  /** When it takes effect, RFC 3339; `null`: at once. */
   readonly at: string | null
   readonly gained: Subjects
   readonly lost: Subjects
 }
 
 /**
- * The effective diff in full: what is different now, and every later moment at which something begins to be. A subject is
- * looked at whenever a window of its own begins or ends, before or after; between these nothing changes for it.
+ * The full effective diff: what differs now, and at every later moment when a difference begins. A subject is evaluated
+ * whenever one of its windows begins or ends, before or after the edit; in between nothing changes for it.
  */
 export function effectOf(before: World, after: World, question: Question): FlagEffect[] {
   const [was, is] = [sidesOf(before), sidesOf(after)]
@@ -81,7 +81,7 @@ function effectsIn(environment: string, was: Side, is: Side, question: Question)
     const [old, current] = [was.org(orgId), is.org(orgId)]
     if (old || current) walk('organizations', orgId, { orgId, org: old }, { orgId, org: current })
     else {
-      // Nothing is recorded: only its bucket tells it from nobody in particular.
+      // There are no records: it differs from an anonymous subject only by its bucket.
       const decidedByBucket = rolledOut.some(([flag, percentage]) => bucket(flag, orgId) < percentage)
       note('organizations', orgId, now, decidedByBucket ? compare({ orgId }, { orgId }, now) : unknown)
     }

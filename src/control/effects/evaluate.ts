@@ -11,9 +11,9 @@ import { loadSlice } from './slice.ts'
 
 export interface Evaluation {
   readonly effects: readonly FlagEffect[]
-  /** The flags that each edit could change something about, in the order of the edits. */
+  /** The flags that each edit could affect, in the order of the edits. */
   readonly flags: readonly (readonly string[])[]
-  /** Where a rule that must not contradict a contract does. */
+  /** The contracts that a rule contradicts although it must not. */
   readonly contradictions: readonly Contradiction[]
 }
 
@@ -37,7 +37,7 @@ export async function evaluateEdits(
   edits: readonly Edit[],
   { policies, now, checked = [] }: EvaluationOptions,
 ): Promise<Result<Evaluation, 'flags_exclusive'>> {
-  // A policy that is set together with other things holds for them.
+  // A policy that is set in the same commit applies to it.
   const set = edits.flatMap((edit) => (edit.table === 'policies' ? [edit.after] : []))
   const exclusions = [...policies, ...set].flatMap(({ environment, exclusive }) =>
     exclusive.map((flags) => ({ environment, flags })),
@@ -58,7 +58,7 @@ export async function evaluateEdits(
   })
 }
 
-/** The part of an effective diff that one of several edits is about. */
+/** The part of an effective diff that belongs to one of several edits. */
 export function effectsOf(
   { effects, flags }: Evaluation,
   position: number,

@@ -1,7 +1,7 @@
 /**
- * Rows about a subject -> what it has and why: the documents of the gateway, evaluated as the gateway does. Pure.
+ * Rows about a subject -> what it has and why: the gateway's documents, evaluated as the gateway does. Pure.
  *
- * Which rows are handed in, those of now or of some time ago, is the caller's business.
+ * The caller decides whether these are current or past rows.
  */
 import type { Catalog } from '../../core/documents.ts'
 import type { Decision, Subject } from '../../core/evaluate.ts'
@@ -20,19 +20,19 @@ export interface SubjectRows {
 
 export interface SubjectOf {
   readonly environment: string
-  /** `undefined`: nobody in particular. */
+  /** `undefined`: an anonymous subject. */
   readonly orgId: string | undefined
   readonly userId: string | undefined
 }
 
-/** A subject as `evaluate` takes it, with what is recorded about it. */
+/** A subject as `evaluate` takes it, with its documents. */
 export interface EvaluationCase {
   readonly catalog: Catalog
   readonly subject: Subject
   readonly recorded: Recorded
 }
 
-/** @param known - which of the documents there are; a subject without one has its ids, and nothing else */
+/** @param known - which of the documents exist; a subject without one has only its id */
 export function caseOf(
   rows: SubjectRows,
   { environment, orgId, userId }: SubjectOf,
@@ -64,7 +64,7 @@ export function caseOf(
 export interface Explained extends Decision {
   /** The grant, the contract or the line of the rule that decided. */
   readonly decider: Candidate | undefined
-  /** What was heard besides, in order. */
+  /** The other candidates, in order. */
   readonly lost: readonly Candidate[]
 }
 
@@ -81,7 +81,7 @@ export function explainDecision(
   return { ...decision, decider, lost: candidates.filter((candidate) => candidate !== decider) }
 }
 
-/** What pays for a flag that is on, if it is a grant or a contract, and until when. */
+/** The grant or contract that holds a flag on, and until when. */
 export function fundingOf({ on, decider }: Pick<Explained, 'on' | 'decider'>) {
   const funded_by = on && decider !== undefined && decider.id !== null ? decider : null
   return { funded_by, ends_at: funded_by?.to ?? null }

@@ -1,13 +1,13 @@
 /**
- * What was minted against what should have been: the entitlements of a token, evaluated from the rows of the versions that
- * it names, by the gateway's own rules. Pure.
+ * Compares a minted token with what it should have held: its entitlements, evaluated by the gateway's own rules from the
+ * rows of the versions that it names. Pure.
  */
 import { documentId } from '../../core/claims.ts'
 import { type Decision, evaluate, evaluateForToken } from '../../core/evaluate.ts'
 import type { MintRow } from '../db/rows.ts'
 import { caseOf, type EvaluationCase, type SubjectRows } from './explain.ts'
 
-/** What the mint log says of a token, as far as its flags follow from it. */
+/** What the mint log says about a token, as far as its flags depend on it. */
 export type MintFacts = Pick<MintRow, 'environment' | 'org' | 'sub' | 'flags' | 'ver' | 'src' | 'minted_at'>
 
 /** Versions of documents, each the `seq` of the last command that touched it; 0: there was no document. */
@@ -20,13 +20,13 @@ export interface Versions {
 /** `87.12` or `87.12.9`: `feature_flags_meta.ver`. */
 export const VERSIONS = /^\d{1,15}\.\d{1,15}(\.\d{1,15})?$/
 
-/** @param ver - of a form that `VERSIONS` knows; anything else is of no version at all */
+/** @param ver - in the form of `VERSIONS`; anything else has no versions */
 export function versionsOf(ver: string): Versions {
   const [catalog = 0, org = 0, user = 0] = VERSIONS.test(ver) ? ver.split('.').map(Number) : []
   return { catalog, org, user }
 }
 
-/** Who a token is about, as documents name them. */
+/** The subject of a token, as documents name it. */
 export const mintSubject = ({ environment, org, sub }: Pick<MintFacts, 'environment' | 'org' | 'sub'>) => ({
   environment,
   orgId: documentId(org),
@@ -42,18 +42,18 @@ export interface MintEvaluation {
 }
 
 export interface Differences {
-  /** Minted, and not due. Sorted. */
+  /** In the token, but not by evaluation. Sorted. */
   readonly extra: readonly string[]
-  /** Due, and not minted. Sorted. */
+  /** By evaluation, but not in the token. Sorted. */
   readonly missing: readonly string[]
 }
 
-/** @param rows - about the token's subject, as they were at the versions that it names */
+/** @param rows - the past rows about the token's subject, of the versions that it names */
 export function evaluateMint(rows: SubjectRows, mint: MintFacts): MintEvaluation {
   const versions = versionsOf(mint.ver)
   const now = Date.parse(mint.minted_at)
   if (mint.src === 'degraded') {
-    // Nobody in particular has what everybody has; without a catalog that is nothing.
+    // An anonymous subject has what everybody has; without a catalog that is nothing.
     const nobody = { environment: mint.environment, orgId: undefined, userId: undefined }
     const made = caseOf(rows, nobody, { org: false, user: false })
     if (versions.catalog === 0) return { case: made, at: now, decisions: [], flags: [] }

@@ -1,9 +1,9 @@
 /**
- * What edits could change, read from D1 in one round trip: the rows that decide about the flags in question, and the
+ * What edits could change, read from D1 in one round trip: the rows that decide about the affected flags, and the
  * subjects that the edits can touch. Does I/O.
  *
- * A subject that no rule, contract or grant in question is about is not read at all, unless an edit can open the flag
- * to everybody or to a percentage.
+ * A subject without an affected rule, contract or grant is not read at all, unless an edit can open the flag to everybody
+ * or to a percentage.
  */
 import { sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
@@ -20,7 +20,7 @@ export interface Slice {
   readonly before: World
   readonly after: World
   readonly question: Question
-  /** The flags that each edit could change something about, in the order of the edits. */
+  /** The flags that each edit could affect, in the order of the edits. */
   readonly flags: readonly (readonly string[])[]
 }
 
@@ -165,7 +165,7 @@ async function subjectsOf(
   return { organizations: [...organizations].sort(), users }
 }
 
-/** Whether a rule of these worlds gives a flag to subjects about whom nothing is recorded. */
+/** Whether a rule of these worlds gives a flag to subjects without records. */
 const opensToAnybody = (worlds: readonly World[], environments: readonly string[]): boolean =>
   worlds.some(({ rules }) =>
     rules.some(

@@ -1,12 +1,12 @@
 /**
- * An effective diff as it is answered and kept: counted in full, named up to a bound, and hashed in full, so that two
- * diffs are the same only if every single subject is. Pure but for WebCrypto.
+ * An effective diff as it is returned and stored: counted in full, with ids up to a limit, and hashed in full, so that two
+ * digests are equal only if all subjects are. Pure but for WebCrypto.
  */
 
 import { canonical, sha256Hex } from '../canonical.ts'
 import type { FlagEffect, Subjects } from './diff.ts'
 
-/** Ids named on each side of a flag's change, and changes told; an audit row stays readable, and far under D1's 2 MB a row. */
+/** Limits for the ids on each side and for the changes listed, so that audit rows stay readable and far below 2 MB. */
 const MAX_NAMED = 50
 const MAX_CHANGES = 200
 
@@ -23,13 +23,13 @@ export interface EffectSummary {
     readonly gained: SubjectsSummary
     readonly lost: SubjectsSummary
   }[]
-  /** How many more changes there are than are told. */
+  /** How many further changes are not listed. */
   readonly omitted?: number
   /** SHA-256 over the canonical JSON of the whole diff, hex. */
   readonly digest: string
   /**
-   * The audit row on whose state it was computed. Between that one and the row that keeps the diff there are only changes
-   * to other single organizations or users. `null` where nothing had to be computed.
+   * The audit row whose state it was computed on. Between it and the row that stores the diff there are only changes to
+   * other single organizations or users. `null` if nothing had to be computed.
    */
   readonly base: number | null
 }

@@ -1,4 +1,4 @@
-/** Effects, contradictions and explanations as answers show them. */
+/** The schemas of effects, contradictions and explanations in responses. */
 import { z } from '@hono/zod-openapi'
 import type { Contradiction } from './contradictions.ts'
 

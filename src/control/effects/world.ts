@@ -79,7 +79,7 @@ const grantsKey = (environment: string, kind: string, id: string): string => `${
 export const UNSTAMPED = { version: 0, changed_at: '' }
 export const HEADER = { format: 1 as const, version: 0, published_at: '', not_before: 0 }
 
-/** Every later moment at which a row of these documents begins or ends to count, ascending. */
+/** Every later moment at which a row of these documents starts or stops counting, ascending. */
 export function bordersOf(documents: readonly (OrgDocument | UserDocument | null)[], now: number): number[] {
   const borders = documents.flatMap((document) => [
     ...(document?.grants ?? []).flatMap(({ from, to }) => [from, to]),

@@ -58,7 +58,7 @@ export function nameOf(table: Table, row: Row): string {
 
 const NOWHERE: Filing = { environment: null, flag: null, org: null, user: null }
 
-/** Under what the audit log files an edit. */
+/** The columns by which the audit log finds an edit. */
 export const filingOf = ({ table, after }: Edit): Filing & { readonly entity: string } => ({
   ...NOWHERE,
   ...entityOf(table).filing?.(after),
@@ -73,7 +73,7 @@ export const documentsOf = ({ table, after }: Edit, all: readonly string[]): rea
 
 export const scopeOf = (edit: Edit): Scope => entityOf(edit.table).scope?.(edit) ?? NO_ONE
 
-/** The flags that an edit is about, whose owners a policy may ask. */
+/** The flags that an edit affects, whose owners may have to approve. */
 export const flagsInQuestion = (edit: Edit): readonly string[] => entityOf(edit.table).flags?.(edit) ?? []
 
 /**

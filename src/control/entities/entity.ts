@@ -31,7 +31,7 @@ export interface About {
   readonly flags: readonly string[]
   /** Plans whose flags are in question too. */
   readonly flagsOf?: readonly string[]
-  /** Plans whose contracts count although they do not hold the flags yet. */
+  /** Plans whose contracts count although the plans do not hold the flags yet. */
   readonly contractsOf?: readonly string[]
 }
 
@@ -112,7 +112,7 @@ export const catalogsOf = (environments: readonly string[]): DocumentRef[] =>
 export const orgDocumentsOf = (subject: string, environments: readonly string[]): DocumentRef[] =>
   environments.map((environment) => ({ kind: 'org', environment, subject }))
 
-/** What is in one of the two only. */
+/** What is in only one of the two. */
 export const difference = (one: readonly string[] = [], other: readonly string[]): string[] => [
   ...one.filter((value) => !other.includes(value)),
   ...other.filter((value) => !one.includes(value)),

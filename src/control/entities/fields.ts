@@ -1,7 +1,7 @@
 /**
- * The members that requests and answers are made of, each defined once. Pure.
+ * The members of requests and responses, each defined once. Pure.
  *
- * Bounds are part of the definition: an id must fit into a KV key, and a text into a row that somebody reads.
+ * Limits are part of the definition: an id must fit into a KV key, and a text into a readable row.
  */
 import { z } from '@hono/zod-openapi'
 import { ENVIRONMENT_NAME, FLAG_KEY } from '../../core/names.ts'
@@ -9,20 +9,20 @@ import { ENVIRONMENT_NAME, FLAG_KEY } from '../../core/names.ts'
 export const flagKey = z.string().regex(FLAG_KEY).openapi({ example: 'advanced-analytics' })
 export const environmentName = z.string().regex(ENVIRONMENT_NAME).openapi({ example: 'production' })
 
-/** An id that an identity provider or a CRM gave; no spaces, no slashes, so that it fits into paths and KV keys. */
+/** An id from an identity provider or a CRM. It has no spaces and slashes, so that it fits into paths and KV keys. */
 export const externalId = z
   .string()
   .regex(/^(?!\.{1,2}$)[\w.:@|+~-]{1,128}$/)
   .openapi({ example: 'org_acme' })
 
-/** Text that is stored, hashed and read by people: no half characters, no control characters, nothing that turns it round. */
+/** Text that is stored, hashed and read by people: no lone surrogates, no control characters, no bidirectional overrides. */
 const UNREADABLE = /[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/u
 const isLine = (value: string): boolean => !UNREADABLE.test(value)
 const isText = (value: string): boolean => isLine(value.replace(/[\n\t]/g, ''))
 
 const line = (length: number) =>
   z.string().trim().min(1).max(length).refine(isLine, 'must be one line of text')
-/** Lines as Windows ends them are kept as all others; a carriage return alone would overwrite a line on a terminal. */
+/** CRLF becomes LF. A lone carriage return is refused, because it would overwrite a line on a terminal. */
 const text = (length: number) =>
   z
     .string()
@@ -38,7 +38,7 @@ export const reasonText = text(1000).min(1)
 const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:[Zz]|([+-])(\d\d):(\d\d))$/
 const DATE_ONLY = /^\d{4}-\d\d-\d\d$/
 
-/** RFC 3339 with any offset, as epoch milliseconds; `undefined`: it is none, or there is no such day. */
+/** RFC 3339 with any offset, as epoch milliseconds; `undefined`: it is not one, or the day does not exist. */
 function parseInstant(text: string): number | undefined {
   const match = RFC3339.exec(text)
   if (!match) return undefined
@@ -61,7 +61,7 @@ const WRITE_INSTANT = 'must be an instant with its offset from UTC, such as 2027
 const WRITE_DAY =
   'must be an instant: an end is exclusive, so write the end of 31 December as 2027-01-01T00:00:00Z, or with your offset, 2027-01-01T00:00:00+01:00'
 
-/** RFC 3339, kept in UTC with milliseconds so that instants sort as text. */
+/** RFC 3339, stored in UTC with milliseconds so that instants sort as text. */
 export const instant = z
   .string()
   .meta({ format: 'date-time' })
@@ -73,10 +73,10 @@ export const instant = z
   })
   .openapi({ type: 'string', format: 'date-time', example: '2026-11-22T09:00:00.000Z' })
 
-/** An instant in an answer. */
+/** An instant in a response. */
 export const storedInstant = z.string().openapi({ format: 'date-time', example: '2026-11-22T09:00:00.000Z' })
 
-/** Why a command was given: every one says it, and the audit log keeps it. */
+/** The reason of a command: every command has one, and the audit log stores it. */
 export const why = {
   reason: reasonText.openapi({ example: 'Pilot agreed with the customer' }),
   ticket: line(200).optional().openapi({ example: 'SUP-1234' }),

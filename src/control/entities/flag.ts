@@ -24,7 +24,7 @@ export const flag = {
   },
 } satisfies Entity<FlagRow>
 
-/** An entitlement that customers can have is sold in a plan, or says why it is not. */
+/** A live entitlement is sold in a plan, or has a `no_plan_reason`. */
 export const isFunded = (
   { kind, state, no_plan_reason }: Pick<FlagRow, 'kind' | 'state' | 'no_plan_reason'>,
   inPlan: boolean,

@@ -1,8 +1,8 @@
 /**
  * Rows of D1 -> the documents that the gateway reads. Pure, and the only place that knows both.
  *
- * A projection depends on nothing but the rows, the version and the instant of the change, so that publishing,
- * rebuilding and reading back always agree to the byte. What had ended by then is left out, which keeps documents small.
+ * A projection depends only on the rows, the version and the instant of the change, so that publishing, rebuilding and
+ * reading back always give the same bytes. Rows that had ended by then are left out, which keeps documents small.
  */
 import {
   type Catalog,
@@ -20,7 +20,7 @@ import type { ContractRow, FlagRow, GrantRow, OrganizationRow, PlanRow, RuleRow 
 
 export interface Stamp {
   readonly version: number
-  /** RFC 3339: when the change was made. */
+  /** RFC 3339: the time of the change. */
   readonly changed_at: string
 }
 
@@ -31,7 +31,7 @@ export type GrantColumns = Pick<
   'id' | 'environment' | 'subject_kind' | 'subject_id' | 'flag' | 'effect' | 'source' | 'from' | 'to'
 >
 
-/** A flag is in the catalog while it is live or on its way out. */
+/** A flag is in the catalog while it is live or retiring. */
 export const isPublished = (flag: Pick<FlagRow, 'state'>): boolean =>
   flag.state === 'live' || flag.state === 'retiring'
 
@@ -125,7 +125,7 @@ const header = ({ version, changed_at }: Stamp) => ({
   published_at: changed_at,
 })
 
-/** What has not ended by the time of the change, in a stable order. */
+/** The rows that had not ended at the time of the change, in a stable order. */
 const lasting = <T extends { id: string; to: string | null }>(
   rows: readonly T[],
   { changed_at }: Stamp,

@@ -1,5 +1,5 @@
 /**
- * What a request carries through the app, and what a handler is given of the outside world.
+ * What a request carries through the app, and what a handler gets of the outside world.
  */
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
@@ -18,12 +18,12 @@ export interface Control {
   readonly clock: () => number
   readonly ledger: Ledger
   publisher(environment: string): PublisherStub
-  /** The sources of webhooks that are configured, by name. */
+  /** The configured sources of webhooks, by name. */
   readonly sources: ReadonlyMap<string, Source>
   readonly inbox: InboxStub
-  /** How other systems are reached. */
+  /** For requests to other systems. */
   readonly fetcher: typeof fetch
-  /** Begins a look for drift; does not wait for its end. */
+  /** Starts a drift pass; does not wait for its end. */
   startDrift(): Promise<DriftProgress>
   driftProgress(): Promise<DriftProgress>
   /** Every command that can be part of a change request. */

@@ -153,7 +153,7 @@ function row(name: string, where: string, schema: Schema, what: string | undefin
   }${bounds ? `<p class="note">${bounds}</p>` : ''}</td></tr>`
 }
 
-/** What else the schema asks for, in words. */
+/** Further constraints of the schema, in words. */
 function boundsOf(schema: Schema): string {
   const value = (of: unknown) => `<code>${text(JSON.stringify(of))}</code>`
   const { minimum, maximum, maxLength, maxItems, default: unset, example } = schema
@@ -162,7 +162,7 @@ function boundsOf(schema: Schema): string {
     maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER && `to ${maximum}`,
     maxLength !== undefined && `at most ${maxLength} characters`,
     maxItems !== undefined && `at most ${maxItems}`,
-    unset !== undefined && `unless told ${value(unset)}`,
+    unset !== undefined && `default ${value(unset)}`,
     example !== undefined && `such as ${value(example)}`,
   ]
     .filter((part) => part !== false)

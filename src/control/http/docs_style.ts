@@ -1,4 +1,4 @@
-/** How the reference page looks. One text, because the page's content security policy names it by its hash. Pure. */
+/** The style of the reference page. One text, because the page's content security policy names it by its hash. Pure. */
 export const STYLE = `
 :root{color-scheme:light dark;--bg:#f5f6f2;--card:#fff;--sunk:#f1f3ee;--ink:#14201b;--muted:#55635c;--line:#dde2db;
 --accent:#0b6b4a;--mint:#dcf5e8;--mint-ink:#0a5a3e;--get:#dcf5e8;--get-ink:#0a5a3e;--post:#e0ecfd;--post-ink:#17478f;

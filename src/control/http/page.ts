@@ -1,6 +1,6 @@
 /**
- * Cursor paging: a page says where the next one begins, so that rows which come or go meanwhile neither repeat nor hide
- * others. Pure.
+ * Cursor paging: a page says where the next one begins, so that rows that are added or removed meanwhile neither repeat nor
+ * hide others. Pure.
  */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -16,7 +16,7 @@ export const pageQuery = {
 export const pageOf = <T extends z.ZodType>(row: T) =>
   z.object({ data: z.array(row), next_cursor: z.string().nullable() })
 
-/** The key that the page begins after; `undefined` for the first page. */
+/** The key that the page starts after; `undefined` for the first page. */
 export function afterCursor(cursor: string | undefined): Result<string | undefined, 'cursor_invalid'> {
   if (cursor === undefined) return ok(undefined)
   try {

@@ -8,12 +8,12 @@ import { contradictionSchema, viewContradiction } from '../effects/view.ts'
 import { type Refusal, wireOf } from '../refusals.ts'
 import type { ControlContext } from './context.ts'
 
-/** For everything that holds what somebody is entitled to. */
+/** For every response that contains entitlements. */
 export const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' } as const
 
-/** How long a client should wait: after a fault that is not its own, and after too many that are. */
+/** How long a client should wait: after a fault of the server, and after too many faults of its own. */
 const RETRY_AFTER_SECONDS: Record<number, number> = { 429: 60, 503: 2 }
-/** Faults of one request that are told. */
+/** How many faults of one request are reported. */
 const MAX_ERRORS = 20
 
 export const problemSchema = z
@@ -63,13 +63,14 @@ export function refuse(
     detail: issue.code === 'unrecognized_keys' ? 'has unknown members' : issue.message,
   }))
   return answer(c, status, {
-    ...{ code: reason, detail },
+    code: reason,
+    detail,
     ...(errors && { errors }),
     ...(contradictions && { contradictions: contradictions.map(viewContradiction) }),
   })
 }
 
-/** A bug. The client learns that there was one, the log which request. */
+/** A bug. The client gets a request id; the log has the details under it. */
 export function internalError(c: ControlContext, error: unknown): Response {
   c.var.log.reason = 'internal_error'
   c.var.log.fault = faultOf(error)
@@ -79,7 +80,7 @@ export function internalError(c: ControlContext, error: unknown): Response {
   })
 }
 
-/** Which kind of error, where; its message only where D1 wrote it, as others may quote what a client sent. */
+/** The kind and place of an error. Only D1's messages are included: others may quote what a client sent. */
 export function faultOf(error: unknown): string {
   if (!(error instanceof Error)) return 'not an Error'
   if (error.message.startsWith('D1_ERROR')) return error.message

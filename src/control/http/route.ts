@@ -1,6 +1,6 @@
 /**
- * What all routes share: their schemas, from which the OpenAPI document is made, and the roles that may use them, without
- * which they cannot be made. Roles are checked before the body is looked at.
+ * What all routes share: their schemas, which the OpenAPI document is made from, and the roles that may use them, which are
+ * required. Roles are checked before the body is read.
  */
 import { createRoute, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
@@ -20,7 +20,7 @@ export interface RouteBase<P extends Shape, Q extends Shape> {
   readonly summary: string
   readonly description?: string
   readonly roles: readonly Role[]
-  /** About all environments at once: a key that is limited to some of them is refused before anything is read. */
+  /** Concerns all environments at once: a key that is limited to some of them is refused before anything is read. */
   readonly everywhere?: true
   readonly params?: P
   readonly query?: Q
@@ -126,8 +126,8 @@ const requireEveryEnvironment: MiddlewareHandler<ControlEnv> = async function re
 }
 
 /**
- * A body is JSON whose members are unique. A browser sends other types across origins without asking, and with the cookie
- * that Cloudflare Access reads; of a repeated member, whatever checked the request before may have read the other value.
+ * A body is JSON with unique members. A browser sends other types across origins without a preflight, and with the cookie
+ * that Cloudflare Access reads. Of a repeated member, an earlier check of the request may have read the other value.
  */
 const requireUniqueJson: MiddlewareHandler<ControlEnv> = async function requireUniqueJson(c, next) {
   if (c.req.method === 'GET') return next()

@@ -34,11 +34,11 @@ export interface WriteRoute<P extends Shape, B extends Shape, E extends Edit>
   extends RouteBase<P, typeof dryRunQuery> {
   readonly method: 'post' | 'put' | 'patch'
   readonly body: B
-  /** The row in the answer. */
+  /** The row in the response. */
   readonly data: z.ZodType
-  /** Of the first time; 200 where it only changes something. */
+  /** The status if the row is new; 200 if it is only changed. */
   readonly status?: 200 | 201
-  /** `required`: the caller must have read the row; otherwise `If-Match` is only honoured. */
+  /** `required`: the caller must have read the row; otherwise `If-Match` is optional. */
   readonly ifMatch?: 'required'
   command(input: WriteInput<P, B> & { readonly dryRun: boolean }): Command<E> | ShownOnce<E>
   /** @param detail - what the command shows besides */
@@ -47,7 +47,7 @@ export interface WriteRoute<P extends Shape, B extends Shape, E extends Edit>
   failure?(row: E['after']): Refusal | undefined
 }
 
-/** A command whose first answer holds a secret that is kept nowhere. */
+/** A command whose first response contains a secret that is not stored. */
 export interface ShownOnce<E extends Edit> {
   readonly command: Command<E>
   readonly secret: string
@@ -164,7 +164,7 @@ const send = (
     headers: { 'content-type': 'application/json', ...NO_STORE, ...(etag !== null && { etag }), ...headers },
   })
 
-/** `If-Match: "3"`, or 3 as people type it; anything else that is sent matches nothing. */
+/** `If-Match: "3"`, or 3 as people type it; any other value matches nothing. */
 function revisionOf(header: string | undefined): number | undefined {
   if (header === undefined) return undefined
   const digits = /^"?(\d{1,15})"?$/.exec(header)?.[1]

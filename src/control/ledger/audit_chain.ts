@@ -2,15 +2,15 @@
  * The chain of the audit log: every row is hashed with its predecessor's hash, SHA-256 over the canonical JSON of the
  * row (RFC 8785). Pure but for WebCrypto; the offline tool verifies with this same module.
  *
- * Whoever changes, removes or inserts a row must rewrite all that follow, which an export from before then shows.
+ * To change, remove or insert a row, one must rewrite all that follow, which an earlier export reveals.
  */
 import { canonical, sha256Hex } from '../canonical.ts'
 import type { AuditRow } from '../db/rows.ts'
 
-/** What the first row calls its predecessor's hash. */
+/** The predecessor's hash of the first row. */
 export const GENESIS = '0'.repeat(64)
 
-/** A row as it is hashed, answered and exported: with values where D1 keeps their JSON. */
+/** A row as it is hashed, returned and exported: with values where D1 stores their JSON. */
 export type AuditEntry = Omit<AuditRow, 'before' | 'after' | 'effect'> & {
   readonly before: unknown
   readonly after: unknown
@@ -32,8 +32,8 @@ export const toRow = (entry: AuditEntry): AuditRow => ({
 })
 
 /**
- * The hash of a row: over all its members but the hash itself, `prev` included. A row that belongs to no change request is
- * hashed without `change`, as all rows were before there were any.
+ * The hash of a row: over all its members except the hash itself, `prev` included. A row without a change request is
+ * hashed without `change`, like the rows from before change requests existed.
  */
 export const hashEntry = ({
   hash: _,

@@ -1,6 +1,6 @@
 /**
  * The statements of one commit: audit rows, mutations, outbox rows, and the record of an Idempotency-Key. Pure but for
- * WebCrypto: they are only put together here. D1 runs a batch as one transaction, all or nothing.
+ * WebCrypto: it only builds them. D1 runs a batch as one transaction, all or nothing.
  */
 import { getTableColumns } from 'drizzle-orm'
 import type { BatchItem } from 'drizzle-orm/batch'
@@ -18,7 +18,7 @@ import type { IdempotencyClaim, Replay } from './idempotency.ts'
 
 export type Statement = BatchItem<'sqlite'>
 
-/** An edit with the audit row that it leaves. */
+/** An edit with its audit row. */
 interface Entry {
   readonly edit: Edit
   readonly audit: AuditEntry
@@ -27,7 +27,7 @@ interface Entry {
 export interface BatchOptions extends Pick<Facts, 'now' | 'environments'> {
   readonly head: Head
   readonly requestId: string
-  /** The change request that all of it belongs to. */
+  /** The change request that everything belongs to. */
   readonly change: string | undefined
   readonly replay: (IdempotencyClaim & Replay) | undefined
 }

@@ -22,7 +22,7 @@ export interface Facts {
   /** Epoch milliseconds. */
   readonly now: number
   readonly environments: readonly string[]
-  /** One an environment, in their order. */
+  /** One per environment, in their order. */
   readonly policies: readonly Policy[]
   readonly actor: Actor
 }
@@ -44,7 +44,7 @@ export interface Why {
   readonly ticket: string | null
 }
 
-/** The members of a body that say why. */
+/** The members of a body that give the reason. */
 export const because = (body: { reason: string; ticket?: string | undefined }): Why => ({
   reason: body.reason,
   ticket: body.ticket ?? null,
@@ -59,22 +59,22 @@ export interface Command<E extends Edit | null = Edit> extends Why {
   readonly checkContracts?: boolean
   /** The command as an item of a change request. Without it, an edit that a policy guards is refused. */
   item?(edit: NonNullable<E>): ChangeItem
-  /** May run more than once, when another command was faster; so it only reads. */
+  /** Can run more than once, if another command was faster; so it only reads. */
   decide(facts: Facts): Promise<Decided<NonNullable<E> | Decision<E>>>
 }
 
-/** What a command comes down to, where it is more than one edit. */
+/** The decision of a command that makes more than one edit. */
 export interface Decision<E extends Edit | null = Edit> {
   /** What is committed before `edit` in the same batch, in order; all of it changes something. */
   readonly first: readonly Step[]
   readonly edit: E
-  /** The effective diff of all of it, where it is known already. */
+  /** The effective diff of everything, if it is already known. */
   readonly evaluation?: Evaluation
-  /** The change request that all of it belongs to. */
+  /** The change request that everything belongs to. */
   readonly change?: string
   /** The environments whose policies require approval of what is requested, rather than of the request. */
   readonly guarded?: readonly string[]
-  /** What the answer shows besides the row. */
+  /** What the response shows in addition to the row. */
   readonly detail?: unknown
 }
 

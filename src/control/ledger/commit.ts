@@ -24,7 +24,7 @@ import { findReplay, type IdempotencyClaim, type Replay } from './idempotency.ts
 import { policiesOf } from './policies.ts'
 import { State } from './state.ts'
 
-/** How long a command tries again when others are faster, and the longest pause between two attempts. */
+/** How long a command retries when others are faster, and the longest pause between two attempts. */
 const GIVE_UP_AFTER_MS = 10_000
 const MAX_PAUSE_MS = 50
 
@@ -59,11 +59,11 @@ export interface Commit {
 
 export interface CommitOptions<E extends Edit | null = Edit> {
   readonly requestId?: string
-  /** The revision that the caller has read. */
+  /** The revision that the caller read. */
   readonly ifMatch?: number | undefined
   readonly dryRun?: boolean
   readonly idempotency?: IdempotencyClaim | undefined
-  /** What is kept for a repetition of the same request; nothing where it may be tried again. */
+  /** The response to store for a repetition of the same request; `undefined` if it may be retried. */
   readonly answer?: (outcome: Outcome<E>) => Replay | undefined
   /** What else is written in the same batch. @param seq - of the last audit row; `null`: no row changes */
   readonly alongside?: (seq: number | null) => readonly Statement[]
@@ -75,7 +75,7 @@ export interface Outcome<E extends Edit | null = Edit> {
   readonly effect: EffectSummary
   /** The environments whose policies require approval. */
   readonly guarded: readonly string[]
-  /** What the answer shows besides the row. */
+  /** What the response shows in addition to the row. */
   readonly detail?: unknown
   /** Of `needs_approval`: nothing was done but to open this. */
   readonly request?: ChangeRequestRow

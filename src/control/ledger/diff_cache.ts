@@ -41,7 +41,7 @@ export class DiffCache {
     return ok(diff)
   }
 
-  /** Whether the edits are still the same, and all rows since are about other single organizations or users. */
+  /** Whether the edits are still the same, and all later rows concern other single organizations or users. */
   async #stillHolds(edits: readonly Edit[]): Promise<boolean> {
     const kept = this.#kept
     if (!kept || contentsOf(kept.edits) !== contentsOf(edits)) return false

@@ -1,9 +1,9 @@
 /**
- * The rows about one subject as they are, or as they were. Does I/O.
+ * The current or past rows about one subject. Does I/O.
  *
- * The past is the present with every row that was touched since then put back to what the first of those audit rows says
- * was before. That needs no second copy of history, and no replay from the beginning. "Then" is an audit row for each of
- * the documents that the rows go into, as a token's documents need not be of the same moment.
+ * Past rows are the current ones, with every row that changed since reset to the `before` of its first later audit row. That
+ * needs no second copy of history, and no replay from the beginning. The past is given as one audit row per document,
+ * because a token's documents can be of different moments.
  */
 import { and, eq, gt, gte, inArray, isNull, lt, min, or, type SQL, sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
@@ -11,7 +11,7 @@ import { audit, contracts, flags, grants, organizations, plans, rules } from '..
 import type { SubjectRows } from '../effects/explain.ts'
 import type { Versions } from '../effects/minted.ts'
 
-/** RFC 3339; or the last audit row that each document knew; or the present. */
+/** RFC 3339; or the last audit row of each document; or the present. */
 export type Moment = { readonly at: string } | { readonly versions: Versions } | 'now'
 
 export interface SubjectQuery {
@@ -56,7 +56,7 @@ export async function readSubject(db: Database, query: SubjectQuery): Promise<Su
         since.org,
         and(eq(audit.org, orgId ?? ''), or(isNull(audit.environment), eq(audit.environment, environment))),
       ),
-      // There is no index by user; a grant's row is never deleted, so that the present ones name them all.
+      // There is no index by user. Grants are never deleted, so the current rows name them all.
       touched(
         since.user,
         inArray(
@@ -90,10 +90,10 @@ function lastRows(moment: Moment): Record<keyof Versions, SQL | number> {
   return { catalog: last, org: last, user: last }
 }
 
-/** `flag:` up to the character that follows the colon: a range that the index on entities knows. */
+/** From `flag:` to the character after the colon: a range that the index on entities can use. */
 const entitiesOf = (prefix: string) => and(gte(audit.entity, `${prefix}:`), lt(audit.entity, `${prefix};`))
 
-/** @param touched - the first audit row of each entity that was touched since */
+/** @param touched - the first later audit row of each entity */
 export function rewind(touched: readonly { entity: string; before: string | null }[]) {
   return function past<T>(kind: string, rows: readonly T[], id: (row: T) => string): T[] {
     const prefix = `${kind}:`

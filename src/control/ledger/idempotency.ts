@@ -1,8 +1,8 @@
 /**
- * Idempotency-Key: a write that is sent again answers as the first time and does nothing. Does I/O.
+ * Idempotency-Key: a repeated write returns the first response and does nothing. Does I/O.
  *
- * The record commits in the batch of its mutation, so that there is never one without the other. Refusals are not kept:
- * what was refused did nothing, and may be tried again under the same key.
+ * The record commits in the batch of its mutation, so there is never one without the other. Refusals are not stored: a
+ * refused write did nothing, and may be retried with the same key.
  */
 import { and, eq, lt } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -20,7 +20,7 @@ const KEY = /^[\w.:-]{1,128}$/
 export interface IdempotencyClaim {
   readonly actor: string
   readonly key: string
-  /** SHA-256 over what was asked for. */
+  /** SHA-256 over the request. */
   readonly request: string
 }
 

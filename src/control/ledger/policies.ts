@@ -8,7 +8,7 @@ import { defaultPolicy } from '../entities/policy.ts'
 export const readPolicies = async (db: Database, environments: readonly string[]): Promise<Policy[]> =>
   policiesOf(await db.select().from(policies), environments)
 
-/** One an environment, in their order. */
+/** One per environment, in their order. */
 export const policiesOf = (rows: readonly PolicyRow[], environments: readonly string[]): Policy[] =>
   environments.map(
     (name) => rows.find(({ environment }) => environment === name) ?? defaultPolicy(name, environments),

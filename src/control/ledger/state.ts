@@ -23,7 +23,7 @@ export class State {
     this.#reads = reads
   }
 
-  /** The state after these edits of it. */
+  /** The state after these edits. */
   after(edits: readonly Edit[]): State {
     return edits.length === 0 ? this : new State(this.db, [...this.#edits, ...edits], this.#reads)
   }

@@ -1,9 +1,9 @@
 /**
  * The consumer of the mint log's queue: messages -> rows and counts, a batch in one D1 transaction. Does I/O.
  *
- * A queue delivers at least once. Mints are unique by `jti`, and what is counted by the queue's id of its message, so that
- * a batch whose acknowledgement was lost does nothing when it comes again. What cannot be read never will be: it is
- * counted and let go, lest it hold up the others.
+ * A queue delivers at least once. Mints are unique by `jti`, and counted losses by the queue's id of their message, so that a
+ * batch whose acknowledgement was lost does nothing when it is delivered again. An unreadable message is counted and
+ * acknowledged, so that it does not block the others.
  */
 import { type MintEvent, type MintedEvent, mintEventSchema } from '../../core/mint_event.ts'
 import { ENVIRONMENT_NAME } from '../../core/names.ts'
@@ -14,13 +14,13 @@ import { faultOf } from '../http/problem.ts'
 import type { MintLogLine } from '../log.ts'
 import { type Loss, storeMints, UNKNOWN_ENVIRONMENT } from './store.ts'
 
-/** Ids of identity providers are longer than that only by mistake; what is cut off ends in `…`. */
+/** Ids of identity providers are longer than this only by mistake; they are cut off and end in `…`. */
 const MAX_ID_LENGTH = 512
-/** The gateway makes these itself. They stand in paths and cursors. */
+/** The gateway generates these. They are used in paths and cursors. */
 const JTI = /^[\x21-\x7e]{1,200}$/
-/** The last instant that is written with four digits for the year. */
+/** The last instant with a four-digit year. */
 const MAX_INSTANT_MS = Date.UTC(9999, 11, 31)
-/** Between deliveries of a batch that D1 did not take; 100 of them are some 15 hours. */
+/** The delay between deliveries of a batch that D1 did not take; 100 of them take about 15 hours. */
 const RETRY_SECONDS = { first: 2, longest: 600 } as const
 
 /** The part of a `MessageBatch` that is used here. */
@@ -67,7 +67,7 @@ export async function consumeMints(batch: MintBatch, { db, now, log }: ConsumerO
   if (unreadable > 0) log({ consumer: 'mint-log', event: 'unreadable', messages: unreadable })
 }
 
-/** An event that can be kept as it is told. */
+/** An event that can be stored unchanged. */
 function readEvent(body: unknown): MintEvent | undefined {
   const { success, data: event } = mintEventSchema.safeParse(body)
   if (!success || event.at > MAX_INSTANT_MS) return undefined
@@ -97,7 +97,7 @@ const toMintRow = (event: MintedEvent): MintRow => ({
   request_id: bounded(event.request_id),
 })
 
-/** SQLite takes text that is well-formed, and of JSON's only that before a NUL. */
+/** SQLite accepts well-formed text only, and reads JSON text only up to a NUL. */
 function bounded<T extends string | null>(text: T): T {
   if (text === null) return text
   const kept = text.length > MAX_ID_LENGTH ? `${text.slice(0, MAX_ID_LENGTH - 1)}…` : text

@@ -1,6 +1,6 @@
 /**
- * Which audit rows brought a flag into a token, or kept it out, and the change requests behind them. `needsOf` is pure;
- * `readEvidence` reads all of a token's in one statement.
+ * The audit rows that put a flag into a token, or kept it out, and the change requests behind them. `needsOf` is pure;
+ * `readEvidence` reads all of a token's rows in one statement.
  */
 import { sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
@@ -10,7 +10,7 @@ import { type Candidate, planHolds } from '../effects/candidates.ts'
 import type { EvaluationCase, Explained } from '../effects/explain.ts'
 import type { Versions } from '../effects/minted.ts'
 
-/** An audit row that is asked for, up to the version that the token knew. */
+/** An audit row to find, up to the version that the token names. */
 export interface Need {
   readonly flag: string
   readonly entity: string
@@ -69,7 +69,7 @@ export function needsOf(
   }
 }
 
-/** Of a flag that the catalog did not know: what became of it. */
+/** For a flag that the catalog did not contain: its last change. */
 export const needsOfUnknown = (flag: string, versions: Versions): Need[] => [
   { flag, entity: `flag:${flag}`, upTo: versions.catalog, pick: 'last' },
 ]
@@ -87,7 +87,7 @@ type Found = Omit<Evidence, 'change'> & {
   readonly applied_at: string | null
 }
 
-/** For each flag its rows, earliest first. */
+/** The rows of each flag, earliest first. */
 export async function readEvidence(db: Database, needs: readonly Need[]): Promise<Map<string, Evidence[]>> {
   const json = JSON.stringify(needs)
   const holds = (row: 'before' | 'after') =>
@@ -116,7 +116,16 @@ function toEvidence(row: Found): Evidence & { flag: string } {
   const { seq, at, action, entity, environment, actor, api_key, reason, ticket, flag } = row
   const approvals = row.change_id === null ? [] : (JSON.parse(row.approvals) as Approval[])
   return {
-    ...{ seq, at, action, entity, environment, actor, api_key, reason, ticket, flag },
+    seq,
+    at,
+    action,
+    entity,
+    environment,
+    actor,
+    api_key,
+    reason,
+    ticket,
+    flag,
     change:
       row.change_id === null
         ? null

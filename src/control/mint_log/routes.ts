@@ -100,7 +100,7 @@ const tokensSchema = pageOf(z.object(mint).openapi('Mint')).extend({
     .openapi({ description: 'Tokens that are missing from the log, of all organizations and times.' }),
 })
 
-/** Of what a page is asked after: `2026-11-22T09:00:00.000Z jti`. */
+/** The form of the cursor: `2026-11-22T09:00:00.000Z jti`. */
 const CURSOR = /^(\d{4}-\d{2}-\d{2}T[\d:.]{12}Z) ([\x21-\x7e]{1,200})$/
 
 export function tokenRoutes(api: Api): void {
@@ -149,13 +149,20 @@ export function tokenRoutes(api: Api): void {
       const after = lastOf(query.cursor)
       if (!after.ok) return after
       const environments = environment === undefined ? actor.environments : [environment]
-      // What came from nobody knows where may be of any environment.
+      // Losses of unknown origin may belong to any environment.
       const lossesOf =
         actor.environments === null && environments !== null
           ? [...environments, UNKNOWN_ENVIRONMENT]
           : environments
       const { rows, losses } = await listMints(control.db, {
-        ...{ org, environments, lossesOf, flag, sub, since, until, limit },
+        org,
+        environments,
+        lossesOf,
+        flag,
+        sub,
+        since,
+        until,
+        limit,
         after: after.value,
       })
       const page = toPage(rows, limit, (row) => `${row.minted_at} ${row.jti}`)

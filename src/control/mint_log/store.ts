@@ -1,8 +1,8 @@
 /**
- * The mint log in D1: what is put in, found, counted as lost and forgotten. Does I/O.
+ * The mint log in D1: storing, finding, counting losses, and deleting. Does I/O.
  *
- * A batch of the queue goes in as JSON in single parameters, of which D1 takes 100 a statement, and in one transaction
- * with what is counted, so that a batch that comes again finds either nothing of itself or all of it.
+ * A batch of the queue is stored as JSON in single parameters, of which D1 takes 100 per statement, in one transaction with
+ * the counted losses. So a batch that is delivered again finds either nothing of itself or all of it.
  */
 import { and, asc, eq, gte, inArray, lt, type SQL, sql } from 'drizzle-orm'
 import type { BatchItem } from 'drizzle-orm/batch'
@@ -11,20 +11,20 @@ import type { MintRow } from '../db/rows.ts'
 import { idempotency, mint_losses, mints } from '../db/schema.ts'
 import { DAY_MS } from '../entities/fields.ts'
 
-/** How long the mint log is kept. */
+/** How long mints are kept. */
 export const MINT_LOG_DAYS = 90
-/** Rows deleted by one statement, and statements of one run of the cron: 20,000 rows a minute. */
+/** Rows deleted by one statement, and statements per run of the cron: 20,000 rows per minute. */
 const FORGET_ROWS = 2_000
 const FORGET_STATEMENTS = 10
 /** D1 takes parameters of up to 2 MB. */
 const PARAMETER_BYTES = 1_000_000
-/** Who a counted message is kept under, among the idempotency records, so that it counts once. */
+/** The actor of counted messages among the idempotency records, so that each counts once. */
 const COUNTED_BY = 'queue:mint-log'
-/** Losses of gateways that did not say which environment they are of. */
+/** For losses of gateways that did not report their environment. */
 export const UNKNOWN_ENVIRONMENT = 'unknown'
 
 export interface Loss {
-  /** The queue's id of the message that told it: the same when it comes again. */
+  /** The queue's id of the message; the same when it is delivered again. */
   readonly message: string
   readonly environment: string
   readonly reason: 'dropped' | 'unreadable'
@@ -40,7 +40,7 @@ export async function storeMints(
   losses: readonly Loss[],
   now: string,
 ): Promise<void> {
-  // The columns of a SELECT stand in the order of the schema.
+  // The columns of the SELECT are in the order of the schema.
   const statements: BatchItem<'sqlite'>[] = parametersOf(rows).map((json) =>
     db
       .insert(mints)
@@ -79,7 +79,7 @@ export async function storeMints(
   if (first) await db.batch([first, ...rest])
 }
 
-/** The rows as JSON arrays, each short enough for one parameter. */
+/** The rows as JSON arrays, each small enough for one parameter. */
 function parametersOf(rows: readonly MintRow[]): string[] {
   const encoder = new TextEncoder()
   const parameters: string[] = []
@@ -98,7 +98,7 @@ function parametersOf(rows: readonly MintRow[]): string[] {
   return parameters
 }
 
-/** Deletes what is older than the log is kept. @param now - epoch milliseconds */
+/** Deletes expired rows. @param now - epoch milliseconds */
 export async function forgetMints(db: Database, now: number): Promise<void> {
   const before = new Date(now - MINT_LOG_DAYS * DAY_MS).toISOString()
   for (let i = 0; i < FORGET_STATEMENTS; i++) {
@@ -119,19 +119,19 @@ export interface MintQuery {
   readonly org: string
   /** `null`: every environment. */
   readonly environments: readonly string[] | null
-  /** Whose losses are told; `null`: all. */
+  /** The environments whose losses are reported; `null`: all. */
   readonly lossesOf: readonly string[] | null
   readonly flag: string | undefined
   readonly sub: string | undefined
   /** RFC 3339, `[since, until)`. */
   readonly since: string | undefined
   readonly until: string | undefined
-  /** The last row of the page before. */
+  /** The last row of the previous page. */
   readonly after: Pick<MintRow, 'minted_at' | 'jti'> | undefined
   readonly limit: number
 }
 
-/** Newest first, one row more than the limit if there are more; and what was lost in the environments. */
+/** Newest first, one row more than the limit if there are more; and the losses in the environments. */
 export async function listMints(db: Database, query: MintQuery) {
   const { environments, lossesOf, flag, sub, since, until, after } = query
   const conditions: (SQL | undefined)[] = [

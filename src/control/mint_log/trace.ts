@@ -1,6 +1,6 @@
 /**
- * Why a token held what it held: its flags evaluated again from the versions that it names, and for each what decided, down
- * to the audit rows and the people behind them. Does I/O, a constant number of statements.
+ * Why a token held its flags: they are evaluated again from the versions that it names, and each gets its reason, down to the
+ * audit rows and the people behind them. Does I/O, a constant number of statements.
  */
 
 import type { Database } from '../db/client.ts'
@@ -16,11 +16,11 @@ export interface FlagTrace extends Funding {
   readonly flag: string
   /** Whether the token held it. */
   readonly held: boolean
-  /** Whether it was due. */
+  /** Whether evaluation gives it. */
   readonly on: boolean
   readonly reason: string
   readonly evidence: readonly Evidence[]
-  /** Audit rows that the caller may not see. */
+  /** How many audit rows the caller may not see. */
   readonly withheld: number
 }
 
@@ -33,7 +33,7 @@ export interface Trace {
 export interface TraceOptions {
   /** Only this flag, held or not. */
   readonly flag: string | undefined
-  /** The environments whose audit rows may be shown; `null`: all, and those that are about every environment. */
+  /** The environments whose audit rows may be shown; `null`: all, and those that concern every environment. */
   readonly environments: readonly string[] | null
 }
 
@@ -61,7 +61,7 @@ export async function traceMint(
     }
     const one = explainDecision(decision, evaluated.case, evaluated.at)
     needs.push(...needsOf(one, evaluated.case, mint.environment, versions))
-    // Without the documents nothing but the rule was heard.
+    // Without the documents only the rule could decide.
     const reason = mint.src === 'degraded' && one.reason === 'default' ? 'degraded' : one.reason
     return { ...seen, on: one.on, reason, ...fundingOf(one) }
   })

@@ -26,7 +26,7 @@ import { rewriteMetadata } from '../proxy/discovery.ts'
 import { withoutOwnHint } from '../proxy/id_token_hint.ts'
 import { proxy, upstreamUrl } from '../proxy/proxy.ts'
 import { revokeOwnToken } from '../proxy/revoke.ts'
-import { JWKS_MAX_AGE_SECONDS, publishedKeys } from '../signing_keys/jwks.ts'
+import { JWKS_MAX_AGE_SECONDS, ownKeys, publishedKeys } from '../signing_keys/jwks.ts'
 import { basicCredentials } from '../verification/credentials.ts'
 import { refuseGuarded } from '../verification/forward_auth.ts'
 import { isMisspeltGuardPath } from '../verification/guard_url.ts'
@@ -62,6 +62,15 @@ export async function route(context: RequestContext): Promise<Response> {
 /** Our own address of the key set; other methods are upstream's affair. */
 export const answerKeys: Handler = (context) =>
   isReadOrPreflight(context.request) ? servePublishedKeys(context) : route(context)
+
+/** For services whose library cannot choose among the keys of a set: what verifies with these was minted here. */
+export const answerOwnKeys: Handler = (context) => {
+  const { request, gateway, log } = context
+  if (!isReadOrPreflight(request)) return route(context)
+  log.route = 'jwks'
+  if (isPreflight(request)) return answerPublicPreflight(request)
+  return Response.json(ownKeys(gateway.config, gateway.keyring), { headers: PUBLIC })
+}
 
 async function servePublishedKeys(context: RequestContext): Promise<Response> {
   const { config, keyring, keys } = context.gateway

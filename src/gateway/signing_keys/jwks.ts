@@ -11,15 +11,20 @@ import type { KeysFault, UpstreamKeys } from './upstream_keys.ts'
 /** How long verifiers may keep the set. The key tool waits at least this long between publishing and signing. */
 export const JWKS_MAX_AGE_SECONDS = 300
 
+/** The gateway's own keys alone. They are published whatever upstream's state is. */
+export const ownKeys = ({ environment }: Config, keyring: Keyring): { keys: readonly JWK[] } => ({
+  keys: keyring.published.map((jwk) => markOwnKey(jwk, environment)),
+})
+
 /** A set that lacks upstream's keys would make good tokens look forged, so it is not given at all. */
 export async function publishedKeys(
   config: Config,
   keyring: Keyring,
   keys: UpstreamKeys,
 ): Promise<Result<{ keys: readonly JWK[] }, KeysFault>> {
-  const own = keyring.published.map((jwk) => markOwnKey(jwk, config.environment))
-  if (!preservesIssuer(config)) return ok({ keys: own })
+  const own = ownKeys(config, keyring)
+  if (!preservesIssuer(config)) return ok(own)
   const upstream = await keys.current()
   if (!upstream.ok) return upstream
-  return ok({ keys: [...own, ...upstream.value.published] })
+  return ok({ keys: [...own.keys, ...upstream.value.published] })
 }

@@ -169,7 +169,7 @@ describe('an API key', () => {
     }
     const first = await control.call('POST', '/api-keys', request)
     const second = await control.call('POST', '/api-keys', request)
-    expect(first.body.secret).toBeDefined()
+    expect(first.body.secret).toMatch(/^remint_/)
     expect(second.headers.get('idempotency-replayed')).toBe('true')
     expect(second.body.data).toEqual(first.body.data)
     expect(second.body.secret).toBeUndefined()

@@ -6,7 +6,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
+import { bindings, type ControlUnderTest, QUIET, setUp } from '../support/control.ts'
 
 const ACTORS = ['editor', 'approver', 'admin', 'break-glass', 'viewer'] as const
 type ActorName = (typeof ACTORS)[number]
@@ -169,15 +169,18 @@ async function direct(control: ControlUnderTest, role: ActorName, write: number,
   }
 }
 
+async function seed(control: ControlUnderTest): Promise<void> {
+  await control.must('POST', '/plans', { key: 'team', name: 'Team' })
+  for (const key of ['a', 'b']) await control.liveFlag(key)
+  for (const id of ['org_0', 'org_1']) await control.must('POST', '/orgs', { id, name: id })
+  await control.must('POST', '/flags/a/rules/production/kill', {})
+  await control.must('PUT', '/policies/production', { approvals: 1 }, 1)
+}
+
 test('no sequence of calls by any roles changes production without the approvals that its policy asks for, to exactly what was approved', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 12, maxLength: 30 }), async (steps) => {
-      const control = await setUp()
-      await control.must('POST', '/plans', { key: 'team', name: 'Team' })
-      for (const key of ['a', 'b']) await control.liveFlag(key)
-      for (const id of ['org_0', 'org_1']) await control.must('POST', '/orgs', { id, name: id })
-      await control.must('POST', '/flags/a/rules/production/kill', {})
-      await control.must('PUT', '/policies/production', { approvals: 1 }, 1)
+      const control = await setUp(QUIET, { seed })
       const known = new Map<string, Known>()
       const pick = (n: number) => [...known.keys()].at(-1 - (n % Math.max(1, known.size)))
 

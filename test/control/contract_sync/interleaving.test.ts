@@ -16,13 +16,14 @@ import { contractsOf, delta, flagsOf, send, sendStandard, snapshot } from './sup
 const ADD_ONS = ['sso', 'scim']
 const FAR = '2030-01-01T00:00:00.000Z'
 
-async function begin(options: Parameters<typeof setUp>[1] = {}, overrides = {}) {
-  const control = await setUp(overrides, options)
+const begin = (options: Parameters<typeof setUp>[1] = {}, overrides = {}) =>
+  setUp(overrides, { ...options, seed })
+
+async function seed(control: ControlUnderTest): Promise<void> {
   for (const key of ['reports', ...ADD_ONS]) await control.liveFlag(key)
   await control.must('POST', '/plans', { key: 'team', name: 'Team', flags: ['reports'] })
   await control.must('POST', '/plans', { key: 'free', name: 'Free', flags: [] })
   for (const id of ['org_a', 'org_b']) await control.must('POST', '/orgs', { id, name: id })
-  return control
 }
 
 /** Contracts and inbox as if nothing had come in; flags, plans and organizations stay. */

@@ -24,7 +24,11 @@ const itemOf = (price: string) => ({
 /** The fake API holds what it is given, which may be changed as the test goes on. */
 async function begin(answers: Record<string, StripeAnswers[string]>, overrides = {}) {
   const { fetcher, asked } = stripeApiOf(answers)
-  const control = await setUp({ STRIPE_API_KEY: API_KEY, ...overrides }, { fetch: fetcher })
+  const control = await setUp({ STRIPE_API_KEY: API_KEY, ...overrides }, { fetch: fetcher, seed })
+  return { control, asked }
+}
+
+async function seed(control: ControlUnderTest): Promise<void> {
   for (const key of ['reports', 'sso', 'scim']) await control.liveFlag(key)
   await control.must('POST', '/plans', { key: 'team', name: 'Team', flags: ['reports'] })
   await control.must('POST', '/plans', { key: 'enterprise', name: 'E', flags: ['reports', 'sso'] })
@@ -33,7 +37,6 @@ async function begin(answers: Record<string, StripeAnswers[string]>, overrides =
     await control.must('PUT', `/mappings/stripe/plan/price_${plan}`, { target: plan })
   }
   await control.must('PUT', `/mappings/stripe/org/${CUSTOMER}`, { target: 'org_a' })
-  return { control, asked }
 }
 
 const reconcile = async (control: ControlUnderTest, body: object = {}) =>

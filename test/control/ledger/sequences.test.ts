@@ -6,7 +6,7 @@
 import { runDurableObjectAlarm } from 'cloudflare:test'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
+import { bindings, type ControlUnderTest, QUIET, setUp } from '../support/control.ts'
 
 const ENVIRONMENTS = ['staging', 'production'] as const
 const FLAGS = ['a', 'b']
@@ -153,18 +153,16 @@ async function rebuild(control: ControlUnderTest): Promise<void> {
   }
 }
 
-async function begin(): Promise<ControlUnderTest> {
-  const control = await setUp()
+async function seed(control: ControlUnderTest): Promise<void> {
   for (const key of FLAGS) await control.liveFlag(key)
   await control.must('POST', '/plans', { key: 'team', name: 'Team', flags: ['a'] })
   for (const id of ORGANIZATIONS) await control.organization(id)
-  return control
 }
 
 test('any accepted commands, published and rebuilt, are the projection, and the chain verifies', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(commands, { minLength: 4, maxLength: 12 }), async (calls) => {
-      const control = await begin()
+      const control = await setUp({}, { seed })
       for (const call of calls) {
         control.clock.now += 1_000
         const answer = await give(control, call)
@@ -185,7 +183,7 @@ test('any accepted commands, published and rebuilt, are the projection, and the 
 test('the effective diff of any command is what explain shows before and after', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(commands, { minLength: 6, maxLength: 12 }), async (calls) => {
-      const control = await begin()
+      const control = await setUp(QUIET, { seed })
       for (const call of calls) {
         const before = await entitled(control)
         const answer = await give(control, call)

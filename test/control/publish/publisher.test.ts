@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { DocumentsKV } from '../../../src/control/config.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import { EnvironmentPublisher, KEY_INTERVAL_MS } from '../../../src/control/publish/publisher.ts'
-import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
+import { bindings, type ControlUnderTest, QUIET, setUp } from '../support/control.ts'
 
 /** Another namespace beside the real one, so that only the publisher under test writes to it. */
 class FaultyKV implements DocumentsKV {
@@ -23,8 +23,6 @@ class FaultyKV implements DocumentsKV {
   }
 }
 
-const quiet = { PUBLISHER: { getByName: () => ({ publish: async () => {}, progress: async () => null }) } }
-
 let control: ControlUnderTest
 let kv: FaultyKV
 let alarm: number | undefined
@@ -32,7 +30,7 @@ let warnings: string[]
 const stored = new Map<string, unknown>()
 
 beforeEach(async () => {
-  control = await setUp(quiet)
+  control = await setUp(QUIET)
   kv = new FaultyKV()
   alarm = undefined
   warnings = []
@@ -58,7 +56,7 @@ const makePublisher = () =>
 
 /** Lets time pass up to the alarm, and wakes the publisher as its Durable Object would. */
 async function ring(publisher: EnvironmentPublisher): Promise<void> {
-  expect(alarm).toBeDefined()
+  expect(alarm).toEqual(expect.any(Number))
   control.clock.now = Math.max(control.clock.now, alarm ?? 0)
   alarm = undefined
   await publisher.wake()

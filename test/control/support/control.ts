@@ -40,6 +40,11 @@ export const bindings = {
 
 export const DAY_MS = 86_400_000
 
+/** Overrides for tests of many commands, of which no document is looked at: nothing is published unless it is asked for. */
+export const QUIET = {
+  PUBLISHER: { getByName: () => ({ publish: async () => {}, progress: async () => null }) },
+}
+
 export interface Answer {
   readonly status: number
   readonly headers: Headers

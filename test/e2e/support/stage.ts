@@ -48,6 +48,12 @@ interface MintedClaims extends JWTPayload {
 /** The claims of an access token, unverified: for what is claimed, not for who says so. */
 export const claimsOf = (token: string): MintedClaims => decodeJwt<MintedClaims>(token)
 
+/** The ids of the keys that the gateway itself signs with. */
+export async function ownKids(gateway: string): Promise<string[]> {
+  const response = await fetch(`${gateway}/remint/jwks.json`)
+  return ((await response.json()) as { keys: { kid: string }[] }).keys.map(({ kid }) => kid)
+}
+
 /** Asks the gateway about a token. */
 export async function verify(
   gateway: string,

@@ -46,7 +46,7 @@ test('somebody who is named in a way that nothing can be found by has no state, 
     user: reading(null as never),
   }
   const user = { orgId: undefined, userId: 'user_1' }
-  expect(entitlements.of(found, user, NOW)).toBeDefined()
+  expect(entitlements.of(found, user, NOW)?.flags).toEqual([])
   expect(entitlements.of(found, { ...user, unreadable: true }, NOW)).toBeUndefined()
 })
 

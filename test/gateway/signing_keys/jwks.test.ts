@@ -34,3 +34,36 @@ describe('with upstream’s issuer', () => {
     ])
   })
 })
+
+describe('/remint/jwks.json', () => {
+  const own = async (setup: Setup, init?: RequestInit) => setup.request('/remint/jwks.json', init)
+
+  test.each(['gateway', 'preserve'])(
+    'holds the gateway’s own keys alone, with TOKEN_ISSUER=%s',
+    async (TOKEN_ISSUER) => {
+      const setup = await setUp({ TOKEN_ISSUER })
+      const response = await own(setup)
+      const { keys } = (await response.json()) as { keys: Record<string, unknown>[] }
+      expect(keys.map(({ kid, remint, d }) => [kid, remint, d])).toEqual([
+        [setup.signingKey.kid, 'production', undefined],
+      ])
+      expect(response.headers.get('cache-control')).toBe('public, max-age=300')
+      expect(response.headers.get('access-control-allow-origin')).toBe('*')
+    },
+  )
+
+  test('is there while upstream is not', async () => {
+    const setup = await setUp({ TOKEN_ISSUER: 'preserve' })
+    setup.upstream.onJwks = () => new Response('', { status: 500 })
+    setup.upstream.onMetadata = () => new Response('', { status: 500 })
+    expect((await own(setup)).status).toBe(200)
+    expect(setup.upstream.requests).toEqual([])
+  })
+
+  test('answers a preflight', async () => {
+    const headers = { origin: 'https://app.test', 'access-control-request-method': 'GET' }
+    const response = await own(await setUp(), { method: 'OPTIONS', headers })
+    expect(response.status).toBe(204)
+    expect(response.headers.get('access-control-allow-origin')).toBe('*')
+  })
+})

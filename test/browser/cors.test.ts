@@ -7,11 +7,11 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jos
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
-import { chromiumPath, launchChromium } from './support/chromium.ts'
-import { readText, sendJson, startServer } from './support/http.ts'
-import { claimsOf } from './support/stage.ts'
-import { openGateway, openStage } from './support/workerd.ts'
-import { openDevGateway } from './support/wrangler_dev.ts'
+import { chromiumPath, launchChromium } from '../e2e/support/chromium.ts'
+import { readText, sendJson, startServer } from '../e2e/support/http.ts'
+import { claimsOf } from '../e2e/support/stage.ts'
+import { openGateway, openStage } from '../e2e/support/workerd.ts'
+import { openDevGateway } from '../e2e/support/wrangler_dev.ts'
 
 const running = new Running()
 const AUDIENCE = 'https://api.test'
@@ -150,6 +150,14 @@ describe.skipIf(!chromiumPath)(`a page on another origin in Chromium${skipped}`,
     expect(answer.status).toBe(200)
     expect(seen.slice(before).filter(({ method }) => method === 'OPTIONS')).toEqual([])
   })
+
+  test.each(['/verify', '/guard', '/access/v1/evaluation'])(
+    '%s is for services, and no page may call it',
+    async (path) => {
+      const init = { method: 'POST', headers: { authorization: 'Bearer x' } }
+      await expect(fetchInPage(gateways['wrangler dev'] + path, init)).rejects.toThrow('Failed to fetch')
+    },
+  )
 })
 
 describe.each(['wrangler dev', 'workerd'])(
