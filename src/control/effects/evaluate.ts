@@ -54,7 +54,7 @@ export async function evaluateEdits(
   return ok({
     effects: effectOf(before, after, question),
     flags,
-    contradictions: contradictionsOf(before, after, checked, now),
+    contradictions: checked.length === 0 ? [] : contradictionsOf(before, after, checked, now),
   })
 }
 
