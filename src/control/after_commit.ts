@@ -1,6 +1,6 @@
 /**
- * What follows a commit, from every source: the one list. Nothing here is waited for, and none of it may fail, since the
- * cron finds what was missed: publishing in the outbox, scheduling in the change requests.
+ * Everything that follows a commit, from every source: the one list. Commits do not wait for it and it must not fail: the cron
+ * finds what was missed, in the outbox and in the change requests.
  */
 import { type ControlBindings, SCHEDULER_NAME } from './config.ts'
 import type { Commit } from './ledger/commit.ts'
@@ -28,7 +28,7 @@ async function publish(env: ControlBindings, environment: string): Promise<void>
   }
 }
 
-/** Has what is scheduled applied at that time, epoch milliseconds. */
+/** Applies scheduled changes at that time, epoch milliseconds. */
 async function schedule(env: ControlBindings, at: number): Promise<void> {
   try {
     await env.SCHEDULER.getByName(SCHEDULER_NAME).wakeAt(at)

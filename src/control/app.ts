@@ -18,8 +18,11 @@ import { requestApproval } from './change_requests/commands.ts'
 import { policyCommands, policyRoutes } from './change_requests/policy_routes.ts'
 import { changeRoutes } from './change_requests/routes.ts'
 import { type Config, type ControlBindings, DRIFT_NAME, INBOX_NAME, parseConfig } from './config.ts'
+import { flagImportCommands } from './contract_sync/flag_import.ts'
 import { mappingCommands, mappingRoutes } from './contract_sync/mappings.ts'
+import { readQuarantine } from './contract_sync/quarantine.ts'
 import { receive } from './contract_sync/receive.ts'
+import { deriveCommands, deriveRoutes } from './contract_sync/rederive.ts'
 import { inboxRoutes } from './contract_sync/routes.ts'
 import { sourcesOf } from './contract_sync/sources/index.ts'
 import type { InboxStub, Source } from './contract_sync/sources/source.ts'
@@ -54,6 +57,8 @@ export const COMMANDS: CommandRegistry = new Map([
   ...contractCommands,
   ...policyCommands,
   ...mappingCommands,
+  ...flagImportCommands,
+  ...deriveCommands,
   ...promotionCommands,
 ])
 
@@ -79,7 +84,11 @@ export function createControl(options: ControlOptions = {}): OpenAPIHono<Control
   )
   app.notFound((c) => refuse(c, 'route_unknown'))
   app.use(open(fetcher, now))
-  app.get('/healthz', (c) => c.json({ status: 'ok' }, 200, NO_STORE))
+  app.get('/healthz', async (c) => {
+    // What waits for somebody is for operators to see.
+    const own = c.var.actor && { contract_sync: { quarantine: await readQuarantine(c.var.control.db) } }
+    return c.json({ status: 'ok', ...own }, 200, NO_STORE)
+  })
   // Both are the same for everybody, so they are made once.
   let described: Document | undefined
   let page: Awaited<ReturnType<typeof referencePage>> | undefined
@@ -128,6 +137,7 @@ function api(): Api {
     policyRoutes,
     inboxRoutes,
     mappingRoutes,
+    deriveRoutes,
     promotionRoutes,
     explainRoutes,
     tokenRoutes,
@@ -222,8 +232,12 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
         return progress
       },
     })
+    if (c.req.path === '/healthz' && c.req.header('authorization') !== undefined) {
+      const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
+      if (actor.ok && actor.value.environments === null) c.set('actor', actor.value)
+    }
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
-      // Cloudflare sets it; without it, on a local machine, there is nobody to keep out.
+      // Cloudflare sets it. Without it, on a local machine, there is nobody to slow down.
       const address = c.req.header('cf-connecting-ip')
       if (address !== undefined && failures.isBlocked(address, now())) return refuse(c, 'too_many_failures')
       const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
@@ -250,7 +264,7 @@ async function checkDrift(env: ControlBindings): Promise<void> {
   }
 }
 
-/** The ledger as every source of commands has it: HTTP, the scheduler, contract sync. */
+/** The ledger for every source of commands: HTTP, the scheduler, contract sync. */
 export const openLedger = (
   env: ControlBindings,
   context: Pick<ExecutionContext, 'waitUntil'>,

@@ -184,6 +184,11 @@ const WIRE = {
     status: 422,
     detail: 'This source cannot be queried for its current state. Send its contracts in `list`.',
   },
+  mapping_moves_too_many: {
+    status: 422,
+    detail:
+      'More than 100 contracts follow from this name. Map another name of theirs, such as the price’s id instead of its product’s, or the customers one by one.',
+  },
   list_unordered: {
     status: 422,
     detail: 'Send the entries of a list in the order of their contract numbers, each once.',

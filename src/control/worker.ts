@@ -17,8 +17,9 @@ import {
 } from './config.ts'
 import { denySession } from './contract_sync/inbox/deny.ts'
 import { Inbox as ContractInbox } from './contract_sync/inbox/inbox.ts'
-import { parseEvent } from './contract_sync/inbox/parse.ts'
 import { forgetEvents } from './contract_sync/inbox/store.ts'
+import { readQuarantine } from './contract_sync/quarantine.ts'
+import { misderived } from './contract_sync/rederive.ts'
 import { sourcesOf } from './contract_sync/sources/index.ts'
 import type { ReceivedEvent } from './contract_sync/sources/source.ts'
 import { connect } from './db/client.ts'
@@ -154,6 +155,8 @@ export class Scheduler extends DurableObject<ControlBindings> {
         environments,
         owners,
         clock: Date.now,
+        misderived: (organizations) => misderived(db, organizations, Date.now()),
+        quarantine: () => readQuarantine(db),
         published: (environment, cursor, limit) =>
           readBackAfter({ db, kv, environment, now: Date.now(), lateAfterMs: LATE_MS }, cursor, limit),
         memory: {
@@ -227,7 +230,7 @@ export class Inbox extends DurableObject<ControlBindings> {
       ledger: openLedger(this.env, this.ctx, db, Date.now, environments),
       commands: COMMANDS,
       deny: (environment, sid) => denySession(this.env.ENTITLEMENTS, environment, sid, Date.now()),
-      parse: (event) => parseEvent(event, sources, Date.now()),
+      sources,
     })
     return this.#inbox
   }

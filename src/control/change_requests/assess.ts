@@ -1,6 +1,6 @@
 /**
- * What a change request comes down to before anything is committed: its edits, one decided on what the one before has made,
- * who gains or loses what by all of them together, and the digest that stands for exactly that. Does I/O.
+ * What a change request would do, before anything is committed: its edits, each decided on the result of those before, who
+ * gains or loses what by all of them together, and the digest of exactly that. Does I/O.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { isOwner } from '../auth/actor.ts'
@@ -34,24 +34,24 @@ export interface Requested {
   readonly why: Why
 }
 
-/** The items as they were requested, with what was left to the moment written down; and what they do. */
+/** The items as requested, with every value that depends on the current time filled in; and what they do. */
 export interface Assessment extends Requested {
   readonly steps: readonly Step[]
   readonly rows: readonly RowChange[]
   readonly evaluation: Evaluation
-  /** The environments that something changes in, and those among them whose policies require approval. */
+  /** The environments with changes, and those among them whose policies require approval. */
   readonly environments: readonly string[]
   readonly guarded: readonly string[]
-  /** The flags in question that the author does not own, where a policy asks their owners. */
+  /** The affected flags that the author does not own, where a policy requires their owners' approval. */
   readonly flagsNeedingOwner: readonly string[]
   readonly digest: string
 }
 
 export interface AssessOptions {
   readonly registry: CommandRegistry
-  /** The author's right to each command was checked when it was requested. */
+  /** The author's permissions were checked when it was requested. */
   readonly authorized?: boolean
-  /** What contradicts a contract is refused, unless it is only to be shown. */
+  /** What happens to contradictions of contracts. Default: refuse. */
   readonly contradictions?: 'refuse' | 'show'
 }
 
@@ -78,9 +78,10 @@ export async function assess(
     const command = kind.create(parsed.data, why)
     const decided = await command.decide({ ...facts, now, state: state.after(editsOf(steps)) })
     if (!decided.ok) return decided
-    const edit = decided.value
-    if (!('table' in edit) || !command.item) return err('change_item_invalid')
+    const { first, edit } = 'table' in decided.value ? { first: [], edit: decided.value } : decided.value
+    if (!command.item) return err('change_item_invalid')
     frozen.push(command.item(edit))
+    steps.push(...first)
     if (isUnchanged(edit)) continue
     steps.push({ edit, action, actor, ...why })
     if (command.checkContracts && edit.table === 'rules') checked.push(edit.after)
@@ -100,7 +101,7 @@ const editsOf = (steps: readonly Step[]): Edit[] => steps.map(({ edit }) => edit
 const timeOf = (applyAt: string | null, now: number): number =>
   Math.max(now, applyAt === null ? 0 : Date.parse(applyAt))
 
-/** What steps that were decided already amount to. */
+/** Assesses steps that are already decided. */
 export async function weigh(
   requested: Requested,
   steps: readonly Step[],
@@ -128,7 +129,7 @@ export async function weigh(
   })
 }
 
-/** What an edit does to its row; what it sets to this very moment is shown as `now`, since that moves on. */
+/** What an edit does to its row. A value that it sets to the current time is shown as `now`, because that changes. */
 function rowChange({ edit, action }: Step, now: string): RowChange {
   const [before, after] = [publicRow(edit, 'before'), publicRow(edit, 'after') ?? {}]
   const marks = marksOf(edit.table)

@@ -51,7 +51,7 @@ export const openChangeCommand = (change: NewChange, why: Why, registry: Command
   },
 })
 
-/** What may not be done at once, as a change request of its author's: from what was decided of it already. */
+/** A command that requires approval, as a change request of its author: made from its decision. */
 export const requestApproval =
   (registry: CommandRegistry) =>
   ({ command, edit, steps, evaluation }: Guarded): ChangeCommand => {
@@ -149,7 +149,7 @@ export const applyChangeCommand = (id: string, why: Why, registry: CommandRegist
   },
 })
 
-/** Checks whether a request is still what was requested, and makes it stale if not; else it changes nothing. */
+/** Makes a request stale if its effect has changed; else changes nothing. */
 export const recheckChangeCommand = (id: string, registry: CommandRegistry): ChangeCommand =>
   changeCommand('change.recheck', id, RECHECK, async (before, facts) => {
     if (!LIVE_STATES.includes(before.state)) return ok(before)
@@ -161,7 +161,7 @@ export const recheckChangeCommand = (id: string, registry: CommandRegistry): Cha
 const RECHECK: Why = { reason: 'What it would do has changed since it was asked for', ticket: null }
 
 /**
- * Something that cannot wait: done and recorded in one commit, and on the list until somebody else has reviewed it.
+ * A change that cannot wait: applied and recorded in one commit, and listed until somebody else has reviewed it.
  *
  * @param item - a command whose effect ends by itself
  */
@@ -252,7 +252,7 @@ const requestedBy = ({ items, apply_at, reason, ticket }: ChangeRequestRow): Req
   why: { reason, ticket },
 })
 
-/** What the request would do now. Whether its author may request it was checked when it was requested. */
+/** What the request would do now. Its author's permissions were checked when it was requested. */
 const reassess = (
   change: ChangeRequestRow,
   facts: Facts,

@@ -2,7 +2,7 @@
  * A change request's life as decisions over rows. Pure.
  *
  * draft -> in_review -> approved or scheduled -> applied; in_review, approved and scheduled become stale when what they
- * would do is no longer what was requested; rejected and cancelled are ends. An approval is for one digest: editing a
+ * would do is no longer what was requested; rejected and cancelled are final. An approval is for one digest: editing a
  * request clears its approvals.
  */
 import { err, ok, type Result } from '../../core/result.ts'
@@ -17,7 +17,7 @@ import { approvalsRequired, isApproved } from './policy.ts'
 
 export type ChangeState = ChangeRequestRow['state']
 
-/** In which states a request can still be approved or applied. */
+/** The states in which a request can still be approved or applied. */
 export const LIVE_STATES: readonly ChangeState[] = ['in_review', 'approved', 'scheduled']
 const OPEN_STATES: readonly ChangeState[] = ['draft', 'stale', ...LIVE_STATES]
 export const CHANGE_STATES: readonly ChangeState[] = [
@@ -36,7 +36,7 @@ const MAX_SCHEDULE_DAYS = 90
 type At = Pick<Facts, 'actor' | 'policies' | 'now'>
 type Next = Result<ChangeRequestRow, Refusal>
 
-/** What a request does, as it is kept. */
+/** What a request does, as it is stored. */
 export interface Content extends Assessment {
   readonly effect: EffectSummary
 }
@@ -67,7 +67,7 @@ export function openRequest(id: string, content: Content, draft: boolean, at: At
 export const editRequest = (change: ChangeRequestRow, content: Content, at: At): Next =>
   replaced(change, OPEN_STATES, change.state === 'draft' ? 'draft' : 'in_review', content, at)
 
-/** Requests approval: of a draft, or again of what has become stale. */
+/** Submits a draft, or resubmits a stale request. */
 export const submitRequest = (change: ChangeRequestRow, content: Content, at: At): Next =>
   replaced(change, ['draft', 'stale'], 'in_review', content, at)
 
@@ -112,7 +112,7 @@ function withContent(framed: Framed, content: Content, at: At): Next {
 
 const isSchedulable = (at: number, now: number): boolean => at > now && at <= now + MAX_SCHEDULE_DAYS * DAY_MS
 
-/** One more revision, approved if enough have approved it. */
+/** The next revision, approved if there are enough approvals. */
 function decided(
   change: Omit<ChangeRequestRow, 'required'>,
   guarded: readonly string[],
@@ -138,7 +138,7 @@ export function approveRequest(
   at: At,
 ): Next {
   const { actor, policies, now } = at
-  // A policy may have come to require more since.
+  // A policy may require more by now.
   const lacking =
     (change.state === 'approved' || change.state === 'scheduled') &&
     assessment.ok &&
@@ -188,7 +188,7 @@ export function applyRequest(
   if (change.apply_at !== null && Date.parse(change.apply_at) > now) return err('change_not_due')
   if (!assessment.ok) return ok(staleRequest(change, assessment.reason, now))
   if (assessment.value.digest !== change.digest) return ok(staleRequest(change, 'moved', now))
-  // The policy may require more than it did. What was scheduled is not tried again and again, but waits for that.
+  // The policy may require more by now. A scheduled request is then not retried, but waits for approval.
   if (!isApproved(change, assessment.value.guarded, policies)) {
     if (change.state !== 'scheduled') return err('approvals_missing')
     return ok(revised({ ...change, state: 'in_review', problem: 'approvals_missing' }, now))

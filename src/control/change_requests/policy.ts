@@ -2,7 +2,7 @@
 import type { ChangeRequestRow } from '../db/rows.ts'
 import type { Policy } from '../entities/entity.ts'
 
-/** Whether the policies of these environments have what they require, for exactly this digest. */
+/** Whether the policies of these environments have the required approvals, for exactly this digest. */
 export function isApproved(
   { approvals, digest, flags }: Pick<ChangeRequestRow, 'approvals' | 'digest' | 'flags'>,
   guarded: readonly string[],

@@ -1,5 +1,5 @@
 /**
- * Applies what is scheduled when its time has come, and checks whether what waits for approval is still what was requested.
+ * Applies scheduled requests when they are due, and checks whether open requests are stale.
  * The logic inside its Durable Object and the cron. Does I/O, through what it is given.
  */
 import { and, asc, eq, gt, inArray, lte, min } from 'drizzle-orm'
@@ -70,7 +70,7 @@ export class Scheduler {
   }
 
   /**
-   * Checks whether requests that can still be approved or applied are what was requested, one part after the other.
+   * Checks the requests that can still be approved or applied, one part per call, and makes stale ones stale.
    *
    * @param seen - what the last call returned
    */

@@ -4,16 +4,18 @@ import { and, asc, eq, gt, or } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { MappingRow } from '../db/rows.ts'
 import { mappings } from '../db/schema.ts'
-import type { EditOf } from '../entities/edit.ts'
+import { type EditOf, isUnchanged } from '../entities/edit.ts'
 import { externalId, storedInstant, why } from '../entities/fields.ts'
 import type { Api } from '../http/context.ts'
 import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
-import { because, commandKind, commandRegistry } from '../ledger/command.ts'
+import { because, commandKind, commandRegistry, type Decision } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import { sourceName } from './fields.ts'
+import { Known } from './known.ts'
+import { movedBy } from './rederive.ts'
 
 export type MappingEdit = EditOf<'mappings'>
 
@@ -40,7 +42,8 @@ export const mappingSet = commandKind({
   action: 'mapping.set',
   roles: EDITORS,
   input: mappingParams.extend(mappingContent.shape),
-  async decide({ target, ...key }, { state, now }): Promise<Result<MappingEdit, Refusal>> {
+  async decide({ target, ...key }, facts, why): Promise<Result<Decision<MappingEdit>, Refusal>> {
+    const { state, now } = facts
     const before = await state.rows('mappings').load([key.source, key.kind, key.external_id])
     if (target !== null) {
       const problem = await missing(key.kind, target)
@@ -50,7 +53,11 @@ export const mappingSet = commandKind({
       ...{ ...key, target, updated_at: new Date(now).toISOString() },
       revision: (before?.revision ?? 0) + 1,
     }
-    return ok({ table: 'mappings', before: before ?? null, after })
+    const edit: MappingEdit = { table: 'mappings', before: before ?? null, after }
+    if (isUnchanged(edit)) return ok({ first: [], edit })
+    const known = new Known(state.after([edit]))
+    const moved = await movedBy(key, known, facts, why)
+    return moved.ok ? ok({ first: moved.value, edit }) : moved
 
     async function missing(what: typeof key.kind, id: string): Promise<Refusal | undefined> {
       switch (what) {

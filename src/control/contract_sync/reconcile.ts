@@ -51,7 +51,7 @@ export const reconciliationBody = z.object({
     }),
 })
 
-const contractSchema = z.object({
+export const contractSchema = z.object({
   id: z.string(),
   org: z.string(),
   plan: z.string().nullable(),
@@ -190,7 +190,7 @@ async function compare(
   const verdict = await applyEvent(
     parsed,
     { event, known: new Known(state), now, passed: async () => undefined },
-    { facts, registry },
+    { facts, registry, asksPolicy: () => false },
   )
   if (verdict.state === 'superseded') return undefined
   const changed = verdict.steps.flatMap(({ edit }) =>

@@ -4,17 +4,20 @@
  */
 import type { z } from '@hono/zod-openapi'
 import { type Actor, systemActor } from '../auth/actor.ts'
-import { type Edit, isUnchanged } from '../entities/edit.ts'
+import { evaluateEdits } from '../effects/evaluate.ts'
+import { type Edit, guardedEnvironments, isUnchanged } from '../entities/edit.ts'
 import type { CommandRegistry, Facts, Step, Why } from '../ledger/command.ts'
 import type { Known } from './known.ts'
 import { displayName } from './sources/names.ts'
 import type { ReceivedEvent } from './sources/source.ts'
-import { quarantined, type Verdict } from './verdict.ts'
+import { awaitingApproval, quarantined, type Verdict } from './verdict.ts'
 
 /** What a command is decided with. */
 export interface Commands {
   readonly facts: Facts
   readonly registry: CommandRegistry
+  /** Whether the clicks of a source go through the policy of the environment. */
+  asksPolicy(source: string): boolean
 }
 
 export type Steps =
@@ -44,6 +47,30 @@ export async function runCommand(
   return { ok: true, steps: steps.filter(({ edit }) => !isUnchanged(edit)) }
 }
 
+/**
+ * A command that is no agreement but a click at a vendor: what it gives away must not contradict a contract, and where a
+ * policy guards it, it waits to be approved like anybody's.
+ */
+export async function runClick(
+  action: string,
+  input: Record<string, unknown>,
+  event: ReceivedEvent,
+  known: Known,
+  commands: Commands,
+): Promise<Steps> {
+  const run = await runCommand(action, input, event, known, commands)
+  if (!run.ok || run.steps.length === 0) return run
+  const { policies, now } = commands.facts
+  const edits = run.steps.map(({ edit }) => edit)
+  const checked = edits.flatMap((edit) => (edit.table === 'rules' ? [edit.after] : []))
+  const evaluated = await evaluateEdits(known.db, edits, { policies, now, checked })
+  if (!evaluated.ok) return { ok: false, verdict: quarantined(evaluated.reason) }
+  const [contradiction] = evaluated.value.contradictions
+  if (contradiction) return { ok: false, verdict: quarantined('contract_contradicts', contradiction.flag) }
+  const guarded = commands.asksPolicy(event.source) ? guardedEnvironments(edits, policies) : []
+  return guarded.length === 0 ? run : { ok: false, verdict: awaitingApproval({ action, input }) }
+}
+
 /** What of an input is not taken: the name itself, or the member that has it. */
 function refusedIn(input: Record<string, unknown>, error: z.ZodError | undefined): string | null {
   const path = error?.issues[0]?.path
@@ -71,7 +98,9 @@ export const contractStep = (edit: Edit, id: string, why: Why): Step => ({
   ...{ edit, action: 'contract.put', actor: systemActor(`system:contract:${id}`), ...why },
 })
 
-export const sourceActor = (source: string): Actor => ({
+/** Who was behind the event cannot approve what it asks for. */
+export const sourceActor = (source: string, person?: string): Actor => ({
   ...systemActor(`system:${source}`),
   roles: ['editor'],
+  people: person === undefined ? [] : [`user:${person.toLowerCase()}`],
 })

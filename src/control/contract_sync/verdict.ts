@@ -1,6 +1,7 @@
 /** What is decided of an event, or of a part of one. Types and constants only. */
 
 import type { AgreementRow, InboxRow } from '../db/rows.ts'
+import type { ChangeItem } from '../db/schema.ts'
 import type { Step } from '../ledger/command.ts'
 import { type External, nameOf, needsOf } from './events.ts'
 
@@ -16,13 +17,15 @@ export interface Verdict {
   readonly steps: readonly Step[]
   /** What its source has now said of contracts. */
   readonly said: readonly AgreementRow[]
+  /** Commands that a policy requires approval of: they become change requests. */
+  readonly requests: readonly ChangeItem[]
   /** What it is about, in our names: later events about the same come after it. */
   readonly entity: string | null
   readonly org: string | null
   readonly revision: number | null
 }
 
-const NOTHING = { problem: null, detail: null, needs: [], steps: [], said: [] }
+const NOTHING = { problem: null, detail: null, needs: [], steps: [], said: [], requests: [] }
 const NOWHERE = { entity: null, org: null, revision: null }
 
 export const applied = (steps: readonly Step[] = []): Verdict => ({
@@ -40,6 +43,12 @@ export const quarantined = (problem: string, detail: string | null = null): Verd
 export const superseded = stopped('superseded', 'later_revision_applied')
 /** The same revision says something else: nobody may guess which is true. */
 export const conflict = quarantined('revision_conflict')
+
+/** Somebody clicked, and the policy of the environment requires approval. */
+export const awaitingApproval = (request: ChangeItem): Verdict => ({
+  ...quarantined('approval_required'),
+  requests: [request],
+})
 
 /** Names that are none of ours: it goes on by itself once they are. */
 export const unresolved = (names: readonly [External, ...External[]]): Verdict => ({
@@ -61,5 +70,6 @@ export function together(parts: readonly Verdict[]): Verdict {
     needs: parts.flatMap(({ needs }) => needs),
     steps: parts.flatMap(({ steps }) => steps),
     said: parts.flatMap(({ said }) => said),
+    requests: parts.flatMap(({ requests }) => requests),
   }
 }

@@ -1,6 +1,6 @@
 /** The routes of organizations and contracts. */
 import { z } from '@hono/zod-openapi'
-import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, gt, inArray, sql } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
 import type { Database } from '../db/client.ts'
 import type { ContractRow, OrganizationRow } from '../db/rows.ts'
@@ -31,10 +31,17 @@ import {
   withContracts,
 } from './schemas.ts'
 
+/** The number that its source knows it by, where one does. */
+const externalId = sql<string | null>`(SELECT a.external_id FROM agreements a WHERE a.contract = CASE
+  WHEN instr(${contracts.id}, '~') > 0 THEN substr(${contracts.id}, 1, instr(${contracts.id}, '~') - 1)
+  ELSE ${contracts.id} END)`
+
+const withNumber = { ...getTableColumns(contracts), external_id: externalId }
+
 async function addContracts(db: Database, page: readonly OrganizationRow[]) {
   const ids = JSON.stringify(page.map(({ id }) => id))
   const rows = await db
-    .select()
+    .select(withNumber)
     .from(contracts)
     .where(inArray(contracts.org, sql`(SELECT value FROM json_each(${ids}))`))
     .orderBy(asc(contracts.id))
@@ -128,7 +135,7 @@ export function contractRoutes(api: Api): void {
     answer: contractSchema,
     async read({ params, control: { db } }) {
       const [contract] = await db
-        .select()
+        .select(withNumber)
         .from(contracts)
         .where(and(eq(contracts.id, params.contract), eq(contracts.org, params.org)))
       return contract ? ok(contract) : err('not_found')

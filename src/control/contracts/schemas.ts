@@ -47,6 +47,9 @@ export const contractSchema = z
     source: z.string(),
     updated_at: storedInstant,
     revision: z.int(),
+    external_id: z.string().nullable().optional().openapi({
+      description: 'The number that its source knows it by; null: no source has said anything about it.',
+    }),
   })
   .openapi('Contract')
 

@@ -63,6 +63,16 @@ export const KINDS = {
     severity: 'metadata',
     explanation: 'A grant, a plan, an add-on or a published catalog still has a flag that is retired.',
   },
+  contract_maps_otherwise: {
+    severity: 'over_grant',
+    explanation:
+      'A mapping was corrected after a contract was derived with it, and the contract was not moved: the mappings of now make something else of it.',
+  },
+  event_quarantined: {
+    severity: 'under_grant',
+    explanation:
+      'Events of a source are in quarantine: what they take away is applied, what they give is not, until somebody looks.',
+  },
   owner_gone: {
     severity: 'metadata',
     explanation: 'The owner of a flag is not known any more.',

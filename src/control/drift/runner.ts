@@ -7,6 +7,7 @@
  */
 import type { DriftProgress } from '../config.ts'
 import { catalogFindings } from './catalog.ts'
+import { type Misderived, misderivedFindings, type Quarantine, quarantineFindings } from './contract_sync.ts'
 import { grantFindings } from './grants.ts'
 import type { Finding } from './kinds.ts'
 import { mintFindings, mintsAfter, mintsLeft } from './minted.ts'
@@ -51,6 +52,10 @@ export interface DriftOptions extends Omit<Scope, 'now'> {
   readonly statements: () => number
   readonly clock: () => number
   readonly published: (environment: string, cursor: string, limit: number) => Promise<PublishedPage>
+  /** Contracts that are not what the mappings of now make of them. */
+  readonly misderived?: (organizations: readonly string[]) => Promise<readonly Misderived[]>
+  /** Events that nobody has looked at. */
+  readonly quarantine?: () => Promise<Quarantine>
   readonly memory: DriftMemory
 }
 
@@ -149,7 +154,7 @@ export class DriftRunner {
   async #step(pass: Pass): Promise<Pass | undefined> {
     switch (pass.stage) {
       case 'catalog':
-        return this.#next(pass, catalogFindings(await readCatalogRows(this.#scope())))
+        return this.#catalog(pass)
       case 'organizations':
         return this.#organizations(pass)
       case 'grants':
@@ -161,11 +166,18 @@ export class DriftRunner {
     }
   }
 
+  async #catalog(pass: Pass): Promise<Pass> {
+    const found = catalogFindings(await readCatalogRows(this.#scope()))
+    const quarantine = await this.#options.quarantine?.()
+    return this.#next(pass, [...found, ...(quarantine ? quarantineFindings(quarantine) : [])])
+  }
+
   async #organizations(pass: Pass): Promise<Pass> {
     const scope = this.#scope()
     const strict = await strictEnvironments(scope)
     const rows = await readOrganizations(scope, strict, pass.cursor, PAGE.organizations)
     const found = organizationFindings(rows)
+    const misderived = misderivedFindings((await this.#options.misderived?.(rows.organizations)) ?? [])
     const tallies = new Map(pass.tallies.map((tally) => [tally.finding.id, tally]))
     for (const tally of found.tallies) add(tallies, tally)
     const read = rows.organizations
@@ -174,9 +186,10 @@ export class DriftRunner {
       tallies: [...tallies.values()].slice(0, MAX_TALLIES),
       organizations: pass.organizations + read.length,
     }
-    if (read.length === PAGE.organizations) return this.#stay(after, found.findings, read.at(-1) ?? '')
+    if (read.length === PAGE.organizations)
+      return this.#stay(after, [...found.findings, ...misderived], read.at(-1) ?? '')
     const ofMany = after.tallies.map(tallied)
-    return this.#next({ ...after, tallies: [] }, [...found.findings, ...ofMany])
+    return this.#next({ ...after, tallies: [] }, [...found.findings, ...misderived, ...ofMany])
   }
 
   async #grants(pass: Pass): Promise<Pass> {

@@ -2,7 +2,7 @@
  * Where a rule that is carried from one environment to the next contradicts a contract: it would take from an organization
  * what its contract pays for, or give it for nothing what others buy. Pure.
  *
- * It is found with the gateway's own `evaluate`, on the world before and the one after, without kill switches.
+ * The gateway's own `evaluate` finds it, on the world before and the one after, without kill switches.
  */
 import type { Catalog, Contract } from '../../core/documents.ts'
 import { type Decision, evaluate } from '../../core/evaluate.ts'

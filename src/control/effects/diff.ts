@@ -64,7 +64,7 @@ function effectsIn(environment: string, was: Side, is: Side, question: Question)
   }
   const compare = (old: Subject, current: Subject, at: number): Differences =>
     differencesOf(evaluate(was.catalog, old, at).flags, evaluate(is.catalog, current, at).flags)
-  /** Notes what begins to be different for a subject at each of its moments. */
+  /** Records the differences that begin for a subject at each of its moments. */
   const walk = (kind: keyof Subjects, id: string, old: Subject, current: Subject) => {
     let last: Differences | undefined
     const borders = bordersOf([old.org ?? old.user ?? null, current.org ?? current.user ?? null], now)

@@ -31,7 +31,7 @@ export interface EvaluationOptions {
   readonly checked?: readonly RuleRow[]
 }
 
-/** Who gains and who loses by the edits, unless somebody would have two flags that exclude each other. */
+/** Who gains and who loses by the edits. Refuses if somebody would have two flags that exclude each other. */
 export async function evaluateEdits(
   db: Database,
   edits: readonly Edit[],

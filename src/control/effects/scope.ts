@@ -1,10 +1,10 @@
-/** What several edits together can change: the flags in question, and the subjects that can gain or lose them. Pure. */
+/** What several edits together can change: the affected flags, and the subjects that can gain or lose them. Pure. */
 import { type About, NO_ONE, type Scope } from '../entities/entity.ts'
 
-/** A scope that concerns somebody. */
+/** A scope that is not empty. */
 export type Concerned = Exclude<Scope, { kind: 'none' }>
 
-/** What any of the scopes is about; an edit that is about nothing widens nothing. */
+/** The union of the scopes; empty ones add nothing. */
 export const unite = (scopes: readonly Scope[]): Scope => scopes.reduce(both, NO_ONE)
 
 function both(one: Scope, other: Scope): Scope {
@@ -27,7 +27,7 @@ function both(one: Scope, other: Scope): Scope {
 export const concernsSomebody = (scope: Scope): scope is Concerned =>
   scope.kind !== 'none' && scope.flags.length + (scope.flagsOf?.length ?? 0) > 0
 
-/** The flags with those that one of them decides about: they exclude each other. */
+/** The flags with all that exclude one of them. */
 export const withPartners = (flags: readonly string[], together: readonly (readonly string[])[]): string[] =>
   union(flags, together.filter((set) => set.some((flag) => flags.includes(flag))).flat())
 

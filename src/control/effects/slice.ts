@@ -30,11 +30,11 @@ export interface SliceOptions {
   readonly now: number
   /** Sets of flags of which one decides about another. */
   readonly together: readonly (readonly string[])[]
-  /** Reads all contracts, not only those that hold the flags in question. */
+  /** Reads all contracts, not only those that hold the affected flags. */
   readonly everyContract: boolean
 }
 
-/** @returns `undefined` when the edits are none that can change what anybody has */
+/** @returns `undefined` if the edits cannot change what anybody has */
 export async function loadSlice(
   db: Database,
   edits: readonly Edit[],
@@ -75,7 +75,7 @@ async function flagsOfPlans(db: Database, plans: readonly string[]): Promise<Map
   return new Map(rows.map(({ key, flags }) => [key, JSON.parse(flags) as string[]]))
 }
 
-/** The columns in the order of the statement: as arrays, since there may be as many contracts as organizations. */
+/** The columns in the order of the statement: as arrays, because there can be as many contracts as organizations. */
 type ContractValues = [
   ...(readonly [id: string, org: string, plan: string | null, status: ContractColumns['status']]),
   ...(readonly [from: string, to: string | null, grace_until: string | null, add: string]),
@@ -142,7 +142,7 @@ async function loadWorld(
 
 const NO_FLAGS: string[] = []
 
-/** Whom the edits can touch, sorted: whom they name, or everybody whom a row in question is about, or all. */
+/** The subjects that the edits can touch, sorted: those they name, those with an affected row, or all. */
 async function subjectsOf(
   db: Database,
   scope: Concerned,

@@ -1,5 +1,5 @@
 /**
- * The rows that decide about the flags in question, and the gateway's documents made of them. Pure.
+ * The rows that decide about the affected flags, and the gateway's documents made from them. Pure.
  *
  * A world is what D1 holds, or what it would hold after some edits: what is different between two of them is the effect.
  */
@@ -23,7 +23,7 @@ export interface World {
   readonly grants: readonly GrantColumns[]
 }
 
-/** The world with the edit's row in the place of the old one. */
+/** The world with the edit's row in place of the old one. */
 export function applyEdit(world: World, { table, after }: Edit): World {
   if (!entityOf(table).scope) return world
   const name = nameOf(table, after)
@@ -31,7 +31,7 @@ export function applyEdit(world: World, { table, after }: Edit): World {
   return { ...world, [table]: [...rows.filter((row) => nameOf(table, row) !== name), after] }
 }
 
-/** The same without some kill switches: an incident ends, and what was given behind one would show then. */
+/** The same without some kill switches: an incident ends, and then what they hide would show. */
 export const withoutKills = (
   world: World,
   isRevived: (rule: RuleColumns) => boolean = () => true,
@@ -43,12 +43,12 @@ export const withoutKills = (
 /** A world in one environment, as the gateway reads it. */
 export interface Side {
   readonly catalog: Catalog
-  /** `null`: nothing is recorded about it. */
+  /** `null`: it has no records. */
   org(id: string): OrgDocument | null
   user(id: string): UserDocument
 }
 
-/** Makes the sides of a world, each of one environment. */
+/** Builds the sides of a world, one for each environment. */
 export function sidesOf(world: World): (environment: string) => Side {
   const contracts = Map.groupBy(world.contracts, ({ org }) => org)
   const grants = Map.groupBy(world.grants, ({ environment, subject_kind, subject_id }) =>
@@ -75,7 +75,7 @@ export function sidesOf(world: World): (environment: string) => Side {
 
 const grantsKey = (environment: string, kind: string, id: string): string => `${environment}:${kind}:${id}`
 
-/** Of documents that are evaluated here and published nowhere. */
+/** For documents that are only evaluated here, never published. */
 export const UNSTAMPED = { version: 0, changed_at: '' }
 export const HEADER = { format: 1 as const, version: 0, published_at: '', not_before: 0 }
 

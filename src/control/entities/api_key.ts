@@ -1,4 +1,4 @@
-/** API keys. What only serves to check a secret is shown nowhere. */
+/** API keys. The hash of the secret is never shown. */
 import type { ApiKeyRow } from '../db/rows.ts'
 import { api_keys } from '../db/schema.ts'
 import type { Entity } from './entity.ts'

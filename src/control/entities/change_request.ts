@@ -1,4 +1,4 @@
-/** Change requests. Without the effective diff, which the digest stands for, and which the audit row of its application has. */
+/** Change requests, shown without the effective diff: the digest stands for it, and the audit row of the application has it. */
 import type { ChangeRequestRow } from '../db/rows.ts'
 import { change_requests } from '../db/schema.ts'
 import type { Entity } from './entity.ts'

@@ -1,4 +1,4 @@
-/** Contracts: what an organization pays for. A contract has one row a phase or purchase: `C-9`, `C-9~2`, `C-9~3`. */
+/** Contracts: what an organization pays for. A contract has one row per phase or purchase: `C-9`, `C-9~2`, `C-9~3`. */
 import { and, eq, gt, inArray, isNull, or, sql } from 'drizzle-orm'
 import type { ContractRow } from '../db/rows.ts'
 import { contracts } from '../db/schema.ts'
@@ -30,7 +30,7 @@ export const rowId = (contract: string, index: number): string =>
 /** `C-9~2` is a row of the contract `C-9`. */
 export const isRowOf = (contract: string, id: string): boolean => contractsOf(id).includes(contract)
 
-/** The contracts that a row of this id can be one of. */
+/** The contracts that a row with this id can belong to. */
 const contractsOf = (id: string): readonly string[] => [id, ...(/^(.+)~\d+$/.exec(id)?.slice(1) ?? [])]
 
 /** All rows of a contract, found by the primary key: the character after the digits is a colon. */
@@ -46,7 +46,7 @@ export const byContract: Index<ContractRow> = {
 
 export const byOrg: Index<ContractRow> = byColumns(contracts.org)
 
-/** Contracts that pay for a flag from an instant on, or later. @param plans - that hold the flag; @param at - RFC 3339 */
+/** Contracts that pay for a flag at an instant or later. @param plans - that hold the flag; @param at - RFC 3339 */
 export const payingFor = (flag: string, plans: readonly string[], at: string): Selection<ContractRow> => ({
   where: and(
     or(

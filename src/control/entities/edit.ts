@@ -1,6 +1,6 @@
 /**
- * What a command comes down to: one row of one table, before and after; and all that follows from it, as the table's
- * descriptor says. Pure.
+ * The result of a command: one row of one table, before and after; and everything that follows from it by the table's
+ * descriptor. Pure.
  */
 import type { InferSelectModel } from 'drizzle-orm'
 import { canonical } from '../canonical.ts'
@@ -47,7 +47,7 @@ export type EditOf<T extends Table> = {
 export type Edit = EditOf<Table>
 export type Row = Edit['after']
 
-/** The types hold each descriptor to its own rows, which an edit does already. */
+/** An edit already pairs each descriptor with its own rows; the types cannot express it here. */
 export const entityOf = (table: Table): Entity<Row> => ENTITIES[table] as unknown as Entity<Row>
 
 /** What the audit log calls a row: `rule:production:new-editor`. */
@@ -78,7 +78,7 @@ export const flagsInQuestion = (edit: Edit): readonly string[] => entityOf(edit.
 
 /**
  * The environments whose policies require approval of one of these edits, in their order. It follows from what an edit
- * does to a row, not from the route that it came through, so that a new way to change something cannot go round it.
+ * does to a row, not from the route that it came through, so that a new way to change something cannot bypass it.
  */
 export const guardedEnvironments = (edits: readonly Edit[], policies: readonly Policy[]): string[] => {
   const names = policies.map(({ environment }) => environment)
@@ -93,7 +93,7 @@ export const guardedEnvironments = (edits: readonly Edit[], policies: readonly P
     .map(({ environment }) => environment)
 }
 
-/** A row as answers and the audit log show it. */
+/** A row as responses and the audit log show it. */
 export function publicRow(edit: Edit, side: 'before' | 'after'): Record<string, unknown> | null {
   const { hidden = [] } = entityOf(edit.table)
   const row = edit[side]
@@ -104,12 +104,12 @@ export function publicRow(edit: Edit, side: 'before' | 'after'): Record<string, 
 export const marksOf = (table: Table): readonly string[] =>
   entityOf(table).sourceRevision ? ['updated_at', 'created_at'] : ['updated_at', 'created_at', 'revision']
 
-/** What a row says, whatever it says about when it was touched. */
+/** The content of a row, without its timestamps and revision. */
 export function contentOf(table: Table, row: Row | null): string {
   const marks = marksOf(table)
   return canonical(row && Object.fromEntries(Object.entries(row).filter(([name]) => !marks.includes(name))))
 }
 
-/** Whether the edit leaves everything as it is but the marks of the edit itself. */
+/** Whether the edit changes nothing except its own timestamps and revision. */
 export const isUnchanged = ({ table, before, after }: Edit): boolean =>
   before !== null && contentOf(table, before) === contentOf(table, after)

@@ -1,6 +1,6 @@
 /**
- * What a descriptor of a table says: how its rows are found, filed in the audit log and published, what a policy guards of
- * them, and what evaluation reads of them. Types, and the two ways to find rows.
+ * The descriptor of a table: how its rows are found, named in the audit log and published, which changes a policy guards, and
+ * what evaluation reads of them. Types, and the two ways to find rows.
  *
  * A descriptor is plain data with pure functions. Everything that follows from a write is derived from it (`edit.ts`),
  * so that a new table or command cannot forget any of it.
@@ -16,7 +16,7 @@ export interface Change<Row> {
   readonly after: Row
 }
 
-/** Under what the audit log files a row, besides its name. */
+/** The columns by which the audit log finds a row, besides its name. */
 export interface Filing {
   readonly environment: string | null
   readonly flag: string | null
@@ -26,10 +26,10 @@ export interface Filing {
 
 export type Policy = Omit<PolicyRow, 'updated_at'>
 
-/** The flags that an edit can change something about. */
+/** The flags that an edit can affect. */
 export interface About {
   readonly flags: readonly string[]
-  /** Plans whose flags are in question too. */
+  /** Plans whose flags are affected too. */
   readonly flagsOf?: readonly string[]
   /** Plans whose contracts count although the plans do not hold the flags yet. */
   readonly contractsOf?: readonly string[]
@@ -54,35 +54,35 @@ export interface Entity<Row extends object> {
   /** The primary key, in the order in which the audit log names it. */
   readonly key: readonly (keyof Row & string)[]
   filing?(row: Row): Partial<Filing>
-  /** The environments that it can change something in, or that a key with this row may act in. */
+  /** The environments that it can affect, or in which a key with this row may act. */
   environments(change: Change<Row>, all: readonly string[]): readonly string[]
   /** The documents that it changes. */
   documents?(row: Row, all: readonly string[]): readonly DocumentRef[]
   /** Whether a policy that requires approval guards this change. Without it, none does. */
   guarded?(change: Change<Row>, policy: Policy): boolean
-  /** The flags whose owners a policy may ask. */
+  /** The flags whose owners may have to approve. */
   flags?(change: Change<Row>): readonly string[]
-  /** Of a table that evaluation reads: the world has its rows under the table's name. */
+  /** For a table that evaluation reads: the world has its rows under the table's name. */
   scope?(change: Change<Row>): Scope
-  /** Columns that no answer and no audit row shows. */
+  /** Columns that no response and no audit row shows. */
   readonly hidden?: readonly (keyof Row & string)[]
-  /** The revision is its source's, and so content. */
+  /** The revision comes from its source, and so is content. */
   readonly sourceRevision?: true
-  /** The columns that a command changes, where not all. */
+  /** The columns that a command changes, if not all. */
   readonly written?: readonly (keyof Row & string)[]
 }
 
 /** The values of a key: one, or several in the order of its columns. */
 export type Key = string | readonly string[]
 
-/** A way to find rows: under which keys a row is found, and the condition that finds them all in one statement. */
+/** A way to find rows: the keys of a row, and the condition that finds all rows of some keys in one statement. */
 export interface Index<Row> {
   readonly name: string
   keysOf(row: Row): readonly Key[]
   where(keys: readonly Key[]): SQL
 }
 
-/** Rows by a condition: in D1, and of rows that are edited and not written yet. */
+/** Rows by a condition: in D1, and among edited rows that are not written yet. */
 export interface Selection<Row> {
   readonly where: SQL | undefined
   matches(row: Row): boolean

@@ -1,4 +1,4 @@
-/** Findings of drift. A command only accepts one; what was found may be seen again between its reading and its writing. */
+/** Findings of drift. Commands only accept them; a pass may update a finding between its reading and its writing. */
 import type { FindingRow } from '../db/rows.ts'
 import { findings } from '../db/schema.ts'
 import type { Entity } from './entity.ts'

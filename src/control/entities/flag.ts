@@ -1,4 +1,4 @@
-/** Flags: what is sold or rolled out, in the catalog of every environment while it is live or on its way out. */
+/** Flags: what is sold or rolled out, in the catalog of every environment while they are live or retiring. */
 import type { FlagRow } from '../db/rows.ts'
 import { flags } from '../db/schema.ts'
 import { catalogsOf, type Entity, NO_ONE } from './entity.ts'
@@ -13,7 +13,7 @@ export const flag = {
   documents: (_, all) => catalogsOf(all),
   guarded({ before, after }, { owner_approves }) {
     if (before === null) return isPublished(after)
-    // The next owner of a flag would decide what its owner decides.
+    // A new owner would get to approve what the owner approves.
     const handedOver = before.owner !== after.owner && owner_approves
     return handedOver || isPublished(before) !== isPublished(after)
   },

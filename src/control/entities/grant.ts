@@ -30,7 +30,7 @@ export const grant = {
 /** Grants of one source for a flag in an environment, those included that have ended. */
 export const bySource: Index<GrantRow> = byColumns(grants.source, grants.flag, grants.environment)
 
-/** Grants that give a flag from an instant on, or later. @param at - RFC 3339 */
+/** Grants that give a flag at an instant or later. @param at - RFC 3339 */
 export const giving = (flag: string, at: string): Selection<GrantRow> => ({
   where: and(eq(grants.flag, flag), eq(grants.effect, 'allow'), or(isNull(grants.to), gt(grants.to, at))),
   matches: (row) => row.flag === flag && row.effect === 'allow' && (row.to === null || row.to > at),

@@ -1,4 +1,4 @@
-/** Mappings: what a name of another system is here. Guarded, as they decide what contracts are about. */
+/** Mappings: what a name of another system is here. Policies guard them, because they decide what contracts grant. */
 import type { MappingRow } from '../db/rows.ts'
 import { mappings } from '../db/schema.ts'
 import type { Entity } from './entity.ts'

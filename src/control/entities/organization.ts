@@ -1,4 +1,4 @@
-/** Organizations. No policy guards them: who one is changes nothing of what it has, and ending tokens only takes away. */
+/** Organizations. No policy guards them: a name changes nothing of what they have, and voiding tokens only takes away. */
 import type { OrganizationRow } from '../db/rows.ts'
 import { organizations } from '../db/schema.ts'
 import { type Entity, orgDocumentsOf } from './entity.ts'

@@ -8,7 +8,7 @@ import { catalogsOf, difference, type Entity, type Index } from './entity.ts'
 const changed = ({ before, after }: { before: PlanRow | null; after: PlanRow }) =>
   difference(before?.flags, after.flags)
 
-/** What of a plan decides who has what. */
+/** The members of a plan that decide who has what. */
 const decides = ({ flags, grace_days }: PlanRow) => JSON.stringify([flags, grace_days])
 
 export const plan = {

@@ -12,7 +12,7 @@ export const policy = {
   guarded: () => true,
 } satisfies Entity<PolicyRow>
 
-/** Until somebody sets one: one person besides the author approves what changes in the last environment. */
+/** The default: one person besides the author must approve changes in the last environment. */
 export const defaultPolicy = (environment: string, environments: readonly string[]): Policy => ({
   environment,
   approvals: environment === environments.at(-1) ? 1 : 0,

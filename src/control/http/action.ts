@@ -1,4 +1,4 @@
-/** A route that starts work and changes no row: a `POST`, answered with 202. */
+/** A route that starts work and changes no row: a `POST` that answers 202. */
 import type { z } from '@hono/zod-openapi'
 import type { Result } from '../../core/result.ts'
 import type { Refusal } from '../refusals.ts'

@@ -1,4 +1,4 @@
-/** A route that reads: a `GET`. A row with a `revision` is answered with its `ETag`. */
+/** A route that reads: a `GET`. A row with a `revision` gets an `ETag`. */
 import type { z } from '@hono/zod-openapi'
 import type { Result } from '../../core/result.ts'
 import type { Refusal } from '../refusals.ts'

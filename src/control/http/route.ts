@@ -43,8 +43,7 @@ interface Definition {
 }
 
 /**
- * Adds a route. A member or parameter that it does not know is refused: who misspells `dry_run` or `percentage` must not
- * find out by what has happened.
+ * Adds a route. An unknown member or parameter is refused: a misspelt `dry_run` or `percentage` must not be ignored.
  */
 export function addRoute<P extends Shape, Q extends Shape, B extends Shape>(
   api: Api,
@@ -91,7 +90,7 @@ export function addRoute<P extends Shape, Q extends Shape, B extends Shape>(
       ...PROBLEMS,
     },
   })
-  // What the validators of the route have made of each part of the request.
+  // Each part of the request, as parsed by the route's validators.
   const valid = (c: ControlContext, part: 'param' | 'query' | 'json'): unknown => c.req.valid(part as never)
   const handler = (c: ControlContext) =>
     handle(c, {
@@ -104,7 +103,7 @@ export function addRoute<P extends Shape, Q extends Shape, B extends Shape>(
   api.openapi(definition, handler as never)
 }
 
-/** Whether path or query ask for an environment that the caller's key is not for. Of a write, the ledger decides. */
+/** Whether path or query name an environment that the caller's key does not cover. For a write, the ledger decides. */
 export function namesForeignEnvironment({ actor, params, query }: Input<Shape, Shape>): boolean {
   const named = [params, query].map((part) => (part as { environment?: unknown }).environment)
   return named.some((name) => typeof name === 'string' && actor.environments?.includes(name) === false)

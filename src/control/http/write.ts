@@ -1,5 +1,5 @@
 /**
- * A route that issues a command. Its answer is the row, the effective diff, and the `seq` of the audit row; or, with 202,
+ * A route that issues a command. Its response is the row, the effective diff, and the `seq` of the audit row; or, with 202,
  * the change request that it became because the policy of an environment requires approval.
  */
 import { z } from '@hono/zod-openapi'
@@ -41,9 +41,9 @@ export interface WriteRoute<P extends Shape, B extends Shape, E extends Edit>
   /** `required`: the caller must have read the row; otherwise `If-Match` is optional. */
   readonly ifMatch?: 'required'
   command(input: WriteInput<P, B> & { readonly dryRun: boolean }): Command<E> | ShownOnce<E>
-  /** @param detail - what the command shows besides */
+  /** @param detail - what the command returned in addition */
   view(row: E['after'], detail: unknown): unknown
-  /** Why a command that was carried out has not come to what was requested. */
+  /** Why a committed command did not achieve what was requested. */
   failure?(row: E['after']): Refusal | undefined
 }
 

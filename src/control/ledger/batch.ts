@@ -44,7 +44,7 @@ export async function batchOf(db: Database, steps: readonly Step[], diff: Diff, 
     db.insert(schema.audit).values(toRow(audit)),
     upsert(db, edit),
   ])
-  // A document that several edits change has one outbox row, with the last of them.
+  // A document that several edits change gets one outbox row, with the last of them.
   const documents = new Map(
     entries.flatMap(({ edit, audit }) =>
       documentsOf(edit, environments).map((ref) => [documentKey(ref), { ref, audit }] as const),

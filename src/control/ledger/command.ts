@@ -1,7 +1,7 @@
 /**
- * What a command is: a name, why it is issued, and a decision that turns what D1 holds into one edit, or refuses.
+ * What a command is: a name, a reason, and a decision that reads D1 and returns one edit, or refuses.
  *
- * A kind of command makes commands from data, so that one can be kept, reviewed by somebody else, and issued later.
+ * A kind of command makes commands from data, so that one can be stored, reviewed by somebody else, and issued later.
  */
 import type { z } from '@hono/zod-openapi'
 import type { Result } from '../../core/result.ts'
@@ -27,7 +27,7 @@ export interface Facts {
   readonly actor: Actor
 }
 
-/** A refusal; of `contract_contradicts` with the contracts that are contradicted. */
+/** A refusal; `contract_contradicts` comes with the contradicted contracts. */
 export interface Refused {
   readonly ok: false
   readonly reason: Refusal
@@ -36,7 +36,7 @@ export interface Refused {
 
 export type Decided<T> = { readonly ok: true; readonly value: T } | Refused
 
-/** Why a change is made at once where the policy of an environment requires approval. */
+/** Why a change is applied at once although the policy of an environment requires approval. */
 export type Clearance = 'kill' | 'break_glass' | 'contract' | 'approved'
 
 export interface Why {
@@ -50,7 +50,7 @@ export const because = (body: { reason: string; ticket?: string | undefined }): 
   ticket: body.ticket ?? null,
 })
 
-/** @typeParam E - the edit that the answer is about; `null`: there is none in particular */
+/** @typeParam E - the edit that the response is about; `null`: none in particular */
 export interface Command<E extends Edit | null = Edit> extends Why {
   /** `rule.set`, `grant.create`, … */
   readonly action: string
@@ -65,20 +65,20 @@ export interface Command<E extends Edit | null = Edit> extends Why {
 
 /** The decision of a command that makes more than one edit. */
 export interface Decision<E extends Edit | null = Edit> {
-  /** What is committed before `edit` in the same batch, in order; all of it changes something. */
+  /** Edits that are committed before `edit` in the same batch, in order. None may be empty. */
   readonly first: readonly Step[]
   readonly edit: E
   /** The effective diff of everything, if it is already known. */
   readonly evaluation?: Evaluation
   /** The change request that everything belongs to. */
   readonly change?: string
-  /** The environments whose policies require approval of what is requested, rather than of the request. */
+  /** The environments whose policies require approval of what is requested (not of the request itself). */
   readonly guarded?: readonly string[]
   /** What the response shows in addition to the row. */
   readonly detail?: unknown
 }
 
-/** An edit with what its audit row says about it. */
+/** An edit with the details of its audit row. */
 export interface Step extends Why {
   readonly edit: Edit
   readonly action: string
@@ -100,9 +100,9 @@ export type CommandRegistry = ReadonlyMap<string, CommandKind>
 export interface KindOptions<I extends z.ZodObject, E extends Edit>
   extends Pick<CommandKind<I, E>, 'action' | 'roles' | 'input'>,
     Pick<Command<E>, 'clearance' | 'checkContracts'> {
-  /** The input with what was decided by the moment written down, so that issuing it later does the same. */
+  /** The input with every value that depends on the current time filled in, so that it does the same later. */
   freeze?(input: z.output<I>, edit: E): z.output<I>
-  decide(input: z.output<I>, facts: Facts, why: Why): Promise<Result<E, Refusal>>
+  decide(input: z.output<I>, facts: Facts, why: Why): Promise<Result<E | Decision<E>, Refusal>>
 }
 
 export function commandKind<I extends z.ZodObject, E extends Edit>({

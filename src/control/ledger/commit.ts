@@ -1,10 +1,10 @@
 /**
- * The one way of every write: command -> edits with their effective diff -> one D1 batch of mutations, audit rows and
+ * How every write is committed: command -> edits with their effective diff -> one D1 batch of mutations, audit rows and
  * outbox rows. Does I/O.
  *
  * The head of the audit chain is read first and must still be the head when the batch commits, because the batch takes
- * the next `seq`. So whatever was read in between is still true at the commit, without a lock; who comes second decides
- * again on what the first has left. Edits that a policy guards become a change request in the same attempt.
+ * the next `seq`. So everything that was read in between is still true at the commit, without a lock; the second of two
+ * writers decides again on the result of the first. Edits that a policy guards become a change request in the same attempt.
  */
 import { desc, inArray } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
@@ -30,7 +30,7 @@ const MAX_PAUSE_MS = 50
 
 export type ChangeRequestEdit = EditOf<'change_requests'>
 
-/** A command whose edit a policy guards, with what was decided of it. */
+/** A command whose edit a policy guards, with its decision. */
 export interface Guarded {
   readonly command: Command
   readonly edit: Edit
@@ -43,9 +43,9 @@ export interface LedgerOptions {
   /** Epoch milliseconds. */
   readonly clock: () => number
   readonly environments: readonly string[]
-  /** Makes the command that opens a change request from what was decided already. */
+  /** Makes the command that opens a change request from a decision. */
   readonly requestApproval: (guarded: Guarded) => Command<ChangeRequestEdit>
-  /** What follows a commit. It must neither wait nor fail. */
+  /** Runs after a commit. It must neither wait nor fail. */
   readonly afterCommit: (commit: Commit) => void
 }
 
@@ -65,7 +65,7 @@ export interface CommitOptions<E extends Edit | null = Edit> {
   readonly idempotency?: IdempotencyClaim | undefined
   /** The response to store for a repetition of the same request; `undefined` if it may be retried. */
   readonly answer?: (outcome: Outcome<E>) => Replay | undefined
-  /** What else is written in the same batch. @param seq - of the last audit row; `null`: no row changes */
+  /** Further statements for the same batch. @param seq - of the last audit row; `null`: no row changes */
   readonly alongside?: (seq: number | null) => readonly Statement[]
 }
 
@@ -77,9 +77,9 @@ export interface Outcome<E extends Edit | null = Edit> {
   readonly guarded: readonly string[]
   /** What the response shows in addition to the row. */
   readonly detail?: unknown
-  /** Of `needs_approval`: nothing was done but to open this. */
+  /** With `needs_approval`: nothing was applied; this change request was opened. */
   readonly request?: ChangeRequestRow
-  /** The last audit row's; `null` where nothing was written. */
+  /** The number of the last audit row; `null` if nothing was written. */
   readonly seq: number | null
 }
 
@@ -97,7 +97,7 @@ export interface Ledger {
   ): Promise<Decided<Outcome<E> | Replayed>>
 }
 
-/** What was decided in an attempt: the steps that change something. */
+/** The decision of an attempt, and the steps that change something. */
 interface Made<E extends Edit | null> {
   readonly decision: Decision<E>
   readonly steps: readonly Step[]
@@ -158,7 +158,7 @@ export function createLedger(ledger: LedgerOptions): Ledger {
       return write({ kind: 'committed', edit, guarded, detail }, made, diff.value, head, facts, options)
     }
 
-    if (!command.item || edit === null || edits.length > 1) return err('approval_required')
+    if (!command.item || edit === null) return err('approval_required')
     const { steps } = made
     const request = { command: command as unknown as Command, edit, steps, evaluation: diff.value }
     const opened = await decide(ledger.requestApproval(request), facts)
@@ -168,7 +168,7 @@ export function createLedger(ledger: LedgerOptions): Ledger {
     return write(shown, opened.value, { ...noEffects([after]), base: head.seq }, head, facts, options)
   }
 
-  /** What is true at the commit too, if the head of the chain is the same then. */
+  /** The state before the commit, valid if the head of the chain is the same then. */
   async function readFacts(actor: Actor): Promise<{ head: Head; facts: Facts }> {
     const own = inArray(policies.environment, list(environments))
     const [heads, rows] = await db.batch([headOf(db), db.select().from(policies).where(own)])

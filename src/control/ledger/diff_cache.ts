@@ -1,7 +1,6 @@
 /**
- * The effective diff of a command, which can take a second for a rule. It is kept when another commit was faster, where
- * that one was about other single organizations or users only, so that a kill gets through any stream of contracts. Does
- * I/O.
+ * The effective diff of a command, which can take a second for a rule. It is reused after a lost race if the faster commit
+ * concerned other single organizations or users only, so that a kill gets through any stream of contracts. Does I/O.
  */
 import { gt } from 'drizzle-orm'
 import { ok, type Result } from '../../core/result.ts'
@@ -12,7 +11,7 @@ import { type Evaluation, evaluateEdits } from '../effects/evaluate.ts'
 import { contentOf, type Edit, filingOf } from '../entities/edit.ts'
 import type { Facts } from './command.ts'
 
-/** An effective diff, and the audit row on whose state it was computed. */
+/** An effective diff, and the audit row whose state it was computed on. */
 export interface Diff extends Evaluation {
   readonly base: number
 }
@@ -31,7 +30,7 @@ export class DiffCache {
     { head, policies, now }: Facts,
     checked: readonly RuleRow[],
   ): Promise<Result<Diff, 'flags_exclusive'>> {
-    // Whether flags exclude each other, and what contracts say, depends on other organizations' changes too.
+    // Exclusions and contradictions can depend on changes of other organizations.
     const dependsOnOthers = checked.length > 0 || policies.some(({ exclusive }) => exclusive.length > 0)
     if (this.#kept && !dependsOnOthers && (await this.#stillHolds(edits))) return ok(this.#kept.diff)
     const evaluated = await evaluateEdits(this.#db, edits, { policies, now, checked })

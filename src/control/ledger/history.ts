@@ -74,12 +74,13 @@ export async function readSubject(db: Database, query: SubjectQuery): Promise<Su
     flags: past('flag', flagRows, ({ key }) => key),
     rules: past('rule', ruleRows, (rule) => `${rule.environment}:${rule.flag}`),
     plans: past('plan', planRows, ({ key }) => key),
-    contracts: past('contract', contractRows, ({ id }) => id),
+    // Before it moved here, a contract was another organization's.
+    contracts: past('contract', contractRows, ({ id }) => id).filter(({ org }) => org === orgId),
     grants: past('grant', [...orgGrants, ...userGrants], ({ id }) => id),
   }
 }
 
-/** For each document the last audit row that counts. */
+/** For each document, the last audit row that counts. */
 function lastRows(moment: Moment): Record<keyof Versions, SQL | number> {
   if (moment === 'now') {
     const last = Number.MAX_SAFE_INTEGER

@@ -1,6 +1,6 @@
 /**
- * What D1 holds, as commands read it: every row at most once, with those in place of the old that earlier commands of the
- * same commit have made. So several commands can be decided one after the other, and committed together. Does I/O.
+ * The state of D1 as commands read it: every row is read at most once, and replaced by what earlier commands of the same
+ * commit made. So several commands can be decided one after the other, and committed together. Does I/O.
  */
 import { getTableColumns } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
@@ -17,7 +17,7 @@ export class State {
   readonly #edited = new Map<Table, ReadonlyMap<string, Row>>()
   readonly #reads: Reads
 
-  /** @param reads - of a state of the same moment, which are still true */
+  /** @param reads - of a state of the same moment, still valid */
   constructor(db: Database, edits: readonly Edit[] = [], reads: Reads = new Map()) {
     this.db = db
     this.#edits = edits
@@ -43,11 +43,11 @@ export class State {
 export interface Rows<R> {
   /** The row with this primary key. */
   load(key: Key): Promise<R | undefined>
-  /** Those that exist. What was not read yet is read in one statement; what is not found is known not to be there. */
+  /** Those that exist. Unread rows are read in one statement; missing ones are remembered as missing. */
   loadMany(keys: readonly Key[]): Promise<R[]>
   /** The rows under any of these keys of an index; read likewise. */
   by(index: Index<R>, keys: readonly Key[]): Promise<R[]>
-  /** The rows of a selection, not kept. @param limit - of those in D1 */
+  /** The rows of a selection, not cached. @param limit - of those in D1 */
   where(selection: Selection<R>, limit: number): Promise<R[]>
 }
 
@@ -86,7 +86,7 @@ class RowsOfTable implements Rows<Row> {
     return this.#overlaid(read as unknown as Row[], matches)
   }
 
-  /** The rows with the edited ones in their place, and those beside them that now belong here. */
+  /** The rows with edited ones replaced, and new matches added. */
   #overlaid(read: readonly Row[], belongs: (row: Row) => boolean): Row[] {
     const rows = new Map(read.map((row) => [nameOf(this.#table, row), row]))
     for (const [name, row] of this.#edited) {
@@ -105,7 +105,7 @@ class RowsOfTable implements Rows<Row> {
       .then((found) => {
         const rows = found as unknown as Row[]
         const primary = this.#primary()
-        // A row that is known needs no other statement to be found by its primary key.
+        // A cached row is found by its primary key without another statement.
         for (const row of rows) {
           for (const key of primary.keysOf(row)) {
             const name = this.#nameOf(primary, key)

@@ -1,11 +1,14 @@
 /** Deliveries as the senders make them: signed with their own packages, over the fixtures. */
+import { createHmac } from 'node:crypto'
 import { WorkOS } from '@workos-inc/node'
 import { Webhook } from 'standardwebhooks'
 import { Stripe } from 'stripe'
+import { paddleSource } from '../../../src/control/contract_sync/sources/paddle/source.ts'
 import type { Delivery, ReceivedEvent, Source } from '../../../src/control/contract_sync/sources/source.ts'
 import { standardSource } from '../../../src/control/contract_sync/sources/standard/source.ts'
 import { stripeSource } from '../../../src/control/contract_sync/sources/stripe/source.ts'
 import { workosSource } from '../../../src/control/contract_sync/sources/workos/source.ts'
+import paddleEvent from './fixtures/paddle/subscription.updated.json' with { type: 'json' }
 import deltaEvent from './fixtures/standard/contract.delta.v1.json' with { type: 'json' }
 import subscriptionEvent from './fixtures/stripe/customer.subscription.created.json' with { type: 'json' }
 import organizationEvent from './fixtures/workos/organization.created.json' with { type: 'json' }
@@ -95,6 +98,25 @@ export const SENDERS: readonly Sender[] = [
       (header) => `${header}00`,
     ],
     sample: organizationEvent,
+  },
+  {
+    name: 'paddle',
+    header: 'paddle-signature',
+    source: (secrets) =>
+      paddleSource({ secrets, apiKey: undefined, apiBase: 'https://api.paddle.com' }, noFetch),
+    // As Paddle documents it: its package checks its own clock and signs nothing.
+    async sign(body, at, secret) {
+      const seconds = Math.floor(at / 1000)
+      const hash = createHmac('sha256', secret).update(`${seconds}:${body}`).digest('hex')
+      return new Headers({ 'paddle-signature': `ts=${seconds};h1=${hash}` })
+    },
+    loose: [
+      (header) => header.replace(';', '; '),
+      (header) => header.toUpperCase(),
+      (header) => header.replace('ts=', 'ts=0'),
+      (header) => `${header}00`,
+    ],
+    sample: paddleEvent,
   },
 ]
 

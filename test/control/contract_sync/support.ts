@@ -3,7 +3,7 @@ import { Webhook } from 'standardwebhooks'
 import type { Answer, ControlUnderTest } from '../support/control.ts'
 import { SECRET, senderOf } from './deliveries.ts'
 
-type SourceName = 'stripe' | 'standard' | 'workos'
+type SourceName = 'stripe' | 'standard' | 'standard/market' | 'workos'
 
 export interface SendOptions {
   readonly id?: string
@@ -19,7 +19,7 @@ export async function send(
   { id, at = control.clock.now, secret = SECRET }: SendOptions = {},
 ): Promise<Answer> {
   const headers =
-    source === 'standard' && id !== undefined
+    source.startsWith('standard') && id !== undefined
       ? new Headers({
           'webhook-id': id,
           'webhook-timestamp': String(Math.floor(at / 1000)),

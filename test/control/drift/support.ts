@@ -1,5 +1,7 @@
 /** Drift under test: the real runner with real D1 and KV, on the test's clock, behind the real API. */
 import { runDurableObjectAlarm } from 'cloudflare:test'
+import { readQuarantine } from '../../../src/control/contract_sync/quarantine.ts'
+import { misderived } from '../../../src/control/contract_sync/rederive.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import { DriftRunner } from '../../../src/control/drift/runner.ts'
 import { readBackAfter } from '../../../src/control/publish/read_back.ts'
@@ -23,6 +25,8 @@ export async function setUpDrift({ overrides = {}, owners, seed }: SetUpOptions 
   const runner = new DriftRunner({
     ...{ db, statements, clock, environments: ['staging', 'production'] },
     owners: owners && new Set(owners),
+    misderived: (organizations) => misderived(db, organizations, clock()),
+    quarantine: () => readQuarantine(db),
     published: (environment, cursor, limit) =>
       readBackAfter(
         { db, kv: bindings.ENTITLEMENTS, environment, now: clock(), lateAfterMs: 10 * MINUTE_MS },

@@ -9,7 +9,6 @@ import { Scheduler } from '../../../src/control/change_requests/scheduler.ts'
 import { parseConfig } from '../../../src/control/config.ts'
 import { denySession } from '../../../src/control/contract_sync/inbox/deny.ts'
 import { Inbox } from '../../../src/control/contract_sync/inbox/inbox.ts'
-import { parseEvent } from '../../../src/control/contract_sync/inbox/parse.ts'
 import { sourcesOf } from '../../../src/control/contract_sync/sources/index.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import type { Role } from '../../../src/control/roles.ts'
@@ -52,7 +51,7 @@ export async function upgrade() {
   const inbox = new Inbox({
     ...options,
     deny: (environment, sid) => denySession(bindings.ENTITLEMENTS, environment, sid, clock()),
-    parse: (event) => parseEvent(event, sources, clock()),
+    sources,
   })
   const control = await setUpDrift({ overrides: { INBOX: { getByName: () => inbox } } })
   await load()

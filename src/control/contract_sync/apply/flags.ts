@@ -5,9 +5,8 @@
  * comes late may still be the latest that does. The order is that of our flag in its environment, so that what comes late
  * about a flag that was deleted and made again changes nothing.
  */
-import type { Step } from '../../ledger/command.ts'
 import { type External, type FlagTargets, nameOf, needsOf } from '../events.ts'
-import { type Commands, runCommand, type Steps } from '../run_command.ts'
+import { type Commands, runClick } from '../run_command.ts'
 import { applied, conflict, quarantined, superseded, unresolved, type Verdict } from '../verdict.ts'
 import type { Ordered } from './apply.ts'
 import { resolver } from './resolve.ts'
@@ -39,66 +38,22 @@ export async function applyTargets(
     return { ...quarantined('too_many_targets'), ...about }
   }
   const unknown: External[] = organizations.filter((org) => resolve(org, 'org') === undefined)
-  const imported = await importFlag(
-    {
-      ...{ flag, environment },
-      access: accessStop ? null : part.access,
-      subjects:
-        targets === null || targetsStop
-          ? null
-          : [
-              ...organizations.flatMap((org) => resolve(org, 'org') ?? []).map((id) => ({ kind: 'org', id })),
-              ...targets.users.map((id) => ({ kind: 'user', id })),
-            ],
-    },
-    context,
-    commands,
-  )
+  const users = targets?.users ?? []
+  const input = {
+    ...{ flag, environment, source, revision, access: accessStop ? null : part.access },
+    targets:
+      targets === null || targetsStop
+        ? null
+        : {
+            organizations: organizations.flatMap((org) => resolve(org, 'org') ?? []).toSorted(),
+            users: users.toSorted(),
+          },
+  }
+  const imported = await runClick('flag.import', input, context.event, known, commands)
   if (!imported.ok) return { ...imported.verdict, ...about }
   const [first] = unknown
   const verdict = first
     ? { ...quarantined('org_unknown', nameOf(first)), needs: unknown.flatMap(needsOf) }
     : applied()
   return { ...verdict, steps: imported.steps, ...about }
-}
-
-interface Import {
-  readonly flag: string
-  readonly environment: string
-  /** `null`: the rule stays. */
-  readonly access: FlagTargets['access'] | null
-  /** Who has it by import and by nothing else; `null`: grants stay. */
-  readonly subjects: readonly { readonly kind: string; readonly id: string }[] | null
-}
-
-async function importFlag(
-  { flag, environment, access, subjects }: Import,
-  { event, known, now }: Ordered,
-  commands: Commands,
-): Promise<Steps> {
-  const wanted: [string, Record<string, unknown>][] = []
-  if (access !== null) {
-    const percentage = (await known.rule(flag, environment))?.percentage ?? null
-    wanted.push(['rule.set', { flag, environment, access, percentage }])
-  }
-  if (subjects !== null) {
-    const missing = new Map(subjects.map((subject) => [`${subject.kind} ${subject.id}`, subject]))
-    const at = new Date(now).toISOString()
-    for (const grant of await known.imported(flag, environment)) {
-      if (grant.effect !== 'allow' || (grant.to !== null && grant.to <= at)) continue
-      if (!missing.delete(`${grant.subject_kind} ${grant.subject_id}`)) {
-        wanted.push(['grant.revoke', { grant: grant.id }])
-      }
-    }
-    for (const subject of missing.values()) {
-      wanted.push(['grant.create', { environment, subject, flag, source: 'import' }])
-    }
-  }
-  const steps: Step[] = []
-  for (const [action, input] of wanted) {
-    const run = await runCommand(action, input, event, known.after(steps), commands)
-    if (!run.ok) return run
-    steps.push(...run.steps)
-  }
-  return { ok: true, steps }
 }

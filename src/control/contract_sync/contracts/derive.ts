@@ -70,7 +70,7 @@ export async function derive(
   for (const put of puts) {
     const before = rows.find((row) => row.id === put.id) ?? null
     const after = await rowOf(put, before, options)
-    if (after) steps.push(options.step(before, after))
+    if (after) steps.push(...changeOf(before, after, options))
   }
   return { steps, unresolved, org, windowInvalid: false }
 }
@@ -101,6 +101,14 @@ async function taken(
       grace_until: null,
     }))
   return [...left, ...ended]
+}
+
+/** A contract that moves ends where it was first, so that both organizations have it on record. */
+function changeOf(before: ContractRow | null, after: ContractRow, { step }: DeriveOptions): Step[] {
+  if (before === null || before.org === after.org) return [step(before, after)]
+  const { updated_at } = after
+  const left = { ...before, status: 'cancelled' as const, updated_at, revision: before.revision + 1 }
+  return [step(before, left), step(left, { ...after, revision: Math.max(after.revision, left.revision + 1) })]
 }
 
 /** The row, or nothing where it is as it is. */

@@ -16,6 +16,8 @@ import type { Parsed, ReceivedEvent, Settled } from '../sources/source.ts'
 import { quarantined } from '../verdict.ts'
 import { type CommitOptions, commitGroup } from './commit.ts'
 import type { DecidedEvent, ParsedEvent } from './decide.ts'
+import { parseEvent } from './parse.ts'
+import { closeRejected, requestApprovals } from './request_approval.ts'
 import {
   eventOf,
   type Outcome,
@@ -43,7 +45,6 @@ const PARSE_MS = 4_000
 export interface InboxOptions extends CommitOptions {
   /** Denies a session to live verification. */
   readonly deny: (environment: string, sid: string) => Promise<void>
-  readonly parse: (event: ReceivedEvent) => Promise<Parsed>
 }
 
 interface Queued extends ParsedEvent {
@@ -73,6 +74,7 @@ export class Inbox {
   async retry(): Promise<void> {
     const { db, clock } = this.#options
     const before = new Date(clock() - ON_ITS_WAY_MS).toISOString()
+    await closeRejected(db, new Date(clock()).toISOString())
     for (const row of await retriable(db, before, RETRIED)) await this.deliver(eventOf(row))
   }
 
@@ -83,9 +85,9 @@ export class Inbox {
 
   /** Sessions that have ended are denied before anything is noted; those of a repeated event again, which does no harm. */
   async #understood(event: ReceivedEvent): Promise<Parsed> {
-    const { parse, deny } = this.#options
+    const { sources, clock, deny } = this.#options
     try {
-      const parsed = await inTime(parse(event), PARSE_MS, err('refetch_failed'))
+      const parsed = await inTime(parseEvent(event, sources, clock()), PARSE_MS, err('refetch_failed'))
       for (const part of parsed.ok ? parsed.value : []) {
         if (part.type === 'session.revoked') await deny(part.environment, part.sid)
       }
@@ -160,6 +162,7 @@ export class Inbox {
       const committed = await commitGroup([...firsts.values()], this.#options)
       if (!committed.ok) return committed.reason
       const outcomes = new Map(committed.value.map((outcome) => [nameOf(outcome.event), outcome]))
+      for (const outcome of committed.value) await requestApprovals(outcome, this.#options)
       for (const one of group) one.settle(ok(this.#settled(one, firsts, outcomes, before)))
       return undefined
     } catch {

@@ -235,6 +235,7 @@ export async function retriable(db: Database, before: string, limit: number): Pr
             // Of before it was noted what they wait for: once.
             and(isNull(inbox.needs), ne(inbox.problem, 'event_id_reused')),
             HEALED,
+            DECIDED,
           ),
         ),
         and(eq(inbox.state, 'waiting'), READY),
@@ -256,6 +257,10 @@ const HEALED = sql`EXISTS (
     OR (need.kind = 'org' AND EXISTS (SELECT 1 FROM organizations o WHERE o.id = need.name))
     OR (need.kind = 'plan' AND EXISTS (SELECT 1 FROM plans p WHERE p.key = need.name))
     OR (need.kind = 'flag' AND EXISTS (SELECT 1 FROM flags f WHERE f.key = need.name)))`
+
+/** What it asked for is decided, or never was asked for. */
+const DECIDED = sql`(inbox.problem = 'approval_required' AND (inbox.detail IS NULL OR EXISTS (
+  SELECT 1 FROM change_requests c WHERE c.id = inbox.detail AND c.state IN ('applied', 'stale'))))`
 
 /** What it is based on is there: a crash came in between. */
 const READY = sql`(EXISTS (

@@ -1,6 +1,6 @@
 /**
  * The inbox: what was signed is kept once, with its effect; what cannot be applied is kept with the reason, and applied when
- * what was missing is there. Approvals are not asked: the agreement is the approval.
+ * what was missing is there. Contracts need no approval: the agreement is the approval.
  */
 
 import { beforeEach, describe, expect, test } from 'vitest'
@@ -472,6 +472,9 @@ describe('Stripe', () => {
 })
 
 describe('WorkOS', () => {
+  // A click is no agreement: where the policy requires approval, it waits (kinds.test.ts).
+  beforeEach(() => bindings.DB.exec('UPDATE policies SET approvals = 0'))
+
   test('an organization is registered by its name', async () => {
     const { data } = organizationCreated
     expect((await send(control, 'workos', JSON.stringify(organizationCreated))).body.state).toBe('applied')
@@ -557,7 +560,7 @@ describe('WorkOS', () => {
         if (broken) throw new Error('KV PUT failed: 500')
         denied.push(`${environment} ${sid}`)
       },
-      parse: (event) => source.parse(event, control.clock.now),
+      sources: new Map([['workos', source]]),
     })
     const { id, event: type, created_at: occurredAt } = sessionRevoked
     const event = { source: 'workos', id, type, occurredAt, payload: sessionRevoked, digest: '' }
