@@ -123,7 +123,7 @@ test('reason and ticket are in the grant, and an override without a ticket is re
   expect(refused.output).toContain('needs a ticket: --ticket SUP-123')
   await entitle('grant', 'org_globex', 'scim', '--ticket', 'SUP-7', '--reason', 'Outage credit')
   const { output } = await entitle('show', 'org_globex')
-  expect(output).toMatch(/on\s+scim\s+override/)
+  expect(output).toMatch(/on\s+scim\s+granted by hand \(override\)/)
   await entitle('revoke', 'org_globex', 'scim')
 })
 

@@ -11,6 +11,7 @@ import { canonical } from '../canonical.ts'
 import type { Database } from '../db/client.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import { api_keys, type ChangeItem, change_requests } from '../db/schema.ts'
+import { list } from '../db/sql.ts'
 import { summarize } from '../effects/summary.ts'
 import type { Command, CommandRegistry, Decided, Decision, Facts, Why } from '../ledger/command.ts'
 import type { ChangeRequestEdit, Guarded } from '../ledger/commit.ts'
@@ -193,7 +194,7 @@ async function withStandingApprovals(change: ChangeRequestRow, db: Database): Pr
   const revoked = await db
     .select({ id: api_keys.id })
     .from(api_keys)
-    .where(and(inArray(api_keys.id, keys), isNotNull(api_keys.revoked_at)))
+    .where(and(inArray(api_keys.id, list(keys)), isNotNull(api_keys.revoked_at)))
   const gone = new Set<string | null>(revoked.map(({ id }) => id))
   return { ...change, approvals: change.approvals.filter(({ api_key }) => !gone.has(api_key)) }
 }

@@ -2,21 +2,17 @@
  * The statements of one commit: audit rows, mutations, outbox rows, and the record of an Idempotency-Key. Pure but for
  * WebCrypto: it only builds them. D1 runs a batch as one transaction, all or nothing.
  */
-import { getTableColumns } from 'drizzle-orm'
-import type { BatchItem } from 'drizzle-orm/batch'
-import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { Database } from '../db/client.ts'
 import * as schema from '../db/schema.ts'
+import { insertAll, type Statement, upsertAll } from '../db/upsert.ts'
 import { effectsOf } from '../effects/evaluate.ts'
 import { summarize } from '../effects/summary.ts'
-import { documentsOf, type Edit, entityOf, filingOf, publicRow } from '../entities/edit.ts'
+import { documentsOf, type Edit, entityOf, filingOf, nameOf, publicRow } from '../entities/edit.ts'
 import { documentKey } from '../entities/projection.ts'
 import { type AuditEntry, type Head, hashEntry, toRow } from './audit_chain.ts'
 import type { Facts, Step } from './command.ts'
 import type { Diff } from './diff_cache.ts'
 import type { IdempotencyClaim, Replay } from './idempotency.ts'
-
-export type Statement = BatchItem<'sqlite'>
 
 /** An edit with its audit row. */
 interface Entry {
@@ -40,27 +36,37 @@ export interface BatchOptions extends Pick<Facts, 'now' | 'environments'> {
 export async function batchOf(db: Database, steps: readonly Step[], diff: Diff, options: BatchOptions) {
   const { environments, replay } = options
   const entries = await entriesOf(steps, diff, options)
-  const statements = entries.flatMap(({ edit, audit }): Statement[] => [
-    db.insert(schema.audit).values(toRow(audit)),
-    upsert(db, edit),
-  ])
   // A document that several edits change gets one outbox row, with the last of them.
   const documents = new Map(
-    entries.flatMap(({ edit, audit }) =>
-      documentsOf(edit, environments).map((ref) => [documentKey(ref), { ref, audit }] as const),
+    entries.flatMap(({ edit, audit: { seq: version, at: changed_at } }) =>
+      documentsOf(edit, environments).map((ref) => {
+        const key = documentKey(ref)
+        return [key, { ...ref, key, version, changed_at, retry_at: null }] as const
+      }),
     ),
   )
-  for (const [key, { ref, audit }] of documents) {
-    const set = { version: audit.seq, changed_at: audit.at, retry_at: null }
-    const row = db.insert(schema.documents).values({ ...ref, ...set, key })
-    statements.push(row.onConflictDoUpdate({ target: schema.documents.key, set }))
-  }
+  const changed = [...documents.values()]
+  const audits = entries.map(({ audit }) => toRow(audit))
+  const statements: Statement[] = [
+    ...insertAll(db, schema.audit, audits),
+    ...upserts(db, entries),
+    ...upsertAll(db, schema.documents, ['key'], changed, ['version', 'changed_at', 'retry_at']),
+  ]
   if (replay) {
     const created_at = new Date(options.now).toISOString()
     statements.push(db.insert(schema.idempotency).values({ ...replay, created_at }))
   }
-  const changed = [...documents.values()].map(({ ref }) => ref.environment)
-  return { statements, environments: [...new Set(changed)] }
+  return { statements, environments: [...new Set(changed.map(({ environment }) => environment))] }
+}
+
+/** Each row as the last edit of it leaves it. */
+function upserts(db: Database, entries: readonly Entry[]): Statement[] {
+  const last = new Map(entries.map(({ edit }) => [nameOf(edit.table, edit.after), edit]))
+  return [...Map.groupBy(last.values(), ({ table }) => table)].flatMap(([name, edits]) => {
+    const { table, key, written } = entityOf(name)
+    const rows = edits.map(({ after }) => after as never)
+    return upsertAll(db, table, key, rows, written)
+  })
 }
 
 /** Each continues the chain, and has its own part of the effective diff; what closes a change request has all of it. */
@@ -91,15 +97,4 @@ async function entriesOf(steps: readonly Step[], diff: Diff, options: BatchOptio
     entries.push({ edit, audit: { ...row, hash: prev } })
   }
   return entries
-}
-
-function upsert(db: Database, { table: name, after }: Edit): Statement {
-  const { table, key, written } = entityOf(name)
-  const columns = getTableColumns(table) as Record<string, SQLiteColumn>
-  const set = written ? Object.fromEntries(written.map((column) => [column, after[column]])) : after
-  const target = key.map((column) => columns[column] as SQLiteColumn)
-  return db
-    .insert(table)
-    .values(after as never)
-    .onConflictDoUpdate({ target, set: set as never })
 }

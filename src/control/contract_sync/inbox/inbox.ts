@@ -63,11 +63,18 @@ export class Inbox {
   /** Applies a kept event, together with whatever else is waiting; or says that nobody can right now. */
   async deliver(event: ReceivedEvent): Promise<Result<Settled, Refusal>> {
     if (this.#queue.length >= MAX_QUEUED) return err('busy')
-    const parsed = await this.#parse(event)
-    const { promise, resolve } = Promise.withResolvers<Result<Settled, Refusal>>()
-    this.#queue.push({ ...parsed, settle: resolve })
+    const [settled] = this.#enqueue([await this.#parse(event)])
+    return settled ?? err('busy')
+  }
+
+  #enqueue(events: readonly ParsedEvent[]): Promise<Result<Settled, Refusal>>[] {
+    const settled = events.map((event) => {
+      const { promise, resolve } = Promise.withResolvers<Result<Settled, Refusal>>()
+      this.#queue.push({ ...event, settle: resolve })
+      return promise
+    })
     if (!this.#running) void this.#run()
-    return promise
+    return settled
   }
 
   /** Goes on with what was left behind, could not be understood for a moment, or waits for what is there by now. */
@@ -75,7 +82,10 @@ export class Inbox {
     const { db, clock } = this.#options
     const before = new Date(clock() - ON_ITS_WAY_MS).toISOString()
     await closeRejected(db, new Date(clock()).toISOString())
-    for (const row of await retriable(db, before, RETRIED)) await this.deliver(eventOf(row))
+    const parsed: ParsedEvent[] = []
+    for (const row of await retriable(db, before, RETRIED)) parsed.push(await this.#parse(eventOf(row)))
+    // Together, as one by one they would be more queries than an invocation has.
+    await Promise.all(this.#enqueue(parsed))
   }
 
   async #parse(event: ReceivedEvent): Promise<ParsedEvent> {
