@@ -9,7 +9,7 @@ import { err } from '../../core/result.ts'
 import type { ControlContext } from '../http/context.ts'
 import { NO_STORE, refuse } from '../http/problem.ts'
 import type { Refusal } from '../refusals.ts'
-import { keep } from './inbox/store.ts'
+import { keep } from './inbox/keep.ts'
 import {
   type Envelope,
   MAX_BODY_BYTES,

@@ -28,7 +28,7 @@ import { EDITORS } from '../roles.ts'
 import { derive } from './contracts/derive.ts'
 import type { ContractSnapshot } from './events.ts'
 import { Known } from './known.ts'
-import { contractSchema } from './reconcile.ts'
+import { contractSchema } from './reconcile_schemas.ts'
 
 /** Contracts that one change moves: each is several statements of one batch. */
 const MAX_MOVED = 100

@@ -13,7 +13,8 @@ import { EDITORS, READERS } from '../roles.ts'
 import { eventIdParam, sourceName } from './fields.ts'
 import { eventOf, findEvent, UNSETTLED } from './inbox/store.ts'
 import { quarantineSchema, readQuarantine } from './quarantine.ts'
-import { reconcile, reconciliationBody, reconciliationSchema } from './reconcile.ts'
+import { reconcile } from './reconcile.ts'
+import { reconciliationBody, reconciliationSchema } from './reconcile_schemas.ts'
 import { readJson } from './signature.ts'
 
 /** Events replayed by one call. */

@@ -14,20 +14,13 @@ import { idsOf } from '../contracts/identity.ts'
 import { isContractEvent } from '../events.ts'
 import type { Parsed, ReceivedEvent, Settled } from '../sources/source.ts'
 import { quarantined } from '../verdict.ts'
+import { adopt } from './adopt.ts'
 import { type CommitOptions, commitGroup } from './commit.ts'
 import type { DecidedEvent, ParsedEvent } from './decide.ts'
 import { parseEvent } from './parse.ts'
 import { closeRejected, requestApprovals } from './request_approval.ts'
-import {
-  eventOf,
-  type Outcome,
-  retriable,
-  settle,
-  settledAmong,
-  settledOf,
-  sorted,
-  waitingFor,
-} from './store.ts'
+import { retriable } from './retriable.ts'
+import { eventOf, type Outcome, settle, settledAmong, settledOf, sorted, waitingFor } from './store.ts'
 
 /** Events committed together: a batch of some 300 statements. */
 const GROUP = 50
@@ -35,6 +28,8 @@ const GROUP = 50
 const MAX_FOLLOWERS = 100
 /** Events that wait for their turn; what comes then is left to the cron. */
 const MAX_QUEUED = 500
+/** Contracts of an earlier version looked at by one run of the cron. */
+const ADOPTED = 100
 /** Events tried again by one run of the cron. */
 const RETRIED = 100
 /** What was received is on its way for so long. */
@@ -55,6 +50,8 @@ export class Inbox {
   readonly #options: InboxOptions
   readonly #queue: Queued[] = []
   #running = false
+  /** Whether it is kept of every contract what its source said. */
+  #adopted = false
 
   constructor(options: InboxOptions) {
     this.#options = options
@@ -72,9 +69,10 @@ export class Inbox {
 
   /** Goes on with what was left behind, could not be understood for a moment, or waits for what is there by now. */
   async retry(): Promise<void> {
-    const { db, clock } = this.#options
+    const { db, clock, sources } = this.#options
     const before = new Date(clock() - ON_ITS_WAY_MS).toISOString()
     await closeRejected(db, new Date(clock()).toISOString())
+    if (!this.#adopted) this.#adopted = (await adopt(db, sources, clock(), ADOPTED)) < ADOPTED
     for (const row of await retriable(db, before, RETRIED)) await this.deliver(eventOf(row))
   }
 

@@ -6,7 +6,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { COMMANDS } from '../../../../src/control/app.ts'
 import { Inbox } from '../../../../src/control/contract_sync/inbox/inbox.ts'
-import { keep } from '../../../../src/control/contract_sync/inbox/store.ts'
+import { keep } from '../../../../src/control/contract_sync/inbox/keep.ts'
 import { workosSource } from '../../../../src/control/contract_sync/sources/workos/source.ts'
 import { connect } from '../../../../src/control/db/client.ts'
 import { eventually, PATIENT } from '../../../support/eventually.ts'

@@ -23,6 +23,7 @@ import {
 } from '../../signature.ts'
 import { candidates, displayName, eventType } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
+import { configured, type SourceKind, secrets } from '../settings.ts'
 import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
 
 export interface WorkosOptions {
@@ -32,6 +33,22 @@ export interface WorkosOptions {
   readonly environment: string
   /** Whether what somebody clicks at WorkOS goes through the policy of that environment. */
   readonly asksPolicy: boolean
+}
+
+const vars = z.object({
+  WORKOS_WEBHOOK_SECRETS: secrets('WorkOS shows them'),
+  WORKOS_APPROVALS: z.enum(['policy', 'skip'], 'must be policy or skip').optional(),
+})
+
+export const workos: SourceKind = (all, { environments }) => {
+  const own = vars.extend({
+    WORKOS_ENVIRONMENT: z.enum(environments, 'must be one of ENVIRONMENTS').optional(),
+  })
+  return configured(all, 'WORKOS_WEBHOOK_SECRETS', own, (read) => {
+    const environment = read.WORKOS_ENVIRONMENT ?? environments.at(-1) ?? ''
+    const asksPolicy = read.WORKOS_APPROVALS !== 'skip'
+    return [['workos', workosSource({ secrets: read.WORKOS_WEBHOOK_SECRETS, environment, asksPolicy })]]
+  })
 }
 
 const HEADER = /^t=([1-9]\d{9,14}), ?v1=([0-9a-f]{64})$/
