@@ -22,7 +22,7 @@ import { readQuarantine } from './contract_sync/quarantine.ts'
 import { misderived } from './contract_sync/rederive.ts'
 import { configureSources } from './contract_sync/sources/index.ts'
 import type { Vars } from './contract_sync/sources/settings.ts'
-import type { ReceivedEvent } from './contract_sync/sources/source.ts'
+import type { Parsed, ReceivedEvent } from './contract_sync/sources/source.ts'
 import { connect } from './db/client.ts'
 import { DriftRunner } from './drift/runner.ts'
 import { forgetReplays } from './ledger/idempotency.ts'
@@ -210,8 +210,8 @@ export class Scheduler extends DurableObject<ControlBindings> {
 export class Inbox extends DurableObject<ControlBindings> {
   #inbox: ContractInbox | undefined
 
-  async deliver(event: ReceivedEvent) {
-    return (await this.#open()?.deliver(event)) ?? err('inbox_failed')
+  async deliver(event: ReceivedEvent, parsed: Parsed) {
+    return (await this.#open()?.deliver(event, parsed)) ?? err('inbox_failed')
   }
 
   async retry(): Promise<void> {

@@ -137,7 +137,7 @@ async function compare(
   const verdict = await applyEvent(
     parsed,
     { event, known: new Known(state), now, passed: async () => undefined },
-    { facts, registry, asksPolicy: () => false },
+    { facts, registry },
   )
   if (verdict.state === 'superseded') return undefined
   const changed = verdict.steps.flatMap(({ edit }) =>
@@ -186,7 +186,7 @@ async function repair(
   const event = await synthetic(parsed, contract, source, askedBy, now)
   const body = JSON.stringify(event.payload)
   const kept = await keep(control.db, event, body, { idIsEnough: false }, new Date(now).toISOString())
-  const delivered = await control.inbox.deliver(kept.event)
+  const delivered = await control.inbox.deliver(kept.event, parsed)
   return delivered.ok && delivered.value.state === 'applied' && !delivered.value.duplicate
 }
 

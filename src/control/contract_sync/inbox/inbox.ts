@@ -12,7 +12,7 @@ import type { InboxRow } from '../../db/rows.ts'
 import type { Refusal } from '../../refusals.ts'
 import { idsOf } from '../contracts/identity.ts'
 import { isContractEvent } from '../events.ts'
-import type { Parsed, ReceivedEvent, Settled } from '../sources/source.ts'
+import type { Parsed, ReceivedEvent, Settled, Source } from '../sources/source.ts'
 import { quarantined } from '../verdict.ts'
 import { adopt } from './adopt.ts'
 import { type CommitOptions, commitGroup } from './commit.ts'
@@ -34,10 +34,9 @@ const ADOPTED = 100
 const RETRIED = 100
 /** What was received is on its way for so long. */
 const ON_ITS_WAY_MS = 15_000
-/** A sender waits 5 to 15 s; what a source is asked for takes most of that at most. */
-const PARSE_MS = 4_000
 
 export interface InboxOptions extends CommitOptions {
+  readonly sources: ReadonlyMap<string, Source>
   /** Denies a session to live verification. */
   readonly deny: (environment: string, sid: string) => Promise<void>
 }
@@ -57,10 +56,14 @@ export class Inbox {
     this.#options = options
   }
 
-  /** Applies a kept event, together with whatever else is waiting; or says that nobody can right now. */
-  async deliver(event: ReceivedEvent): Promise<Result<Settled, Refusal>> {
+  /**
+   * Applies a kept event, together with whatever else is waiting; or says that nobody can right now.
+   *
+   * @param told - what it means, where that is known already
+   */
+  async deliver(event: ReceivedEvent, told?: Parsed): Promise<Result<Settled, Refusal>> {
     if (this.#queue.length >= MAX_QUEUED) return err('busy')
-    const parsed = await this.#parse(event)
+    const parsed = await this.#parse(event, told)
     const { promise, resolve } = Promise.withResolvers<Result<Settled, Refusal>>()
     this.#queue.push({ ...parsed, settle: resolve })
     if (!this.#running) void this.#run()
@@ -76,16 +79,16 @@ export class Inbox {
     for (const row of await retriable(db, before, RETRIED)) await this.deliver(eventOf(row))
   }
 
-  async #parse(event: ReceivedEvent): Promise<ParsedEvent> {
-    const parsed = await this.#understood(event)
+  async #parse(event: ReceivedEvent, told?: Parsed): Promise<ParsedEvent> {
+    const parsed = await this.#understood(event, told)
     return { event, parsed, meaning: parsed.ok ? await sha256Hex(sorted(parsed.value)) : null }
   }
 
   /** Sessions that have ended are denied before anything is noted; those of a repeated event again, which does no harm. */
-  async #understood(event: ReceivedEvent): Promise<Parsed> {
+  async #understood(event: ReceivedEvent, told?: Parsed): Promise<Parsed> {
     const { sources, clock, deny } = this.#options
     try {
-      const parsed = await inTime(parseEvent(event, sources, clock()), PARSE_MS, err('refetch_failed'))
+      const parsed = told ?? (await parseEvent(event, sources, clock()))
       for (const part of parsed.ok ? parsed.value : []) {
         if (part.type === 'session.revoked') await deny(part.environment, part.sid)
       }
@@ -197,14 +200,3 @@ export class Inbox {
 
 /** Under what an event is known. */
 const nameOf = ({ source, id }: ReceivedEvent): string => `${source} ${id}`
-
-/** What takes too long cannot be told right now. */
-async function inTime<T>(work: Promise<T>, limitMs: number, otherwise: T): Promise<T> {
-  const { promise: late, resolve } = Promise.withResolvers<T>()
-  const timer = setTimeout(() => resolve(otherwise), limitMs)
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}

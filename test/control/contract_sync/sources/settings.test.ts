@@ -1,6 +1,7 @@
 /** The vars of sources: what is configured is on, and no problem shows a secret. */
 import { expect, test } from 'vitest'
 import { configureSources } from '../../../../src/control/contract_sync/sources/index.ts'
+import ruleUpdated from '../fixtures/workos/flag.rule_updated.json' with { type: 'json' }
 
 const bytes = (length: number) => `whsec_${btoa('k'.repeat(length))}`
 const STRIPE = 'whsec_stripe0000000000'
@@ -38,9 +39,12 @@ test.each([
   [{}, true],
   [{ WORKOS_APPROVALS: 'policy' }, true],
   [{ WORKOS_APPROVALS: 'skip' }, false],
-])('with %j, clicks go through the policy: %s', (vars, asksPolicy) => {
+])('with %j, clicks go through the policy: %s', async (vars, click) => {
   const { sources } = configured({ WORKOS_WEBHOOK_SECRETS: WORKOS, ...vars })
-  expect(sources.get('workos')?.asksPolicy).toBe(asksPolicy)
+  const payload = JSON.parse(JSON.stringify(ruleUpdated))
+  const event = { source: 'workos', id: 'event_1', type: 'flag.rule_updated', digest: '' }
+  const parsed = await sources.get('workos')?.parse({ ...event, occurredAt: '', payload }, 0)
+  expect(parsed).toMatchObject({ value: [{ type: 'flag.targets', click }] })
 })
 
 test.each([

@@ -67,7 +67,7 @@ const subscriptionSchema = z.object({
 export function paddleSource({ secrets }: PaddleOptions): Source {
   const keys = secrets.map(textBytes)
   return {
-    ...{ name: 'paddle', idIsEnough: true, asksPolicy: false },
+    ...{ name: 'paddle', idIsEnough: true },
     verify: (delivery) => verify(keys, delivery),
     async parse({ type, payload }) {
       const body = bodySchema.safeParse(payload)

@@ -63,7 +63,6 @@ export function standardSource({ name, secrets }: StandardOptions): Source {
   return {
     name: source,
     idIsEnough: false,
-    asksPolicy: false,
     verify: (delivery) => verify(keys, delivery),
     async parse(event) {
       return parse(source, event)

@@ -104,7 +104,6 @@ export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Sou
     name: 'stripe',
     // Two endpoints of two API versions, as Stripe wants it for an upgrade, tell one event in two forms.
     idIsEnough: true,
-    asksPolicy: false,
     verify: (delivery) => verify(keys, delivery),
     async parse(event, now) {
       const body = bodySchema.safeParse(event.payload)

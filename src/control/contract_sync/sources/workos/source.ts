@@ -97,13 +97,15 @@ const sessionSchema = z.object({ id: externalId, user_id: externalId })
 export function workosSource(options: WorkosOptions): Source {
   const keys = options.secrets.map(textBytes)
   return {
-    ...{ name: 'workos', idIsEnough: true, asksPolicy: options.asksPolicy },
+    ...{ name: 'workos', idIsEnough: true },
     verify: (delivery) => verify(keys, delivery),
     async parse(event) {
       const body = bodySchema.safeParse(event.payload)
       if (!body.success) return payloadInvalid({ '': body.error })
       const { created_at, data, context } = body.data
-      return parse(event.type, options.environment, Date.parse(created_at), data, context)
+      const parsed = parse(event.type, options.environment, Date.parse(created_at), data, context)
+      if (!parsed.ok || options.asksPolicy) return parsed
+      return ok(parsed.value.map((part) => ('click' in part ? { ...part, click: false } : part)))
     },
   }
 }
@@ -201,7 +203,15 @@ const targetsOf = (
   revision: number,
   flag: z.infer<typeof flagSchema>,
 ): Omit<FlagTargets, 'access' | 'targets'> => ({
-  ...{ type: 'flag.targets', source: 'workos', environment, flag: flagName(flag), revision, deleted: false },
+  ...{
+    type: 'flag.targets',
+    source: 'workos',
+    environment,
+    flag: flagName(flag),
+    revision,
+    deleted: false,
+    click: true,
+  },
 })
 
 /** A slug is a name that people gave, most likely ours. */
