@@ -448,7 +448,6 @@ test('a named endpoint has secrets, numbers and mappings of its own', async () =
   const [contract] = (await control.get('/orgs/org_a')).body.contracts
   expect(contract).toMatchObject({ id: 'market:1001', external_id: '1001', source: 'standard-market' })
 })
-})
 
 describe('people’s edits and the source’s revisions are two scales', () => {
   test.each<Story>([
