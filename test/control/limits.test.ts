@@ -245,6 +245,18 @@ describe('events', () => {
     expect((await control.get('/orgs/org_1')).body.contracts[0]).toMatchObject({ revision: 251 })
   })
 
+  test('of as many contracts as may follow from one name are derived again by its mapping', async () => {
+    for (const key of ['gold', 'silver']) await control.must('POST', '/plans', { key, name: key })
+    await control.must('PUT', '/mappings/standard/plan/G', { target: 'gold' })
+    const answers = await Promise.all(
+      range(100).map((n) => sendStandard(control, snapshot(`C-${n}`, `org_${n}`, 1, [{ plan: 'G' }]))),
+    )
+    expect(answers.filter(({ body }: { body: { state: string } }) => body.state !== 'applied')).toEqual([])
+    await control.must('PUT', '/mappings/standard/plan/G', { target: 'silver' })
+    const plans = await bindings.DB.prepare('SELECT DISTINCT plan FROM contracts').all()
+    expect(plans.results).toEqual([{ plan: 'silver' }])
+  })
+
   test('with as many phases and add-ons as are taken are applied', async () => {
     const add = range(100).map((n) => `flag-${n}`)
     const phases = range(20).map((n) => ({
