@@ -62,6 +62,7 @@ export default defineConfig({
         test: {
           name: 'control',
           include: ['test/control/**/*.test.ts'],
+          setupFiles: ['test/control/support/under_limits.ts'],
           isolate: false,
           testTimeout: 60_000,
         },

@@ -8,14 +8,15 @@
  * never judged; a token that is lost or stored twice is.
  */
 import { writeFile } from 'node:fs/promises'
-import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { decodeJwt } from 'jose'
 import type { MintEvent } from '../src/core/mint_event.ts'
 import { run } from './load.ts'
+import { provenance } from './machine.ts'
 import { store } from './mint_log_store.ts'
+import { COST, COUNT, implausible, RATIO } from './plausible.ts'
 import { PAGE } from './queue.ts'
 import { checkMinted, refreshRequest } from './refresh.ts'
 import { median } from './rounds.ts'
@@ -25,6 +26,7 @@ import type { RunningWorker } from './workerd.ts'
 const ORGANIZATIONS = 1_000
 const SLICE_MAX_SECONDS = 120
 const WARM_UP = 500
+const SHORT_MINTS = 1_000
 /** Sends are given up on when nothing new has arrived for so long. */
 const STALLED_MS = 30_000
 const POLL_MS = 500
@@ -150,7 +152,7 @@ function print(name: string, compared: Record<string, Compared>): void {
     line(figure, told, without, ratio, at_least, at_most)
 }
 
-async function bench(mints: number): Promise<boolean> {
+async function bench(mints: number, isShort: boolean): Promise<boolean> {
   const started = performance.now()
   const progress = (line: string) =>
     console.log(`${`${((performance.now() - started) / 1000).toFixed(0)} s`.padStart(6)}  ${line}`)
@@ -182,26 +184,45 @@ async function bench(mints: number): Promise<boolean> {
     `  stored: ${stored.length}, counted as lost: ${counted}, ${batches} batches, half of which failed`,
   )
   console.log(`  lost: ${lost}, twice: ${twice}`)
-  const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length }
   const log = { minted: told.jtis.length, sent: events.length, dropped, stored: stored.length, batches }
-  const results = { machine, times, log: { ...log, lost, twice } }
+  const results = { ...provenance(), times, log: { ...log, lost, twice } }
+  const problems = Object.entries(times).flatMap(([name, compared]) =>
+    FIGURES.flatMap((figure) => {
+      const { with: told = Number.NaN, without = Number.NaN, ratio = Number.NaN } = compared[figure] ?? {}
+      const of = (what: string) => `${figure} ${what}, ${name}`
+      const within = figure === 'per_second' ? COUNT : COST
+      return implausible(
+        { [of('with')]: told, [of('without')]: without, [of('ratio')]: ratio },
+        { [of('with')]: within, [of('without')]: within, [of('ratio')]: RATIO },
+      )
+    }),
+  )
+  for (const problem of problems) console.log(`  ${problem}`)
+  const isRight =
+    lost === 0 && twice === 0 && counted === dropped && stored.length > 0 && problems.length === 0
+  if (isShort) return isRight
   const round = (_: string, value: unknown) =>
     typeof value === 'number' ? Number(value.toPrecision(5)) : value
   await writeFile(join(import.meta.dirname, 'mint_log.json'), `${JSON.stringify(results, round, 2)}\n`)
-  return lost === 0 && twice === 0 && counted === dropped
+  return isRight
 }
 
 const HELP = `Usage: npm run bench:mint-log -- [options]
 
   --mints N   refreshes with the queue, and as many without (default 50000)
+  --short     ${SHORT_MINTS}, to see that the bench itself works; mint_log.json is left alone
   --help      this text`
 
 const { values } = parseArgs({
-  options: { mints: { type: 'string', default: '50000' }, help: { type: 'boolean', default: false } },
+  options: {
+    mints: { type: 'string', default: '50000' },
+    short: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
 })
-const mints = Number(values.mints)
+const mints = values.short ? SHORT_MINTS : Number(values.mints)
 if (values.help || !(Number.isInteger(mints) && mints > 0)) {
   console.log(HELP)
   process.exit(values.help ? 0 : 2)
 }
-process.exit((await bench(mints)) ? 0 : 1)
+process.exit((await bench(mints, values.short)) ? 0 : 1)

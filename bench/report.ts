@@ -5,10 +5,10 @@
  */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
 import { join, resolve } from 'node:path'
+import { provenance } from './machine.ts'
+import { type Bounds, COST, COUNT, DIFFERENCE, RATIO } from './plausible.ts'
 import { median, type Series } from './rounds.ts'
-import { workerdVersion } from './workerd.ts'
 
 export interface Target {
   readonly atLeast?: number
@@ -35,7 +35,7 @@ export const TARGETS = {
   ofrep_bulk_100_flags: { what: 'OFREP requests a second for 100 flags, against a Worker that says hello' },
   refresh_coalesced_vs_direct: {
     atLeast: 0.6,
-    what: 'refreshes a second with a Durable Object each, against without; objects in memory',
+    what: 'refreshes a second with a Durable Object each, against without; SQLite on a tmpfs',
   },
   added_ms_p50: { what: 'ms that the object adds to a refresh, one at a time, median' },
   added_ms_p99: { what: 'ms that the object adds to a refresh, one at a time, 99th percentile' },
@@ -52,6 +52,14 @@ export type MetricName = keyof typeof TARGETS
 export type Metrics = Partial<Record<MetricName, readonly number[]>>
 
 const isRatio = (name: string): boolean => name.includes('_vs_') || name === 'ofrep_bulk_100_flags'
+
+/** Within what a result of the metric must be to be one. */
+export function boundsOf(name: MetricName): Bounds {
+  if (isRatio(name) || name.endsWith('_growth')) return RATIO
+  if (name.startsWith('added_ms')) return DIFFERENCE
+  return name.startsWith('cpu_us') ? COST : COUNT
+}
+
 const rounded = (value: number): number => Number(value.toPrecision(4))
 
 function outcome(target: Target, value: number): 'pass' | 'short' | '' {
@@ -109,13 +117,7 @@ const summary = (rounds: readonly number[]) => ({
 export function save(metrics: Metrics, contenders: Record<string, Series>, settings: Settings): string {
   const path = resolve(import.meta.dirname, 'results.json')
   const results = {
-    at: new Date().toISOString(),
-    machine: {
-      cpu: cpus()[0]?.model,
-      cores: cpus().length,
-      node: process.versions.node,
-      workerd: workerdVersion,
-    },
+    ...provenance(),
     settings,
     ratios: Object.fromEntries(
       entries(metrics)

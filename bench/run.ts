@@ -7,15 +7,22 @@
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureGuardLibrary } from './guard_library.ts'
+import { expectPlausible } from './plausible.ts'
 import { measureMemory, measureOperations, measureRefresh } from './refresh.ts'
-import { type MetricName, type Metrics, type Settings, save, TARGETS, table } from './report.ts'
+import { boundsOf, type MetricName, type Metrics, type Settings, save, TARGETS, table } from './report.ts'
 import { ratios, type Series } from './rounds.ts'
 import { measureSessions } from './sessions.ts'
 import { type Stage, setStage, type WorkerName } from './stage.ts'
 import { measureVerification } from './verification.ts'
 import { measureVerify } from './verify.ts'
 
+const SHORT_SECONDS = 0.5
+/** Refreshes, each of another organization, after which memory is looked at first. */
+const MEMORY_ORGANIZATIONS = 10_000
+const SHORT_ORGANIZATIONS = 500
+
 interface Context extends Settings {
+  readonly memoryOrganizations: number
   readonly stage: Stage
   readonly progress: (line: string) => void
 }
@@ -133,8 +140,8 @@ const GROUPS: readonly Group[] = [
     name: 'memory',
     workers: ['gateway'],
     metrics: ['memory_heap_growth', 'memory_resident_growth'],
-    async measure({ stage, progress }) {
-      const { first, last } = await measureMemory(stage, progress)
+    async measure({ stage, memoryOrganizations, progress }) {
+      const { first, last } = await measureMemory(stage, memoryOrganizations, progress)
       return {
         metrics: {
           memory_heap_growth: [last.heapBytes / first.heapBytes],
@@ -150,6 +157,7 @@ const HELP = `Usage: npm run bench -- [options]
   --only NAME,…   measure only these metrics or groups; results.json is left alone
   --rounds N      interleaved rounds (default 7)
   --seconds S     seconds per Worker and round (default 3)
+  --short         a round of everything, to see that the bench itself works; results.json is left alone
   --help          this text
 
 Groups and metrics:
@@ -177,6 +185,7 @@ function readOptions() {
       only: { type: 'string' },
       rounds: { type: 'string', default: '7' },
       seconds: { type: 'string', default: '3' },
+      short: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
@@ -184,9 +193,10 @@ function readOptions() {
   return {
     loadAverage: Number(loadavg()[0]?.toFixed(2)),
     groups: choose(values.only),
-    isWhole: values.only === undefined,
-    rounds: Math.ceil(positive('rounds', values.rounds)),
-    seconds: positive('seconds', values.seconds),
+    isWhole: values.only === undefined && !values.short,
+    rounds: values.short ? 1 : Math.ceil(positive('rounds', values.rounds)),
+    seconds: values.short ? SHORT_SECONDS : positive('seconds', values.seconds),
+    memoryOrganizations: values.short ? SHORT_ORGANIZATIONS : MEMORY_ORGANIZATIONS,
   }
 }
 
@@ -202,7 +212,7 @@ function readOptionsOrExit() {
   }
 }
 
-const { groups, isWhole, ...settings } = readOptionsOrExit()
+const { groups, isWhole, memoryOrganizations, ...settings } = readOptionsOrExit()
 const started = performance.now()
 const progress = (line: string) =>
   console.log(`${`${((performance.now() - started) / 1000).toFixed(0)} s`.padStart(6)}  ${line}`)
@@ -216,11 +226,13 @@ const metrics: Metrics = {}
 const contenders: Record<string, Series> = {}
 for (const group of groups) {
   progress(group.name)
-  const measured = await group.measure({ stage, progress, ...settings })
+  const measured = await group.measure({ stage, progress, memoryOrganizations, ...settings })
   Object.assign(metrics, measured.metrics)
   for (const [name, series] of Object.entries(measured.series ?? {}))
     contenders[`${group.name} ${name}`] = series
 }
 console.log(`\n${table(metrics)}\n`)
+const measured = groups.flatMap((group) => group.metrics)
+expectPlausible(metrics, Object.fromEntries(measured.map((name) => [name, boundsOf(name)])))
 if (isWhole) console.log(`Written to ${save(metrics, contenders, settings)}`)
 process.exit(0)

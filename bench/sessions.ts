@@ -2,7 +2,8 @@
  * What it costs that a refresh cannot lose its session: the gateway with a Durable Object a refresh against the same
  * gateway without, each refresh with a token of its own, so that none is answered from the store.
  *
- * The objects are kept in memory: what a disk takes to sync belongs to the machine, and on Cloudflare to its storage.
+ * The objects store in SQLite, as when deployed, on a tmpfs: what a disk takes to sync belongs to the machine, and on
+ * Cloudflare to its storage.
  * The latency that is added is measured one refresh at a time, as a queue in front of a busy process would hide it.
  */
 import { randomBytes } from 'node:crypto'

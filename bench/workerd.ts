@@ -5,8 +5,18 @@
  * bundle is the one that `wrangler deploy` uploads, unminified. All processes write their log lines to /dev/null.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -60,7 +70,7 @@ export interface WorkerOptions {
   readonly vars: Record<string, string>
   /** Where the KV binding `ENTITLEMENTS` is served, if the Worker has one. */
   readonly kvPort?: number
-  /** Whether it has the Durable Objects that refreshes share, in memory. */
+  /** Whether it has the Durable Objects that refreshes share, with SQLite as when deployed, on a tmpfs if there is one. */
   readonly sessions?: boolean
   /** Where the queue binding `MINT_LOG` is served, if the Worker has one. */
   readonly queuePort?: number
@@ -103,9 +113,19 @@ export async function startNode(file: string, argument: string, ports: number[])
 }
 
 const children = new Set<ChildProcess>()
+const folders: string[] = []
 process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL')
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 })
+
+/** Storage of Durable Objects. What a disk takes to sync belongs to the machine, so that it is in memory where that can be. */
+function objectStorage(): string {
+  const memory = '/dev/shm'
+  const folder = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), 'remint-bench-objects-'))
+  folders.push(folder)
+  return folder
+}
 
 function start(name: string, command: string, args: readonly string[]): RunningProcess {
   mkdirSync(STATE, { recursive: true })
@@ -162,10 +182,14 @@ function capnp({ bundle, port, vars, kvPort, queuePort, sessions = false }: Work
     services.push(`(name = "queue", external = (address = "127.0.0.1:${queuePort}", http = ()))`)
   }
   if (sessions) bindings.push('(name = "REFRESH_SESSIONS", durableObjectNamespace = "RefreshSession")')
+  if (sessions) {
+    const path = text(objectStorage())
+    services.push(`(name = "objects", disk = (path = ${path}, writable = true))`)
+  }
   const objects = sessions
     ? `,
   durableObjectNamespaces = [(className = "RefreshSession", uniqueKey = "sessions", enableSql = true)],
-  durableObjectStorage = (inMemory = void)`
+  durableObjectStorage = (localDisk = "objects")`
     : ''
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (

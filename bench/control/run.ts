@@ -7,7 +7,7 @@
  * and after the rebuild, with documents of the size that a rebuild writes.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { cpus, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -15,9 +15,12 @@ import { main, Running, signalled, UsageError } from '../../dev/cli.ts'
 import { startControl } from '../../dev/control.ts'
 import { migrate } from '../../dev/local_d1.ts'
 import { freePorts } from '../../dev/network.ts'
+import { provenance } from '../machine.ts'
+import { type Bounds, COST, COUNT, expectPlausible, RATIO } from '../plausible.ts'
 import { type Size, seedDatabase } from './seed.ts'
 
 const FULL: Size = { flags: 1_000, organizations: 100_000, grants: 300_000, auditRows: 10_000 }
+const SHORT: Size = { flags: 400, organizations: 2_000, grants: 6_000, auditRows: 5_000 }
 const PAGE_P95_MS = 200
 const REBUILD_VS_RAW = 0.8
 const WARM_UP = 5
@@ -33,19 +36,19 @@ interface Measured {
   readonly d1_statements: readonly number[]
 }
 
-async function bench(size: Size): Promise<void> {
+async function bench(size: Size, isShort: boolean): Promise<void> {
   const running = new Running()
   const stop = signalled().then((signal) => {
     throw new UsageError(`Stopped by ${signal}.`)
   })
   try {
-    await Promise.race([measureAll(running, size), stop])
+    await Promise.race([measureAll(running, size, isShort), stop])
   } finally {
     await running.close()
   }
 }
 
-async function measureAll(running: Running, size: Size): Promise<void> {
+async function measureAll(running: Running, size: Size, isShort: boolean): Promise<void> {
   const persistTo = await mkdtemp(join(tmpdir(), 'remint-bench-control-'))
   running.add({ close: () => rm(persistTo, { recursive: true, force: true }) })
   console.log(`Seeding ${size.organizations} organizations and ${size.grants} grants …`)
@@ -95,14 +98,20 @@ async function measureAll(running: Running, size: Size): Promise<void> {
     print(`effective diff, ${name} (${organizations} organizations)`, measured)
   }
 
-  const rebuild = await measureRebuild(control.url, call)
+  const rebuild = await measureRebuild(control.url, call, isShort ? RAW_CALL : RAW_PUTS)
   console.log(
     `\nrebuild of ${rebuild.documents} documents: ${rebuild.seconds} s, ${rebuild.documents_per_second}/s; ` +
       `raw KV.put ${rebuild.raw_puts_per_second}/s; ratio ${rebuild.ratio}`,
   )
   const slow = Object.entries(pages).filter(([, { p95_ms }]) => p95_ms > PAGE_P95_MS)
   const varying = Object.entries(pages).filter(([, { d1_statements }]) => d1_statements.length > 1)
-  const result = { at: new Date().toISOString(), cpus: cpus().length, size, pages, diffs, rebuild }
+  const result = { ...provenance(), size, pages, diffs, rebuild }
+  expectPlausible(...figuresOf(pages, diffs, rebuild))
+  // What varies with the size, or is too short to be a rate, is looked at in full runs only.
+  if (isShort) {
+    if (varying.length > 0) throw new UsageError('The number of D1 statements of a page varies.')
+    return
+  }
   await writeFile(join(import.meta.dirname, '../control.json'), `${JSON.stringify(result, null, 2)}\n`)
   const broken = [
     ...slow.map(([name]) => `${name}: p95 over ${PAGE_P95_MS} ms`),
@@ -110,6 +119,32 @@ async function measureAll(running: Running, size: Size): Promise<void> {
     ...(rebuild.ratio < REBUILD_VS_RAW ? [`rebuild: under ${REBUILD_VS_RAW} of the raw rate`] : []),
   ]
   if (broken.length > 0) throw new UsageError(broken.join('\n'))
+}
+
+/** Every figure there must be, and within what. */
+function figuresOf(
+  pages: Record<string, Measured>,
+  diffs: Record<string, Measured & { organizations: number }>,
+  rebuild: Awaited<ReturnType<typeof measureRebuild>>,
+): [Record<string, number>, Record<string, Bounds>] {
+  const figures: Record<string, number> = {}
+  const bounds: Record<string, Bounds> = {}
+  const add = (name: string, value: number, within: Bounds) => {
+    figures[name] = value
+    bounds[name] = within
+  }
+  for (const [name, { p50_ms, p95_ms, d1_statements }] of Object.entries({ ...pages, ...diffs })) {
+    add(`${name}, p50`, p50_ms, COST)
+    add(`${name}, p95`, p95_ms, COST)
+    for (const statements of d1_statements)
+      add(`${name}, statements`, statements, { atLeast: 1, atMost: 1_000 })
+  }
+  for (const [name, { organizations }] of Object.entries(diffs))
+    add(`${name}, organizations`, organizations, COUNT)
+  add('documents', rebuild.documents, COUNT)
+  add('documents a second', rebuild.documents_per_second, COUNT)
+  add('rebuild against raw puts', rebuild.ratio, RATIO)
+  return [figures, bounds]
 }
 
 type Call = ReturnType<typeof caller>
@@ -153,10 +188,10 @@ function print(name: string, { p50_ms, p95_ms, d1_statements }: Measured): void 
   )
 }
 
-async function measureRebuild(url: string, call: Call) {
+async function measureRebuild(url: string, call: Call, puts: number) {
   const org = { format: 1, version: 1, contracts: ['x'.repeat(130)], grants: ['x'.repeat(480)] }
   const text = JSON.stringify(org)
-  const rawBefore = await rawRate(url, text, 0)
+  const rawBefore = await rawRate(url, text, 0, puts)
   await call('POST', '/publishing/production/rebuild', {})
   let last = 0
   for (;;) {
@@ -170,7 +205,7 @@ async function measureRebuild(url: string, call: Call) {
     if (rebuild.finished_at === null) continue
     const seconds = (Date.parse(rebuild.finished_at) - Date.parse(rebuild.started_at)) / 1000
     const rate = rebuild.total / seconds
-    const raw = (rawBefore + (await rawRate(url, text, RAW_PUTS))) / 2
+    const raw = (rawBefore + (await rawRate(url, text, puts, puts))) / 2
     return {
       documents: rebuild.total,
       seconds,
@@ -182,26 +217,25 @@ async function measureRebuild(url: string, call: Call) {
 }
 
 /** Puts a second of keys that are new, over several calls as a rebuild takes several invocations. */
-async function rawRate(url: string, text: string, first: number): Promise<number> {
+async function rawRate(url: string, text: string, first: number, puts: number): Promise<number> {
   const startedAt = performance.now()
-  for (let done = 0; done < RAW_PUTS; done += RAW_CALL) {
+  for (let done = 0; done < puts; done += RAW_CALL) {
     const response = await fetch(`${url}/bench/put?first=${first + done}&count=${RAW_CALL}`, {
       method: 'POST',
       body: text,
     })
     if (!response.ok) throw new Error(`raw puts answered ${response.status}`)
   }
-  return RAW_PUTS / ((performance.now() - startedAt) / 1000)
+  return puts / ((performance.now() - startedAt) / 1000)
 }
 
 const { values } = parseArgs({
-  options: { help: { type: 'boolean', short: 'h' }, small: { type: 'boolean' } },
+  options: { help: { type: 'boolean', short: 'h' }, short: { type: 'boolean', default: false } },
 })
 if (values.help) {
   console.log(
-    'npm run bench:control\n\n  --small  a hundredth of everything, to see that the bench itself works\n',
+    'npm run bench:control\n\n  --short  a fiftieth of everything, to see that the bench itself works; control.json is left alone\n',
   )
 } else {
-  const small = { flags: 400, organizations: 2_000, grants: 6_000, auditRows: 5_000 }
-  await main(() => bench(values.small ? small : FULL))
+  await main(() => bench(values.short ? SHORT : FULL, values.short))
 }

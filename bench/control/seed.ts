@@ -93,7 +93,10 @@ async function seedCatalog(db: Db, flags: number): Promise<void> {
       Array.from({ length: (flags * (index + 1)) / 10 }, (_, i) => `flag-${String(i).padStart(4, '0')}`),
     )
     await db
-      .prepare(`INSERT INTO plans VALUES (?, ?, '', ?, 7, '${AT}', '${AT}', 1)`)
+      .prepare(
+        `INSERT INTO plans (key, name, description, flags, grace_days, created_at, updated_at, revision)
+         VALUES (?, ?, '', ?, 7, '${AT}', '${AT}', 1)`,
+      )
       .bind(plan, plan, held)
       .run()
   }
@@ -102,7 +105,7 @@ async function seedCatalog(db: Db, flags: number): Promise<void> {
 async function seedOrganizations(db: Db, from: number, to: number): Promise<void> {
   await db
     .prepare(
-      `INSERT INTO organizations ${numbers(from, to)}
+      `INSERT INTO organizations (id, name, not_before, created_at, updated_at, revision) ${numbers(from, to)}
        SELECT printf('org_%06d', i), 'Organization ' || i, 0, '${AT}', '${AT}', 1 FROM n`,
     )
     .run()
@@ -175,7 +178,10 @@ async function seedAudit(db: Db, count: number): Promise<void> {
 async function seedKey(db: Db): Promise<string> {
   const key = makeApiKey()
   await db
-    .prepare(`INSERT INTO api_keys VALUES (?, 'bench', 'system:bench', 'admin', NULL, ?, ?, ?, ?, NULL, 1)`)
+    .prepare(
+      `INSERT INTO api_keys (id, name, owner, role, secret_hash, created_at, updated_at, ends_at, revision)
+       VALUES (?, 'bench', 'system:bench', 'admin', ?, ?, ?, ?, 1)`,
+    )
     .bind(key.id, await sha256Hex(key.secret), AT, AT, '2099-01-01T00:00:00.000Z')
     .run()
   return apiKeyText(key)

@@ -46,12 +46,11 @@ export async function showUser(documents: Documents, catalog: Catalog, id: strin
 
 function printDecisions(id: string, decisions: readonly Decision[]): void {
   const flagWidth = Math.max(...decisions.map(({ flag }) => flag.length))
-  const reasonWidth = Math.max(...decisions.map(({ reason }) => reason.length))
   print(`\n${paint('bold', id)}`)
   for (const decision of decisions) {
     const { flag, on, reason } = decision
     const state = on ? paint('green', 'on ') : paint('dim', 'off')
-    const why = paint('dim', `${reason.padEnd(reasonWidth)}  ${inWords(decision)}`)
+    const why = paint('dim', `${inWords(decision)} (${reason})`)
     print(`  ${state}  ${flag.padEnd(flagWidth)}  ${why}`)
   }
   print('')

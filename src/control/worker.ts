@@ -195,9 +195,10 @@ export class Scheduler extends DurableObject<ControlBindings> {
   #open(): ChangeScheduler | undefined {
     const parsed = parseConfig(this.env)
     if (!parsed.ok) return undefined
-    const { db } = connect(this.env.DB)
+    const { db, statements } = connect(this.env.DB)
     return new ChangeScheduler({
       db,
+      statements,
       clock: Date.now,
       ledger: openLedger(this.env, this.ctx, db, Date.now, parsed.config.environments),
       commands: COMMANDS,

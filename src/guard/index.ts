@@ -9,7 +9,8 @@
 /** @ts-ignore */
 import type { MiddlewareHandler } from 'hono'
 import { bearerToken } from '../core/bearer.ts'
-import { documentId, stringClaim } from '../core/claims.ts'
+import { stringClaim } from '../core/claims.ts'
+import { subjectOf } from '../core/organization.ts'
 import { type Freshness, missingFlags } from '../core/requirement.ts'
 import { type GuardDecision, report } from './decision.ts'
 import { GatewayClock } from './gateway_clock.ts'
@@ -122,7 +123,7 @@ export function createGuard(options: GuardOptions): Guard {
     freshness: GuardIdentity['freshness'],
   ): GuardIdentity {
     const ids = { sub: stringClaim(claims, 'sub'), sid: stringClaim(claims, 'sid') }
-    return { ...ids, orgId: documentId(claims[config.orgClaim]), features, freshness, claims }
+    return { ...ids, orgId: subjectOf(claims, config.orgClaim).orgId, features, freshness, claims }
   }
 
   async function check(request: GuardedRequest, demand: ReadDemand): Promise<Checked> {

@@ -52,9 +52,11 @@ test('a grant changes the document, its version, and what the organization has',
 
 test('a denial wins over the grant, and revoking it brings the contract back', async () => {
   expect((await entitle('deny', 'org_acme', 'sso')).output).toContain('-sso')
-  expect((await entitle('show', 'org_acme')).output).toMatch(/off\s+sso\s+denied/)
+  expect((await entitle('show', 'org_acme')).output).toMatch(/off\s+sso\s+denied by a grant \(denied\)/)
   expect((await entitle('revoke', 'org_acme', 'sso')).output).toContain('+sso')
-  expect((await entitle('show', 'org_acme')).output).toMatch(/on\s+sso\s+contract/)
+  expect((await entitle('show', 'org_acme')).output).toMatch(
+    /on\s+sso\s+the contract pays for it \(contract\)/,
+  )
 })
 
 test('a killed flag is off for every organization until it is revived', async () => {
@@ -69,7 +71,7 @@ test('a grant of a killed flag says that it is killed, and which command revives
   expect(output).toContain('advanced-analytics is killed for everybody')
   expect(output).toContain(`npm run entitle -- --state ${state} rule advanced-analytics --revive`)
   expect(output).not.toContain('next refresh')
-  expect((await entitle('show', 'org_globex')).output).toMatch(/killed\s+killed for everybody/)
+  expect((await entitle('show', 'org_globex')).output).toMatch(/killed for everybody \(killed\)/)
   expect((await entitle('rule', 'advanced-analytics', '--revive')).output).toContain('+advanced-analytics')
   await entitle('revoke', 'org_globex', 'advanced-analytics')
 })
@@ -121,7 +123,7 @@ test('reason and ticket are in the grant, and an override without a ticket is re
   expect(refused.output).toContain('needs a ticket: --ticket SUP-123')
   await entitle('grant', 'org_globex', 'scim', '--ticket', 'SUP-7', '--reason', 'Outage credit')
   const { output } = await entitle('show', 'org_globex')
-  expect(output).toMatch(/on\s+scim\s+override/)
+  expect(output).toMatch(/on\s+scim\s+granted by hand \(override\)/)
   await entitle('revoke', 'org_globex', 'scim')
 })
 
@@ -131,7 +133,7 @@ test('a user has grants of their own', async () => {
       .output,
   ).toContain('+scim')
   expect((await entitle('show', 'user_grace', '--user')).output).toMatch(
-    /on\s+scim\s+support\s+granted by support/,
+    /on\s+scim\s+granted by support \(support\)/,
   )
 })
 

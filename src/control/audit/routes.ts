@@ -6,6 +6,7 @@ import { and, asc, desc, eq, gt, gte, inArray, lt, type SQL } from 'drizzle-orm'
 import { ok } from '../../core/result.ts'
 import type { Database } from '../db/client.ts'
 import { audit } from '../db/schema.ts'
+import { list } from '../db/sql.ts'
 import { effectSchema } from '../effects/view.ts'
 import { externalId, flagKey, instant, storedInstant } from '../entities/fields.ts'
 import type { Api } from '../http/context.ts'
@@ -90,7 +91,7 @@ export function auditRoutes(api: Api): void {
         if (query[name]) conditions.push(eq(audit[name], query[name]))
       }
       // A row without an environment concerns all of them, and so does its effective diff.
-      if (actor.environments !== null) conditions.push(inArray(audit.environment, [...actor.environments]))
+      if (actor.environments !== null) conditions.push(inArray(audit.environment, list(actor.environments)))
       if (query.since) conditions.push(gte(audit.at, query.since))
       if (query.until) conditions.push(lt(audit.at, query.until))
       const rows = await control.db

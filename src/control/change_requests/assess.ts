@@ -51,7 +51,7 @@ export interface AssessOptions {
   readonly registry: CommandRegistry
   /** The author's permissions were checked when it was requested. */
   readonly authorized?: boolean
-  /** Whether contradictions of contracts are only shown, not refused. */
+  /** What happens to contradictions of contracts. Default: refuse. */
   readonly contradictions?: 'refuse' | 'show'
 }
 

@@ -5,6 +5,7 @@ import { type Actor, environmentsFor } from '../auth/actor.ts'
 import type { DriftProgress } from '../config.ts'
 import type { FindingRow } from '../db/rows.ts'
 import { findings } from '../db/schema.ts'
+import { list } from '../db/sql.ts'
 import { why } from '../entities/fields.ts'
 import { act } from '../http/action.ts'
 import type { Api } from '../http/context.ts'
@@ -121,7 +122,7 @@ export function driftRoutes(api: Api): void {
 
 /** An API key that is limited to some environments sees nothing of the others, nor what concerns all of them. */
 const visibleTo = (actor: Actor, all: readonly string[]): SQL | undefined =>
-  actor.environments === null ? undefined : inArray(findings.environment, environmentsFor(actor, all))
+  actor.environments === null ? undefined : inArray(findings.environment, list(environmentsFor(actor, all)))
 
 function isIn(state: FindingState, now: string): SQL | undefined {
   const { resolved_at, accepted_until } = findings

@@ -22,14 +22,12 @@ export async function holderOf(
   key: string,
   { state, now, environments }: Pick<Facts, 'state' | 'now' | 'environments'>,
 ): Promise<Held | undefined> {
-  const rules = await Promise.all(
-    environments.map((environment) => state.rows('rules').load([environment, key])),
-  )
-  if (rules.some((rule) => rule?.access === 'all')) return 'flag_on_for_all'
-  const some = rules.filter((rule) => rule?.access === 'some')
-  if (some.some((rule) => (rule?.percentage ?? 0) > 0)) return 'flag_on_by_percentage'
+  const rules = await state.rows('rules').loadMany(environments.map((environment) => [environment, key]))
+  if (rules.some(({ access }) => access === 'all')) return 'flag_on_for_all'
+  const some = rules.filter(({ access }) => access === 'some')
+  if (some.some(({ percentage }) => (percentage ?? 0) > 0)) return 'flag_on_by_percentage'
   // Where access is none, grants and contracts give nothing.
-  const open = some.flatMap((rule) => rule?.environment ?? [])
+  const open = some.map(({ environment }) => environment)
   if (open.length === 0) return undefined
   const at = new Date(now).toISOString()
   const granted = await state.rows('grants').where(giving(key, at), MANY_ROWS)

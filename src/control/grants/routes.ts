@@ -5,6 +5,7 @@ import { err, ok } from '../../core/result.ts'
 import { environmentsFor } from '../auth/actor.ts'
 import type { GrantRow } from '../db/rows.ts'
 import { grants } from '../db/schema.ts'
+import { list } from '../db/sql.ts'
 import { environmentName, externalId, flagKey } from '../entities/fields.ts'
 import type { Api } from '../http/context.ts'
 import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
@@ -44,7 +45,7 @@ export function grantRoutes(api: Api): void {
       const conditions: (SQL | undefined)[] = [
         after.value === undefined ? undefined : gt(grants.id, after.value),
         query.environment ? eq(grants.environment, query.environment) : undefined,
-        actor.environments === null ? undefined : inArray(grants.environment, [...actor.environments]),
+        actor.environments === null ? undefined : inArray(grants.environment, list(actor.environments)),
         query.org ? and(eq(grants.subject_kind, 'org'), eq(grants.subject_id, query.org)) : undefined,
         query.user ? and(eq(grants.subject_kind, 'user'), eq(grants.subject_id, query.user)) : undefined,
         query.flag ? eq(grants.flag, query.flag) : undefined,

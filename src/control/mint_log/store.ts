@@ -9,6 +9,7 @@ import type { BatchItem } from 'drizzle-orm/batch'
 import type { Database } from '../db/client.ts'
 import type { MintRow } from '../db/rows.ts'
 import { idempotency, mint_losses, mints } from '../db/schema.ts'
+import { list } from '../db/sql.ts'
 import { DAY_MS } from '../entities/fields.ts'
 
 /** How long mints are kept. */
@@ -136,7 +137,7 @@ export async function listMints(db: Database, query: MintQuery) {
   const { environments, lossesOf, flag, sub, since, until, after } = query
   const conditions: (SQL | undefined)[] = [
     eq(mints.org, query.org),
-    environments === null ? undefined : inArray(mints.environment, [...environments]),
+    environments === null ? undefined : inArray(mints.environment, list(environments)),
     flag === undefined
       ? undefined
       : sql`EXISTS (SELECT 1 FROM json_each(${mints.flags}) WHERE value = ${flag})`,
@@ -155,7 +156,7 @@ export async function listMints(db: Database, query: MintQuery) {
     db
       .select()
       .from(mint_losses)
-      .where(lossesOf === null ? undefined : inArray(mint_losses.environment, [...lossesOf]))
+      .where(lossesOf === null ? undefined : inArray(mint_losses.environment, list(lossesOf)))
       .orderBy(asc(mint_losses.environment), asc(mint_losses.reason)),
   ])
   return { rows, losses }

@@ -248,9 +248,12 @@ export class EnvironmentPublisher {
 
   async #readBack(): Promise<void> {
     const { db, kv, environment, memory, clock, warn } = this.#options
+    // All of them may have to be written again, and the catalog.
+    const size = Math.min(READ_BACK_DOCUMENTS, this.#budget - 1)
+    if (size <= 0) return
     const cursor = (await memory.get<string>('read_back')) ?? ''
-    const keys = await keysAfter(db, environment, cursor, READ_BACK_DOCUMENTS)
-    await memory.put('read_back', keys.length < READ_BACK_DOCUMENTS ? '' : (keys.at(-1) ?? ''))
+    const keys = await keysAfter(db, environment, cursor, size)
+    await memory.put('read_back', keys.length < size ? '' : (keys.at(-1) ?? ''))
     const catalog = `catalog:${environment}`
     const wanted = keys.includes(catalog) ? keys : [catalog, ...keys]
     const wrong = await readBack({ db, kv, environment, now: clock() }, wanted)

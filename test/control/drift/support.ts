@@ -7,6 +7,7 @@ import { DriftRunner } from '../../../src/control/drift/runner.ts'
 import { readBackAfter } from '../../../src/control/publish/read_back.ts'
 import { eventually } from '../../support/eventually.ts'
 import { bindings, type ControlUnderTest, type Seed, setUp } from '../support/control.ts'
+import { invocation, underLimits } from '../support/limits.ts'
 import { insertRows } from '../support/rows.ts'
 
 const MINUTE_MS = 60_000
@@ -19,7 +20,7 @@ export interface SetUpOptions {
 
 export async function setUpDrift({ overrides = {}, owners, seed }: SetUpOptions = {}) {
   const memory = new Map<string, unknown>()
-  const { db, statements } = connect(bindings.DB)
+  const { db, statements } = connect(underLimits(bindings).DB)
   let control: ControlUnderTest | undefined
   const clock = () => control?.clock.now ?? 0
   const runner = new DriftRunner({
@@ -43,7 +44,7 @@ export async function setUpDrift({ overrides = {}, owners, seed }: SetUpOptions 
     tick: async () => {},
     startDrift: () => runner.start(),
     driftProgress: () => runner.progress(),
-    checkDrift: () => runner.tick(),
+    checkDrift: () => invocation(() => runner.tick()),
   }
   control = await setUp({ SCHEDULER: { getByName: () => scheduler }, ...overrides }, seed && { seed })
   const made = control
@@ -92,7 +93,7 @@ export interface Found {
 
 async function finish(runner: DriftRunner): Promise<void> {
   for (let ticks = 0; ticks < 50; ticks++) {
-    await runner.tick()
+    await invocation(() => runner.tick())
     if ((await runner.progress()).running === null) return
   }
   throw new Error('the pass does not end')

@@ -5,8 +5,8 @@ import type { Database } from '../../../src/control/db/client.ts'
 import { forgetReplays } from '../../../src/control/ledger/idempotency.ts'
 import { consumeMints, type MintBatch } from '../../../src/control/mint_log/consume.ts'
 import { forgetMints, MINT_LOG_DAYS } from '../../../src/control/mint_log/store.ts'
-import worker from '../../../src/control/worker.ts'
 import { bindings, DAY_MS, setUp } from '../support/control.ts'
+import worker from '../support/worker.ts'
 import { batchOf, db, minted, store, type TestBatch } from './support.ts'
 
 let lines: object[]

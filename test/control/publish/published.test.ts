@@ -2,10 +2,9 @@
 import { createScheduledController, runDurableObjectAlarm } from 'cloudflare:test'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { KEY_INTERVAL_MS } from '../../../src/control/publish/publisher.ts'
-import worker from '../../../src/control/worker.ts'
 import { eventually } from '../../support/eventually.ts'
 import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
-import { edges } from '../support/worker.ts'
+import worker, { edges } from '../support/worker.ts'
 
 let control: ControlUnderTest
 beforeEach(async () => {

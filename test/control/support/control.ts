@@ -17,6 +17,7 @@ import {
   userKey,
 } from '../../../src/core/documents.ts'
 import { eventually } from '../../support/eventually.ts'
+import { invocation, underLimits } from './limits.ts'
 import { AUDIENCE, ISSUER, makeOperators, TEAM, TEAM_AUDIENCE } from './operators.ts'
 import { copy, empty, restore, type Snapshot } from './rows.ts'
 
@@ -95,11 +96,12 @@ export async function setUp(
     return answer.status === 404 && elsewhere ? elsewhere(input, init) : answer
   }
   const app = createControl({ fetch: fetcher, now: () => clock.now })
-  const environment = { ...bindings, ...overrides }
+  const environment = { ...underLimits(bindings), ...overrides }
 
   async function send(path: string, init: RequestInit): Promise<Answer> {
     const context = createExecutionContext()
-    const response = await app.fetch(new Request(`https://control.test${path}`, init), environment, context)
+    const request = new Request(`https://control.test${path}`, init)
+    const response = await invocation(() => app.fetch(request, environment, context))
     const text = await response.text()
     await waitOnExecutionContext(context)
     const isJson = response.headers.get('content-type')?.includes('json')

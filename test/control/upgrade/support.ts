@@ -61,7 +61,7 @@ export async function upgrade() {
   await applyD1Migrations(bindings.DB, bindings.MIGRATIONS)
   control.clock.now = NOW
   const failures: string[] = []
-  const scheduler = new Scheduler({ ...options, warn: (event) => failures.push(event) })
+  const scheduler = new Scheduler({ ...options, statements: () => 0, warn: (event) => failures.push(event) })
 
   async function as(person: keyof typeof ROLES, method: string, path: string, body?: object) {
     const token = await control.operators.token({ roles: ROLES[person], sub: person }, clock())

@@ -29,7 +29,7 @@ const MAX_FOLLOWERS = 100
 /** Events that wait for their turn; what comes then is left to the cron. */
 const MAX_QUEUED = 500
 /** Contracts of an earlier version looked at by one run of the cron. */
-const ADOPTED = 100
+const ADOPTED = 25
 /** Events tried again by one run of the cron. */
 const RETRIED = 100
 /** What was received is on its way for so long. */
@@ -63,11 +63,18 @@ export class Inbox {
    */
   async deliver(event: ReceivedEvent, told?: Parsed): Promise<Result<Settled, Refusal>> {
     if (this.#queue.length >= MAX_QUEUED) return err('busy')
-    const parsed = await this.#parse(event, told)
-    const { promise, resolve } = Promise.withResolvers<Result<Settled, Refusal>>()
-    this.#queue.push({ ...parsed, settle: resolve })
+    const [settled] = this.#enqueue([await this.#parse(event, told)])
+    return settled ?? err('busy')
+  }
+
+  #enqueue(events: readonly ParsedEvent[]): Promise<Result<Settled, Refusal>>[] {
+    const settled = events.map((event) => {
+      const { promise, resolve } = Promise.withResolvers<Result<Settled, Refusal>>()
+      this.#queue.push({ ...event, settle: resolve })
+      return promise
+    })
     if (!this.#running) void this.#run()
-    return promise
+    return settled
   }
 
   /** Goes on with what was left behind, could not be understood for a moment, or waits for what is there by now. */
@@ -76,7 +83,10 @@ export class Inbox {
     const before = new Date(clock() - ON_ITS_WAY_MS).toISOString()
     await closeRejected(db, new Date(clock()).toISOString())
     if (!this.#adopted) this.#adopted = (await adopt(db, sources, clock(), ADOPTED)) < ADOPTED
-    for (const row of await retriable(db, before, RETRIED)) await this.deliver(eventOf(row))
+    const parsed: ParsedEvent[] = []
+    for (const row of await retriable(db, before, RETRIED)) parsed.push(await this.#parse(eventOf(row)))
+    // Together, as one by one they would be more queries than an invocation has.
+    await Promise.all(this.#enqueue(parsed))
   }
 
   async #parse(event: ReceivedEvent, told?: Parsed): Promise<ParsedEvent> {

@@ -9,7 +9,7 @@ import type { Database } from '../../db/client.ts'
 import type { AgreementRow, InboxRow } from '../../db/rows.ts'
 import { agreements, inbox } from '../../db/schema.ts'
 import { list } from '../../db/sql.ts'
-import type { Statement } from '../../ledger/batch.ts'
+import { type Statement, upsertAll } from '../../ledger/batch.ts'
 import { readJson } from '../signature.ts'
 import type { ReceivedEvent, Settled } from '../sources/source.ts'
 import type { Verdict } from '../verdict.ts'
@@ -65,28 +65,54 @@ export interface Outcome {
 export function settle(db: Database, outcomes: readonly Outcome[], now: string): Statement[] {
   const said = outcomes.flatMap(({ verdict }) => verdict.said)
   const last = new Map(said.map((row) => [row.contract, row]))
+  return [...settleAll(db, outcomes, now), ...keepSaid(db, [...last.values()])]
+}
+
+/** However many they are, one statement: a burst of events is no thousand queries. */
+function settleAll(db: Database, outcomes: readonly Outcome[], now: string): Statement[] {
+  if (outcomes.length === 0) return []
+  const rows = outcomes.map(({ event: { source, id }, meaning, verdict, seq }) => {
+    const { state, problem, detail, entity, org, revision, needs } = verdict
+    const open = state === 'waiting' || state === 'quarantined'
+    return {
+      ...{ source, id, state, problem, detail, entity, org, revision, meaning, seq },
+      ...{ needs: open ? needs : null, settled_at: open ? null : now },
+    }
+  })
+  const of = (name: keyof (typeof rows)[number]) => sql`done.value ->> ${name}`
+  const names = [
+    'state',
+    'problem',
+    'detail',
+    'entity',
+    'org',
+    'revision',
+    'meaning',
+    'needs',
+    'settled_at',
+  ] as const
   return [
-    ...outcomes.map((outcome) => settleOne(db, outcome, now)),
-    ...[...last.values()].map((row) => keepSaid(db, row)),
+    db
+      .update(inbox)
+      .set({
+        ...Object.fromEntries(names.map((name) => [name, of(name)])),
+        seq: sql`coalesce(${of('seq')}, ${inbox.seq})`,
+        attempts: sql`${inbox.attempts} + 1`,
+      })
+      .from(sql`json_each(${JSON.stringify(rows)}) AS done`)
+      .where(
+        and(
+          eq(inbox.source, of('source')),
+          eq(inbox.event_id, of('id')),
+          inArray(inbox.state, [...UNSETTLED]),
+        ),
+      ),
   ]
 }
 
-function settleOne(db: Database, { event, meaning, verdict, seq }: Outcome, now: string): Statement {
-  const { source, id } = event
-  const { state, problem, detail, entity, org, revision, needs } = verdict
-  const open = state === 'waiting' || state === 'quarantined'
-  return db
-    .update(inbox)
-    .set({
-      ...{ state, problem, detail, entity, org, revision, meaning, needs: open ? [...needs] : null },
-      ...{ attempts: sql`${inbox.attempts} + 1`, settled_at: open ? null : now },
-      ...(seq !== null && { seq }),
-    })
-    .where(and(eq(inbox.source, source), eq(inbox.event_id, id), inArray(inbox.state, [...UNSETTLED])))
-}
-
-export const keepSaid = (db: Database, row: AgreementRow): Statement =>
-  db.insert(agreements).values(row).onConflictDoUpdate({ target: agreements.contract, set: row })
+/** @param rows - of different contracts */
+export const keepSaid = (db: Database, rows: readonly AgreementRow[]): Statement[] =>
+  upsertAll(db, agreements, ['contract'], rows)
 
 /** Those of the events that are settled already, by `source id`. */
 export async function settledAmong(
