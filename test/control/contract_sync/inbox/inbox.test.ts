@@ -11,8 +11,8 @@ import { workosSource } from '../../../../src/control/contract_sync/sources/work
 import { connect } from '../../../../src/control/db/client.ts'
 import { eventually, PATIENT } from '../../../support/eventually.ts'
 import { bindings, type ControlUnderTest, DAY_MS, setUp } from '../../support/control.ts'
-import { edges } from '../../support/worker.ts'
 import { openLedger } from '../../support/ledger.ts'
+import { edges } from '../../support/worker.ts'
 import { NEXT_SECRET, OTHER_SECRET, SECRET } from '../deliveries.ts'
 import checkout from '../fixtures/stripe/checkout.session.completed.json' with { type: 'json' }
 import subscription from '../fixtures/stripe/customer.subscription.created.json' with { type: 'json' }
