@@ -160,7 +160,9 @@ async function run({ port, var: pairs = [], state, seed: wanted, verbose }: RunO
 
 function banner(url: string, { upstream }: Config): string {
   const whose =
-    upstream.profile === 'workos' ? `client ${upstream.clientId}` : `audience ${upstream.audience}`
+    upstream.audiences.length > 0
+      ? `audience ${upstream.audiences.join(', ')}`
+      : `client ${upstream.clientIds.join(', ')}`
   const address = `${paint('cyan', url)} → ${paint('cyan', upstream.origin)}`
   return `Gateway ${address} (${upstream.profile}, ${whose}). Ctrl-C stops it.`
 }

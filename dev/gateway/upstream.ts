@@ -10,7 +10,7 @@ const TIMEOUT_MS = 5000
 /** @returns what is wrong with upstream, or `null` */
 export async function upstreamProblem({ upstream }: Config): Promise<string | null> {
   const paths =
-    upstream.profile === 'workos' ? [`/sso/jwks/${upstream.clientId}`] : discoveryPaths(upstream.issuer)
+    upstream.profile === 'workos' ? [`/sso/jwks/${upstream.clientIds[0]}`] : discoveryPaths(upstream.issuer)
   const failures: string[] = []
   for (const path of paths) {
     const answer = await fetchJson(upstream.origin + path)
@@ -18,7 +18,7 @@ export async function upstreamProblem({ upstream }: Config): Promise<string | nu
       failures.push(`${upstream.origin}${path}: ${answer}`)
       continue
     }
-    if (upstream.profile === 'workos' || answer.issuer === upstream.issuer) return null
+    if (upstream.profile === 'workos' || upstream.issuers.includes(String(answer.issuer))) return null
     return `${upstream.origin} calls itself ${answer.issuer}, which is not UPSTREAM_ISSUER (${upstream.issuer}). Until they agree, nobody can log in.`
   }
   return `Upstream does not respond as it should. Until it does, nobody can log in:\n${failures.map((failure) => `  ${failure}`).join('\n')}`

@@ -32,6 +32,9 @@ const NAMES = {
   REFRESH_REUSE_SECONDS: true,
   ORG_CLAIM: true,
   STRIP_HEADERS: true,
+  CLOCK_SKEW_SECONDS: true,
+  GUARD_ORIGIN: true,
+  UPSTREAM_TOKEN_PATHS: true,
 } satisfies Record<Exclude<keyof GatewayBindings, Binding | Secret>, true>
 
 const KNOWN = Object.keys(NAMES)

@@ -24,7 +24,8 @@ import { readQuarantine } from './contract_sync/quarantine.ts'
 import { receive } from './contract_sync/receive.ts'
 import { deriveCommands, deriveRoutes } from './contract_sync/rederive.ts'
 import { inboxRoutes } from './contract_sync/routes.ts'
-import { sourcesOf } from './contract_sync/sources/index.ts'
+import { configureSources } from './contract_sync/sources/index.ts'
+import type { Vars } from './contract_sync/sources/settings.ts'
 import type { InboxStub, Source } from './contract_sync/sources/source.ts'
 import { contractCommands } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
@@ -200,13 +201,14 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
     let kept = opened.get(env)
     if (!kept) {
       const parsed = parseConfig(env)
-      kept = parsed.ok
-        ? {
-            config: parsed.config,
-            verifier: new TokenVerifier(parsed.config, fetcher, now),
-            sources: sourcesOf(parsed.config.webhooks, fetcher),
-          }
-        : { problems: parsed.problems }
+      const { sources, problems } = configureSources(env as unknown as Vars, {
+        environments: parsed.ok ? parsed.config.environments : [],
+        fetcher,
+      })
+      kept =
+        parsed.ok && problems.length === 0
+          ? { config: parsed.config, verifier: new TokenVerifier(parsed.config, fetcher, now), sources }
+          : { problems: [...(parsed.ok ? [] : parsed.problems), ...problems] }
       opened.set(env, kept)
     }
     if ('problems' in kept) {

@@ -23,7 +23,7 @@ const WIRE = {
   },
   person_required: {
     status: 403,
-    detail: 'API keys cannot create API keys. Sign in and create it yourself.',
+    detail: 'This takes a person: an API key cannot do it. Sign in and do it yourself.',
   },
   request_invalid: { status: 400, detail: 'The request does not match the schema of this route.' },
   member_repeated: { status: 400, detail: 'A member occurs twice in one object of the body.' },
@@ -148,9 +148,13 @@ const WIRE = {
   },
   self_rejection: { status: 403, detail: 'You cannot reject what you requested. Cancel it instead.' },
   already_approved: { status: 409, detail: 'You have already approved it.' },
-  approver_unknown: {
-    status: 403,
-    detail: 'Only people can approve, and API keys whose creator is known.',
+  author_key_revoked: {
+    status: 409,
+    detail: 'It was requested with an API key that is revoked now. Request it again.',
+  },
+  author_key_expired: {
+    status: 409,
+    detail: 'It was requested with an API key that has expired. Request it again.',
   },
   author_unknown: {
     status: 403,
@@ -220,6 +224,10 @@ const WIRE = {
       'A contract contradicts it: an organization would lose what it pays for, or get without a contract what is sold. `contradictions` says which.',
   },
   grant_exists: { status: 409, detail: 'A grant with this id already exists.' },
+  key_owner_reserved: {
+    status: 422,
+    detail: 'This name belongs to a part of the control plane. Name a person, or a system such as system:ci.',
+  },
   key_revoked: { status: 409, detail: 'The API key is already revoked.' },
 } as const satisfies Record<string, Wire>
 

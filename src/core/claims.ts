@@ -58,13 +58,6 @@ export interface SubjectIds {
 /** Longer ids do not fit into a KV key (512 bytes), so that nothing can have been published for them. */
 const MAX_DOCUMENT_ID_BYTES = 440
 
-/** Who a token is about. */
-export function subjectOf(claims: Claims, orgClaim: string): SubjectIds {
-  const orgId = documentId(claims[orgClaim])
-  const unreadable = orgId === undefined && (claims[orgClaim] ?? undefined) !== undefined
-  return { orgId, userId: documentId(claims.sub), ...(unreadable && { unreadable }) }
-}
-
 /** An id that can stand in a document's key, or nothing. */
 export function documentId(claim: unknown): string | undefined {
   const id = Number.isSafeInteger(claim) ? String(claim) : claim

@@ -1,8 +1,7 @@
 /**
- * The gateway as a Hono app: which path belongs to which feature.
+ * The gateway as a Hono app: it maps paths to handlers.
  */
 import { Hono } from 'hono'
-import { cors } from 'hono/cors'
 import {
   answerAuthzen,
   answerGuard,
@@ -11,27 +10,11 @@ import {
   answerOfrep,
   answerVerify,
   describeAuthzen,
+  forPages,
 } from './handlers/decision_routes.ts'
-import {
-  type GatewayOptions,
-  type Open,
-  openOnce,
-  type RequestContext,
-  withGateway,
-} from './handlers/request_context.ts'
+import { answerHealth } from './handlers/health.ts'
+import { type GatewayOptions, type Open, openOnce, withGateway } from './handlers/request_context.ts'
 import { answerKeys, answerOwnKeys, route } from './handlers/upstream_routes.ts'
-import { NO_STORE } from './http/answers.ts'
-
-/**
- * Web pages evaluate flags with the user's token, from whatever origin they are. No cookie takes part, so that every header
- * is allowed: tracing agents add their own.
- */
-const OFREP_CORS = {
-  origin: '*',
-  allowMethods: ['POST'],
-  exposeHeaders: ['etag', 'retry-after', 'x-request-id'],
-  maxAge: 600,
-}
 
 /**
  * Makes the gateway.
@@ -43,7 +26,7 @@ export function createGateway(options: GatewayOptions = {}): Hono {
   return createApp(options, openOnce(options))
 }
 
-/** The same over a gateway that others open too: what an isolate holds, it holds once. */
+/** The same with a shared gateway, so that an isolate has its state only once. */
 export function createApp(options: GatewayOptions, open: Open): Hono {
   const serve = withGateway(options, open)
   return new Hono()
@@ -56,15 +39,9 @@ export function createApp(options: GatewayOptions, open: Open): Hono {
     .all('/introspect', serve(answerIntrospection))
     .all('/.well-known/authzen-configuration', serve(describeAuthzen))
     .all('/access/v1/:kind{evaluations?}', serve(answerAuthzen))
-    .use('/ofrep/*', cors(OFREP_CORS))
-    .all('/ofrep/v1/evaluate/flags', serve(answerOfrep))
-    .all('/ofrep/v1/evaluate/flags/:key', serve(answerOfrep))
+    .all('/ofrep/v1/evaluate/flags', serve(forPages(answerOfrep)))
+    .all('/ofrep/v1/evaluate/flags/:key', serve(forPages(answerOfrep)))
     .all('/access/v1/*', serve(answerNowhere))
-    .all('/ofrep/*', serve(answerNowhere))
+    .all('/ofrep/*', serve(forPages(answerNowhere)))
     .all('*', serve(route))
-}
-
-function answerHealth({ log }: RequestContext): Response {
-  log.route = 'healthz'
-  return Response.json({ status: 'ok' }, { headers: NO_STORE })
 }

@@ -1,8 +1,8 @@
 /**
  * Bindings and vars -> `Config`, the only place that reads the environment. Pure.
  *
- * All problems are reported at once, by name, and never with a value: a secret pasted into the wrong var must not come
- * out in an answer of `/healthz`. What is configured is on; there are no `enabled` flags.
+ * All problems are reported at once, by name, and never with a value: a secret pasted into the wrong var must not
+ * appear in `/healthz`. What is configured is on; there are no `enabled` flags.
  */
 import * as z from 'zod'
 import type { MintEvent } from '../core/mint_event.ts'
@@ -18,7 +18,7 @@ const UPSTREAM_ALGORITHMS = [
 /** The part of a Workers KV namespace that the gateway uses. */
 export interface EntitlementsKV {
   get(keys: string[], options: { type: 'text'; cacheTtl?: number }): Promise<Map<string, string | null>>
-  /** Only for the denylist; every other document is the control plane's to write. */
+  /** Only for the denylist; the control plane writes every other document. */
   put(key: string, value: string, options: { expirationTtl: number }): Promise<void>
 }
 
@@ -32,7 +32,7 @@ export interface MintLogQueue {
   sendBatch(messages: readonly MintLogMessage[]): Promise<unknown>
 }
 
-/** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS`, `SESSION_PEPPER` and `VERIFIERS` are secrets. */
+/** The Worker's environment. Vars are strings; `SIGNING_KEYS`, `SESSION_PEPPER` and `VERIFIERS` are secrets. */
 export interface GatewayBindings {
   ENTITLEMENTS: EntitlementsKV
   ENVIRONMENT: string
@@ -42,8 +42,11 @@ export interface GatewayBindings {
   UPSTREAM_ISSUER: string
   UPSTREAM_AUDIENCE?: string
   UPSTREAM_CLIENT_ID?: string
+  UPSTREAM_TOKEN_PATHS?: string
   UPSTREAM_ALGORITHMS?: string
   UPSTREAM_TIMEOUT_MS?: string
+  CLOCK_SKEW_SECONDS?: string
+  GUARD_ORIGIN?: string
   TOKEN_ISSUER?: string
   TOKEN_MAX_SECONDS?: string
   STALE_MAX_SECONDS?: string
@@ -52,10 +55,10 @@ export interface GatewayBindings {
   REFRESH_REUSE_SECONDS?: string
   SIGNING_KEYS: string
   VERIFIERS?: string
-  /** Without it every request goes to upstream directly. */
+  /** Without it every refresh goes to upstream directly. */
   REFRESH_SESSIONS?: RefreshSessions
   SESSION_PEPPER?: string
-  /** Without it nobody is told what was minted. */
+  /** Without it no mint events are sent. */
   MINT_LOG?: MintLogQueue
 }
 
@@ -73,32 +76,44 @@ export interface Config {
   readonly issuer: string
   /** The `iss` of minted tokens. */
   readonly tokenIssuer: string
-  /** What the `iss` of minted tokens may have been before; accepted until those have expired. */
+  /** Earlier values of the `iss` of minted tokens, accepted until those tokens have expired. */
   readonly formerIssuers: readonly string[]
   readonly tokenMaxSeconds: number
   readonly staleMaxSeconds: number
+  /** How far upstream's clock may be ahead. */
+  readonly clockSkewSeconds: number
+  /** The claim, or the path, that names the organization. */
   readonly orgClaim: string
-  /** Further request headers that upstream must not be sent, in lower case. */
+  /** An origin of the gateway that serves only guards. */
+  readonly guardOrigin: string | undefined
+  /** Further request headers that upstream must not receive, in lower case. */
   readonly stripHeaders: readonly string[]
   /** Services that may ask about anyone. */
   readonly verifiers: readonly Verifier[]
-  /** How long upstream's answer to a refresh is given again. */
+  /** How long upstream's answer to a refresh is replayed. */
   readonly reuseSeconds: number
   readonly upstream: {
     readonly profile: ProfileName
     readonly origin: string
+    /** The issuer by which upstream's discovery document is found, and which `preserve` keeps. */
     readonly issuer: string
-    readonly audience: string | undefined
-    readonly clientId: string | undefined
+    /** Every `iss` that upstream's tokens may have. */
+    readonly issuers: readonly string[]
+    /** An access token has one of these audiences … */
+    readonly audiences: readonly string[]
+    /** … or, if it has none, is for one of these clients. */
+    readonly clientIds: readonly string[]
+    /** Further paths at which upstream issues tokens. */
+    readonly tokenPaths: readonly string[]
     readonly algorithms: readonly string[]
     readonly timeoutMs: number
   }
 }
 
-/** Whether minted tokens carry upstream's `iss`, so that both key sets speak for one issuer. */
+/** Whether minted tokens carry upstream's `iss`, so that both key sets belong to one issuer. */
 export const preservesIssuer = (config: Config): boolean => config.tokenIssuer === config.upstream.issuer
 
-/** Whether a token may be one of ours by its `iss`, or could have been until the configuration changed. */
+/** Whether a token may be the gateway's by its `iss`, or could have been before the configuration changed. */
 export const isOwnIssuer = (iss: unknown, { tokenIssuer, formerIssuers }: Config): boolean =>
   iss === tokenIssuer || formerIssuers.includes(iss as string)
 
@@ -115,12 +130,12 @@ export function isSecureUrl(value: string): boolean {
   )
 }
 
-/** What WorkOS itself does, and what covers a client's first retries elsewhere. */
+/** WorkOS's own interval, and one that covers a client's first retries elsewhere. */
 const REUSE_SECONDS: Readonly<Record<ProfileName, number>> = { workos: 30, oidc: 10 }
 
 /** A shorter one could be guessed offline from the name of an object and a refresh token. */
 const MIN_PEPPER_LENGTH = 32
-/** Random ones in hexadecimal have more; a row of one letter is no secret, however long. */
+/** Random hexadecimal has more; one repeated letter is not a secret, however long. */
 const MIN_PEPPER_CHARACTERS = 8
 
 const required = 'is required'
@@ -141,11 +156,13 @@ const integer = (minimum: number, maximum: number) =>
     )
     .transform(Number)
 
+const items = (value: string): string[] => value.split(',').map((item) => item.trim())
+
 const list = (form: RegExp, message: string) =>
   z
     .string()
-    .transform((value) => value.split(',').map((item) => item.trim()))
-    .refine((items) => items.every((item) => form.test(item)), message)
+    .transform(items)
+    .refine((values) => values.every((item) => form.test(item)), message)
 
 const digests = z
   .union([z.string(), z.array(z.string()).min(1).max(4)])
@@ -153,7 +170,7 @@ const digests = z
   .refine((values) => values.every((value) => /^[0-9a-f]{64}$/i.test(value)))
   .transform((values) => values.map((value) => Uint8Array.from(value.match(/../g) ?? [], parseHexByte)))
 const parseHexByte = (byte: string): number => Number.parseInt(byte, 16)
-/** A name is also a client id, which HTTP Basic carries in front of a colon. */
+/** A name is also a client id, which HTTP Basic puts before a colon. */
 const verifiersSchema = z.record(z.string().regex(/^[\w.-]{1,64}$/), digests)
 
 const varsSchema = z.object({
@@ -165,12 +182,23 @@ const varsSchema = z.object({
   ISSUER: origin,
   UPSTREAM_PROFILE: z.enum(['oidc', 'workos'], 'must be oidc or workos'),
   UPSTREAM_ORIGIN: origin,
-  UPSTREAM_ISSUER: url,
-  UPSTREAM_AUDIENCE: z.string().min(1, 'must not be empty').optional(),
-  UPSTREAM_CLIENT_ID: z
-    .string()
-    .regex(/^[\w.-]+$/, 'must be a client id such as client_01ABC')
-    .optional(),
+  UPSTREAM_ISSUER: z
+    .string(required)
+    .transform(items)
+    .refine((issuers) => issuers.every(isSecureUrl), {
+      message:
+        'must be an https URL, or several with commas between them (http is accepted for localhost, 127.0.0.1 and [::1])',
+      abort: true,
+    }),
+  UPSTREAM_AUDIENCE: list(/./, 'must be an audience, or several with commas between them').optional(),
+  UPSTREAM_CLIENT_ID: list(
+    /^(?!.*\.\.)[\w.:/@-]+$/,
+    'must be a client id such as client_01ABC, or for oidc several with commas between them',
+  ).optional(),
+  UPSTREAM_TOKEN_PATHS: list(
+    /^\/[^?#]*$/,
+    'must be paths such as /common/oauth2/v2.0/token, with commas between them',
+  ).default([]),
   UPSTREAM_ALGORITHMS: z
     .string()
     .default('RS256,ES256')
@@ -185,7 +213,15 @@ const varsSchema = z.object({
     .optional(),
   TOKEN_MAX_SECONDS: integer(30, 86_400).default(300),
   STALE_MAX_SECONDS: integer(0, 604_800).default(3600),
-  ORG_CLAIM: z.string().min(1, 'must not be empty').default('org_id'),
+  CLOCK_SKEW_SECONDS: integer(0, 300).default(60),
+  GUARD_ORIGIN: origin.optional(),
+  ORG_CLAIM: z
+    .string()
+    .refine(
+      (path) => path.split('.').every((name) => name !== ''),
+      'must be a claim such as org_id, or a path such as o.id or organization.*.id',
+    )
+    .default('org_id'),
   STRIP_HEADERS: list(
     /^[a-z0-9-]+$/i,
     'must be a comma-separated list of header names such as x-my-proxy-user',
@@ -248,12 +284,13 @@ export function parseConfig(bindings: object): ConfigResult {
   if (!parsed.success || problems.length > 0) return { ok: false, problems }
   const vars = parsed.data
 
+  const [issuer = ''] = vars.UPSTREAM_ISSUER
   const issuerPolicy = vars.TOKEN_ISSUER ?? (vars.UPSTREAM_PROFILE === 'workos' ? 'preserve' : 'gateway')
   const tokenIssuer =
     issuerPolicy === 'gateway'
-      ? ownIssuer(vars.ISSUER, vars.UPSTREAM_ISSUER)
+      ? ownIssuer(vars.ISSUER, issuer)
       : issuerPolicy === 'preserve'
-        ? vars.UPSTREAM_ISSUER
+        ? issuer
         : issuerPolicy
   return {
     ok: true,
@@ -265,16 +302,20 @@ export function parseConfig(bindings: object): ConfigResult {
         issuerPolicy === 'gateway' ? spellings(vars.ISSUER).filter((one) => one !== tokenIssuer) : [],
       tokenMaxSeconds: vars.TOKEN_MAX_SECONDS,
       staleMaxSeconds: vars.STALE_MAX_SECONDS,
+      clockSkewSeconds: vars.CLOCK_SKEW_SECONDS,
       orgClaim: vars.ORG_CLAIM,
+      guardOrigin: vars.GUARD_ORIGIN,
       stripHeaders: vars.STRIP_HEADERS.map((name) => name.toLowerCase()),
       verifiers: vars.VERIFIERS,
       reuseSeconds: vars.REFRESH_REUSE_SECONDS ?? REUSE_SECONDS[vars.UPSTREAM_PROFILE],
       upstream: {
         profile: vars.UPSTREAM_PROFILE,
         origin: vars.UPSTREAM_ORIGIN,
-        issuer: vars.UPSTREAM_ISSUER,
-        audience: vars.UPSTREAM_AUDIENCE,
-        clientId: vars.UPSTREAM_CLIENT_ID,
+        issuer,
+        issuers: vars.UPSTREAM_ISSUER,
+        audiences: vars.UPSTREAM_AUDIENCE ?? [],
+        clientIds: vars.UPSTREAM_CLIENT_ID ?? [],
+        tokenPaths: vars.UPSTREAM_TOKEN_PATHS,
         algorithms: vars.UPSTREAM_ALGORITHMS,
         timeoutMs: vars.UPSTREAM_TIMEOUT_MS,
       },
@@ -282,25 +323,33 @@ export function parseConfig(bindings: object): ConfigResult {
   }
 }
 
-/** Clients that expect upstream's issuer to end with a slash (Auth0's do) expect it of ours. */
+/** Clients that expect upstream's issuer to end with a slash (Auth0's do) expect the same of the gateway's. */
 const ownIssuer = (issuer: string, upstreamIssuer: string): string =>
   upstreamIssuer.endsWith('/') ? `${issuer}/` : issuer
 
 const spellings = (issuer: string): string[] => [issuer, `${issuer}/`]
 
-/** What each var allows but all together do not. */
+/** Combinations of vars that are not allowed. */
 function contradictions(bindings: Partial<Record<keyof GatewayBindings, unknown>>): string[] {
   const problems: string[] = []
   if (bindings.ISSUER !== undefined && bindings.ISSUER === bindings.UPSTREAM_ORIGIN) {
     problems.push('UPSTREAM_ORIGIN: must not be the gateway itself (ISSUER)')
   }
-  if (bindings.UPSTREAM_PROFILE === 'oidc' && bindings.UPSTREAM_AUDIENCE === undefined) {
+  const { UPSTREAM_AUDIENCE: audience, UPSTREAM_CLIENT_ID: clientId } = bindings
+  if (bindings.UPSTREAM_PROFILE === 'oidc' && audience === undefined && clientId === undefined) {
     problems.push(
-      'UPSTREAM_AUDIENCE: is required for the oidc profile: the aud of the access tokens to accept',
+      'UPSTREAM_AUDIENCE: is required for the oidc profile: the aud of the access tokens to accept. Where they have none, set UPSTREAM_CLIENT_ID to the client_id that they have',
     )
   }
-  if (bindings.UPSTREAM_PROFILE === 'workos' && bindings.UPSTREAM_CLIENT_ID === undefined) {
+  if (bindings.UPSTREAM_PROFILE === 'workos' && clientId === undefined) {
     problems.push('UPSTREAM_CLIENT_ID: is required for the workos profile: whose key set to use')
+  }
+  const isOneId = typeof clientId !== 'string' || /^[\w.-]+$/.test(clientId)
+  if (bindings.UPSTREAM_PROFILE === 'workos' && !isOneId) {
+    problems.push('UPSTREAM_CLIENT_ID: must be one client id such as client_01ABC for the workos profile')
+  }
+  if (bindings.GUARD_ORIGIN !== undefined && bindings.GUARD_ORIGIN === bindings.ISSUER) {
+    problems.push('GUARD_ORIGIN: must be another origin than ISSUER: there is nothing but guards under it')
   }
   if (bindings.REFRESH_SESSIONS !== undefined && bindings.SESSION_PEPPER === undefined) {
     problems.push(

@@ -1,8 +1,8 @@
 /**
- * Verification as RPC: what a Worker with a service binding to the gateway calls in place of HTTP.
+ * Verification as RPC, for Workers with a service binding to the gateway, instead of HTTP.
  *
- * A binding is given by whoever deploys, so that it needs no key. The answers are those of `POST /verify` and of the
- * dialects that ask about a subject; what is malformed throws, as a mistake of the caller's code.
+ * The operator of the account creates the binding, so it needs no key. The results are those of `POST /verify` and of the
+ * dialects about subjects; malformed input throws, as a mistake in the caller's code.
  */
 import { WorkerEntrypoint } from 'cloudflare:workers'
 import { documentId, type SubjectIds } from '../core/claims.ts'
@@ -11,11 +11,11 @@ import type { Freshness } from '../core/requirement.ts'
 import type { GatewayBindings } from './config.ts'
 import type { Gateway } from './gateway.ts'
 import { openOnce } from './handlers/request_context.ts'
-import { type LogLine, writeLog } from './log.ts'
+import { type LogLine, warn, writeLog } from './log.ts'
 import { parseRequirement } from './verification/json.ts'
 import { reachVerdict, type VerdictAnswer, type Verification, verdictAnswer } from './verification/verdict.ts'
 
-/** What a route needs. Lists that are left out ask for nothing. */
+/** What a route requires. Lists that are left out require nothing. */
 export interface RpcRequirement {
   readonly all?: readonly string[]
   readonly any?: readonly string[]
@@ -55,7 +55,7 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
   /**
    * Evaluates all flags for an organization, a user, or a user of an organization.
    *
-   * @throws TypeError when an id is none, or nobody is named
+   * @throws TypeError if an id is malformed, or no subject is named
    */
   async evaluate(subject: RpcSubject): Promise<RpcEvaluation> {
     const ids = readSubject(subject)
@@ -70,7 +70,7 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
     })
   }
 
-  /** One log line a call, as for a request. */
+  /** One log line per call, as for a request. */
   async #answer<T>(
     method: string,
     ask: (verification: Verification, log: LogLine) => Promise<T>,
@@ -78,11 +78,8 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
     const { identities, current, clock } = await this.#gateway()
     const log: LogLine = { request_id: crypto.randomUUID(), method, route: 'rpc' }
     const startedAt = clock()
-    const warn = (warning: string) => {
-      log.warnings = [...(log.warnings ?? []), warning]
-    }
     try {
-      return await ask({ identities, current, clock, warn }, log)
+      return await ask({ identities, current, clock, warn: (warning) => warn(log, warning) }, log)
     } finally {
       log.duration_ms = clock() - startedAt
       writeLog(log)
@@ -96,7 +93,7 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
   }
 }
 
-/** An id that cannot be a document's would fail the whole read, and one that is left out by mistake leave out its denials. */
+/** A malformed id would fail the whole read, and one that is left out by mistake would skip its denials. */
 function readSubject(subject: unknown): SubjectIds {
   const isObject = typeof subject === 'object' && subject !== null
   const given = Object.entries(isObject ? subject : {}).filter(([, id]) => id !== undefined)

@@ -41,6 +41,106 @@ describe('/healthz', () => {
   })
 })
 
+describe('/healthz says what is wrong with upstream’s description, once that is known', () => {
+  const health = async () => (await setup.request('/healthz')).json()
+  test.each<[string, (setup: Setup) => unknown, RegExp]>([
+    [
+      'a trailing slash',
+      ({ upstream }) => upstream.metadata({ issuer: 'https://idp.test/' }),
+      /names the issuer "https:\/\/idp\.test\/", not https:\/\/idp\.test\. Set UPSTREAM_ISSUER to exactly that/,
+    ],
+    [
+      'a template',
+      ({ upstream }) => upstream.metadata({ issuer: 'https://idp.test/{tenantid}/v2.0' }),
+      /template for many tenants: use the address of one/,
+    ],
+    ['no issuer', () => ({}), /names the issuer undefined/],
+    [
+      'no token endpoint',
+      ({ upstream }) => upstream.metadata({ token_endpoint: undefined }),
+      /no token_endpoint or no jwks_uri/,
+    ],
+    ['no document', () => null, /UPSTREAM_ORIGIN: there is no JSON document at https:\/\/idp\.test\//],
+  ])('%s', async (_, document, problem) => {
+    setup.upstream.onMetadata = () => Response.json(document(setup))
+    setup.upstream.onOther = () => new Response('', { status: 404 })
+    expect((await setup.request('/login')).status).toBe(503)
+    const before = setup.upstream.requests.length
+    const response = await setup.request('/healthz')
+    expect(response.status, 'a load balancer repairs nothing').toBe(200)
+    expect(await response.json()).toEqual({
+      status: 'degraded',
+      upstream: 'https://idp.test',
+      problems: [expect.stringMatching(problem)],
+    })
+    expect(setup.upstream.requests, 'nothing is asked for it').toHaveLength(before)
+  })
+
+  test('and says so no more once it is repaired', async () => {
+    setup.upstream.onMetadata = () => Response.json(setup.upstream.metadata({ issuer: 'x' }))
+    await setup.request('/login')
+    expect(await health()).toMatchObject({ status: 'degraded' })
+    setup.upstream.onMetadata = () => Response.json(setup.upstream.metadata())
+    setup.now += 2_000
+    await setup.request('/login')
+    expect(await health()).toEqual({ status: 'ok' })
+  })
+
+  test('and of keys that cannot be used', async () => {
+    setup.upstream.onJwks = () => Response.json({ keys: [] })
+    await setup.refresh()
+    expect(await health()).toMatchObject({ problems: [expect.stringMatching(/^UPSTREAM_ALGORITHMS: /)] })
+  })
+
+  test('and that it was asked under another name than clients know', async () => {
+    const app = createGateway({ fetch: setup.upstream.fetch })
+    const response = await app.request('https://10.0.0.1/healthz', {}, setup.bindings)
+    expect(await response.json()).toEqual({
+      status: 'ok',
+      notes: ['This request came to 10.0.0.1. Clients use ISSUER, https://auth.test'],
+    })
+  })
+})
+
+describe('GUARD_ORIGIN: under it there is nothing but guards', () => {
+  const GUARD = 'https://guard.test'
+  const ask = async (path: string, init: RequestInit = {}) => {
+    setup = await setUp({ GUARD_ORIGIN: GUARD })
+    const app = createGateway({ fetch: setup.upstream.fetch })
+    return app.request(GUARD + path, init, setup.bindings)
+  }
+  // What an edge makes of `/guard/sso/../../healthz` before the gateway sees it.
+  test.each<[string, string]>([
+    ['GET', '/healthz'],
+    ['GET', '/.well-known/jwks.json'],
+    ['GET', '/.well-known/openid-configuration'],
+    ['POST', '/token'],
+    ['POST', '/verify'],
+    ['GET', '/'],
+    ['OPTIONS', '/ofrep/v1/evaluate/flags'],
+    ['POST', '/ofrep/v1/evaluate/flags'],
+  ])('%s %s is 403, with every header of a guard', async (method, path) => {
+    const response = await ask(path, { method, headers: { origin: 'https://app.test' } })
+    expect(response.status).toBe(403)
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'x-remint-reason': 'requirement_malformed',
+      'x-remint-subject': '',
+      'x-remint-features': '',
+    })
+    expect(setup.upstream.requests).toEqual([])
+  })
+
+  test('a guard is one', async () => {
+    expect((await ask('/guard/sso')).headers.get('x-remint-reason')).toBe('token_missing')
+  })
+
+  test('the gateway’s own address has guards and everything else', async () => {
+    setup = await setUp({ GUARD_ORIGIN: GUARD })
+    expect((await setup.request('/healthz')).status).toBe(200)
+    expect((await setup.request('/guard/sso')).headers.get('x-remint-reason')).toBe('token_missing')
+  })
+})
+
 describe('a gateway that is not configured serves nothing', () => {
   test.each([
     ['POST', '/token'],
@@ -66,7 +166,8 @@ describe('a gateway that is not configured serves nothing', () => {
 })
 
 describe('every request has a name', () => {
-  const named = (headers: Record<string, string>) => setup.request('/verify', { method: 'GET', headers })
+  const named = (headers: Record<string, string>) =>
+    setup.request('/access/v1/evaluation', { method: 'GET', headers })
 
   test('of its own, in the answer and in the log', async () => {
     const response = await named({})

@@ -37,6 +37,8 @@ test('oidc: what is not given has its default, and tokens carry the gateway as i
       issuer: 'https://auth.example.com',
       tokenIssuer: 'https://auth.example.com/',
       formerIssuers: ['https://auth.example.com'],
+      clockSkewSeconds: 60,
+      guardOrigin: undefined,
       tokenMaxSeconds: 300,
       staleMaxSeconds: 3600,
       orgClaim: 'org_id',
@@ -47,8 +49,10 @@ test('oidc: what is not given has its default, and tokens carry the gateway as i
         profile: 'oidc',
         origin: 'https://idp.example.com',
         issuer: 'https://idp.example.com/tenant/',
-        audience: 'https://api.example.com',
-        clientId: undefined,
+        issuers: ['https://idp.example.com/tenant/'],
+        audiences: ['https://api.example.com'],
+        clientIds: [],
+        tokenPaths: [],
         algorithms: ['RS256', 'ES256'],
         timeoutMs: 10_000,
       },
@@ -61,7 +65,7 @@ test('workos: needs no audience, and tokens keep the issuer of upstream', () => 
     ok: true,
     config: {
       tokenIssuer: 'https://api.workos.com',
-      upstream: { clientId: 'client_01ABC', audience: undefined },
+      upstream: { clientIds: ['client_01ABC'], audiences: [] },
     },
   })
 })

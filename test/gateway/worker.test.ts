@@ -90,7 +90,7 @@ describe('with the KV of the runtime', () => {
       feature_flags: ['all'],
       feature_flags_meta: { src: 'degraded' },
     })
-    expect(log.lines[0]).toMatchObject({ warnings: ['document_invalid org:production:org_acme'] })
+    expect(log.lines[0]).toMatchObject({ warnings: ['document_invalid org'] })
   })
 })
 

@@ -21,10 +21,7 @@ const PARTS: Record<string, readonly string[]> = {
 
 /** The parts that are Workers, each with the modules in which its features (its folders) meet. */
 const WORKERS: Record<string, readonly string[]> = {
-  gateway: [
-    ...['worker.ts', 'rpc.ts', 'refresh_session.ts', 'app.ts', 'gateway.ts'],
-    ...['handlers/request_context.ts', 'handlers/upstream_routes.ts', 'handlers/decision_routes.ts'],
-  ],
+  gateway: [...['worker.ts', 'rpc.ts', 'refresh_session.ts', 'app.ts', 'gateway.ts'], 'handlers/'],
   control: ['worker.ts', 'app.ts', 'after_commit.ts'],
 }
 
@@ -147,8 +144,10 @@ function importProblem(
     return PARTS[from.part]?.includes(to.part) ? undefined : `${from.part} imports ${to.part}: ${target}`
   }
   const meetingPlaces = WORKERS[from.part]
-  if (!meetingPlaces || meetingPlaces.includes(from.rest)) return undefined
-  if (meetingPlaces.includes(to.rest)) return `imports ${target}, where features meet`
+  const isMeetingPlace = (rest: string) =>
+    meetingPlaces?.some((place) => (place.endsWith('/') ? rest.startsWith(place) : rest === place))
+  if (!meetingPlaces || isMeetingPlace(from.rest)) return undefined
+  if (isMeetingPlace(to.rest)) return `imports ${target}, where features meet`
   if (to.feature === undefined || to.feature === from.feature) return undefined
   const foundations = FOUNDATIONS[from.part] ?? []
   const level = ({ feature = '', rest }: Place) =>

@@ -32,6 +32,18 @@ export const systemActor = (id: `system:${string}`): Actor => ({
 export const environmentsFor = ({ environments }: Actor, all: readonly string[]): string[] =>
   all.filter((name) => environments === null || environments.includes(name))
 
+/**
+ * Whether two lists name one person. Spellings that differ in case or in the form of an accent are one person here,
+ * because being the same person forbids something; what being somebody permits is compared exactly.
+ */
+export function sharePerson(some: readonly string[], others: readonly string[]): boolean {
+  const folded = new Set(others.map(foldName))
+  return some.some((name) => folded.has(foldName(name)))
+}
+
+const foldName = (name: string): string =>
+  name.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
+
 /** Whether an owner of flags, a person or a team, is this actor. Keys do not count: their creator chose their name. */
 export const isOwner = ({ id, teams, apiKey }: Actor, owner: string): boolean =>
   apiKey === null && (id === owner || teams.includes(owner))

@@ -1,7 +1,7 @@
 /**
- * What a subject is entitled to now and whether its session is revoked, in at most one read of KV over two caches.
+ * A subject's current documents and whether its session is revoked, in at most one read of KV over two caches.
  *
- * A document that does not parse counts as one that could not be read and never replaces a good one.
+ * A document that does not parse counts as unreadable and never replaces a good one.
  */
 import type { SubjectIds } from '../../core/claims.ts'
 import type { Result } from '../../core/result.ts'
@@ -16,17 +16,18 @@ import { type KvFault, KvReader, type KvTexts } from './kv_reader.ts'
 import { RevocationCache, type SessionIds } from './revocation_cache.ts'
 
 export interface Documents extends SubjectDocuments {
-  /** Whether the token or its session was revoked, if that was looked up and can be told. */
+  /** Whether the token or its session was revoked; `undefined`: not looked up, or unknown. */
   readonly revoked?: boolean | undefined
 }
 
 export type LookupFault = KvFault | DocumentFault
 
-/** Receives a fault and the key that it is about, for the log. */
-export type OnFault = (fault: LookupFault, key: string) => void
+export type DocumentKind = 'catalog' | 'org' | 'user' | 'revoked'
 
-/** A session's id is nobody's to read in a log. */
-const REVOCATION = 'revoked'
+/** Receives a fault and the kind of document, for the log. Not its key, which would say who is logging in. */
+export type OnFault = (fault: LookupFault, kind: DocumentKind) => void
+
+const kindOf = (key: string): DocumentKind => key.slice(0, key.indexOf(':')) as DocumentKind
 
 export interface DocumentStoreOptions extends CacheOptions {
   readonly kv: EntitlementsKV
@@ -62,8 +63,8 @@ export class DocumentStore {
   }
 
   /**
-   * The same, read from KV once more, however young the cached documents are. Where KV does not answer, those are
-   * returned: a read that is cut short for the client's sake is no fault.
+   * The same, read from KV again, however young the cached documents are. If KV does not answer, those are returned: a read
+   * that is cut short for the client is not a fault.
    */
   async lookAgain(ids: SubjectIds, onFault: OnFault, timeoutMs: number): Promise<Documents> {
     const texts = await this.#reader.read([...this.#documents.keysOf(ids).keys()], timeoutMs)
@@ -81,7 +82,7 @@ export class DocumentStore {
       if (!isDue(key)) continue
       if (!texts.ok) this.#documents.fail(key)
       const fault = texts.ok ? this.#documents.keep(key, texts.value.get(key) ?? null, parse) : texts.reason
-      if (fault !== undefined) onFault(fault, key)
+      if (fault !== undefined) onFault(fault, kindOf(key))
     }
   }
 
@@ -90,7 +91,7 @@ export class DocumentStore {
       this.revocations.keep(key, texts.value.get(key) ?? null)
     } else {
       this.revocations.fail(key)
-      onFault(texts.reason, REVOCATION)
+      onFault(texts.reason, kindOf(key))
     }
   }
 }

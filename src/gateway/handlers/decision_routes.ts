@@ -1,14 +1,14 @@
 /**
- * The handlers of verification: each dialect's questions in, its answers out, and a reason for the log.
+ * The handlers of verification: each dialect's requests in, its responses out, and a reason for the log.
  *
- * All of them reach the same verdict; what is here is only how each is asked and answered.
+ * All of them use the same verdict; only the form of requests and responses is here.
  */
 import { ok, type Result } from '../../core/result.ts'
-import { NO_STORE, problem } from '../http/answers.ts'
-import { answerPublicPreflight, isPreflight } from '../http/cors.ts'
+import { NO_STORE } from '../http/answers.ts'
+import { answerPublicPreflight, isPreflight, readableByAll, requestedMethod } from '../http/cors.ts'
 import { type Encode, oauthEncoder, ofrepEncoder, problemEncoder } from '../http/encode.ts'
 import type { Dialect, RefusalReason } from '../http/refusals.ts'
-import type { Route } from '../log.ts'
+import { type Route, warn } from '../log.ts'
 import { authzenMetadata, evaluateMany, evaluateOne } from '../verification/authzen.ts'
 import { type Caller, type CallerReason, identifyCaller } from '../verification/caller.ts'
 import { guard } from '../verification/forward_auth.ts'
@@ -16,13 +16,14 @@ import { introspect } from '../verification/introspection.ts'
 import { verifyJson } from '../verification/json.ts'
 import { evaluateFlag, evaluateFlags } from '../verification/ofrep.ts'
 import type { Verification } from '../verification/verdict.ts'
-import type { RequestContext } from './request_context.ts'
-import { isReadOrPreflight, PUBLIC, route } from './upstream_routes.ts'
+import type { Handler, RequestContext } from './request_context.ts'
+import { answerNothing, isReadOrPreflight, PUBLIC, route } from './upstream_routes.ts'
 
 const OFREP_FLAGS = '/ofrep/v1/evaluate/flags'
 
 export async function answerVerify(context: RequestContext): Promise<Response> {
   const { request, log } = context
+  if (!isForUs(request)) return route(context)
   log.route = 'verify'
   if (request.method !== 'POST') return usePost(context, 'verify')
   return toResponse(context, await verifyJson(request, verificationOf(context)), problemEncoder('verify'))
@@ -36,16 +37,24 @@ export async function answerGuard(context: RequestContext): Promise<Response> {
   return response
 }
 
-/** What is ours and leads nowhere is not upstream's either: it would be shown the keys of services. */
-export function answerNowhere({ log }: RequestContext): Response {
-  log.route = 'verify'
-  return problem(404, 'not_found', 'There is nothing here.', log.request_id)
+/**
+ * At `/verify` and `/introspect` only POST is the gateway's; upstream may have a page there. But a request with a token or a
+ * key was meant for the gateway, and upstream must not see it.
+ */
+function isForUs(request: Request): boolean {
+  const wanted = isPreflight(request) ? requestedMethod(request) : request.method
+  return wanted === 'POST' || ['authorization', 'x-api-key'].some((name) => request.headers.has(name))
 }
 
-/** Introspection takes the place of upstream's only where somebody is configured to ask. */
+export function answerNowhere(context: RequestContext): Response {
+  context.log.route = 'verify'
+  return answerNothing(context)
+}
+
+/** Introspection replaces upstream's only if verifiers are configured. */
 export async function answerIntrospection(context: RequestContext): Promise<Response> {
   const { request, gateway, log } = context
-  if (gateway.config.verifiers.length === 0) return route(context)
+  if (gateway.config.verifiers.length === 0 || !isForUs(request)) return route(context)
   if (request.method !== 'POST') return usePost(context, 'introspect')
   log.route = 'introspect'
   const answer = await introspect(request, gateway.config.verifiers, verificationOf(context))
@@ -72,11 +81,25 @@ export async function answerAuthzen(context: RequestContext): Promise<Response> 
   )
   const json = answer.ok ? ok(Response.json(answer.value, { headers: NO_STORE })) : answer
   const response = toResponse(context, json, problemEncoder('authzen'))
-  // The caller's own name for the request comes back as it was, whatever the log calls it.
+  // The caller's own request id is returned unchanged, whatever the log's id is.
   const given = request.headers.get('x-request-id')
   if (given !== null) response.headers.set('x-request-id', given)
   return response
 }
+
+/**
+ * Web pages of any origin evaluate flags with the user's token. No cookie is involved, so every page and every header is
+ * allowed: tracing agents add their own.
+ */
+export const forPages =
+  (handler: Handler): Handler =>
+  async (context) => {
+    if (isPreflight(context.request)) {
+      context.log.route = 'ofrep'
+      return answerPublicPreflight(context.request, 'POST')
+    }
+    return readableByAll(await handler(context), 'etag, retry-after, x-request-id')
+  }
 
 export async function answerOfrep(context: RequestContext): Promise<Response> {
   const { request, path, log } = context
@@ -91,7 +114,7 @@ export async function answerOfrep(context: RequestContext): Promise<Response> {
   return toResponse(context, answer, ofrepEncoder(key))
 }
 
-/** Finds out who is calling, and answers them. */
+/** Authenticates the caller and responds. */
 async function answerCaller<T, Reason extends RefusalReason>(
   context: RequestContext,
   answer: (caller: Caller, verification: Verification) => Promise<Result<T, Reason>>,
@@ -104,7 +127,7 @@ async function answerCaller<T, Reason extends RefusalReason>(
   return answer(caller.value, verification)
 }
 
-/** The one place where a reason of verification leaves as an answer, and is logged. */
+/** The one place where a reason of verification becomes a response and is logged. */
 function toResponse(
   { log }: RequestContext,
   answer: Result<Response, RefusalReason>,
@@ -122,8 +145,5 @@ function usePost({ log }: RequestContext, name: Route & Dialect): Response {
 
 function verificationOf({ gateway, log }: RequestContext): Verification {
   const { identities, current, clock } = gateway
-  const warn = (warning: string) => {
-    log.warnings = [...(log.warnings ?? []), warning]
-  }
-  return { identities, current, clock, warn }
+  return { identities, current, clock, warn: (warning) => warn(log, warning) }
 }

@@ -1,15 +1,15 @@
 /**
- * Bodies of requests and answers, read within bounds: as bytes, as text, as a form, as JSON.
+ * Bodies of requests and responses, read within limits: as bytes, as text, as a form, as JSON.
  *
- * A limit holds whatever length a message declares: reading stops as soon as it is passed.
+ * A limit holds whatever length a message declares: reading stops as soon as it is exceeded.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { parseUniqueJson } from '../../core/unique_json.ts'
 
-/** A token request or a question about a token is a few KiB. */
+/** A token request or a verification request is a few KiB. */
 export const MAX_BODY_BYTES = 64 * 1024
 
-/** A request that is not UTF-8 is refused: it would reach upstream as something else. An answer is taken as it comes. */
+/** A request that is not UTF-8 is refused: it would reach upstream changed. A response is accepted as it is. */
 const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 const LENIENT = new TextDecoder()
 
@@ -53,7 +53,7 @@ export async function readBytes(
   }
 }
 
-/** The length where it is known before the body is read, which is then read in one go. */
+/** The length, if it is known before the body is read; the body is then read at once. */
 function declaredBytes({ headers }: Request | Response): number | undefined {
   const declared = headers.get('content-length')
   return declared === null || headers.has('content-encoding') ? undefined : Number(declared)
@@ -100,6 +100,33 @@ export async function readForm(
   const form = new URLSearchParams(body.value)
   if (new Set(form.keys()).size !== form.size) return err('parameter_repeated')
   return form.get(required) ? ok(form) : err('parameter_missing')
+}
+
+export interface Parameters {
+  readonly parameters: URLSearchParams
+  /** The body as it came. */
+  readonly body: string
+}
+
+/** The same for a form or, as some SDKs send it, JSON. */
+export async function readParameters(
+  request: Request,
+  required: string,
+): Promise<Result<Parameters, FormReason>> {
+  if (!isOfType(request, 'application/json')) {
+    const form = await readForm(request, required)
+    return form.ok ? ok({ parameters: form.value, body: form.value.toString() }) : form
+  }
+  const body = await readText(request)
+  if (!body.ok) return body
+  try {
+    const members = Object.entries(parseUniqueJson(body.value) ?? {})
+    const texts = members.filter((member): member is [string, string] => typeof member[1] === 'string')
+    const parameters = new URLSearchParams(texts)
+    return parameters.get(required) ? ok({ parameters, body: body.value }) : err('parameter_missing')
+  } catch {
+    return err('body_malformed')
+  }
 }
 
 async function readText(request: Request): Promise<Result<string, 'body_too_large' | 'body_malformed'>> {

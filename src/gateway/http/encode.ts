@@ -10,8 +10,8 @@ export type Encode = (reason: RefusalReason, requestId: string) => Response
 export const oauthEncoder =
   (dialect: Dialect): Encode =>
   (reason, requestId) => {
-    const { status, text, headers } = refusalOf(reason, dialect)
-    return oauthError(status, oauthCode(status), text, requestId, { ...retry(status), ...headers })
+    const { status, text, headers, oauth = oauthCode(status) } = refusalOf(reason, dialect)
+    return oauthError(status, oauth, text, requestId, { ...retry(status), ...headers })
   }
 
 export const problemEncoder =

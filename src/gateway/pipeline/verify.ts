@@ -1,14 +1,15 @@
 /**
- * Upstream's token is verified; only what comes out of here can be minted.
+ * Verifies upstream's token; only the result can be minted.
  *
- * "The token is bad" and "we cannot tell right now" (`keys_unreachable`) are different reasons. Reasons name what is
- * wrong and never what stands in the token.
+ * "The token is bad" and "we cannot tell right now" (`keys_unreachable`) are different reasons. Reasons name what is wrong
+ * and never quote the token.
  */
 import { compactVerify, errors } from 'jose'
-import { audiences, type Claims } from '../../core/claims.ts'
+import type { Claims } from '../../core/claims.ts'
 import { type JwsFormReason, readJwsHeader } from '../../core/jws.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { accessTokenFault, isAccessTokenType } from '../../core/token_purpose.ts'
+import { isForServices } from '../audience.ts'
 import type { Config } from '../config.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
 import type { KeysFault, UpstreamKeys } from '../signing_keys/upstream_keys.ts'
@@ -38,9 +39,6 @@ export type VerifyReason =
   | 'token_expired'
   | 'token_not_yet_valid'
 
-/** Clocks of two hosts differ; a token that upstream made just now must not look like one of the future. */
-const CLOCK_SKEW_SECONDS = 5
-
 type IsType = (typ: string | undefined) => boolean
 
 const isResponseType: IsType = (typ) => isAccessTokenType(typ, 'token_response')
@@ -52,23 +50,28 @@ export interface VerifyContext {
   readonly keys: UpstreamKeys
 }
 
-/** Verifies upstream's access token. @param now - epoch milliseconds */
+/**
+ * Verifies upstream's access token.
+ *
+ * @param now - epoch milliseconds
+ * @param isLabelled - whether upstream labels it as a token of another kind, so that its place is no evidence
+ */
 export async function verifyAccessToken(
   token: string,
   context: VerifyContext,
   now: number,
+  isLabelled = false,
 ): Promise<Result<VerifiedToken, VerifyReason>> {
   const signed = await verifySigned(token, isResponseType, context, now)
   if (!signed.ok) return signed
   const { claims, typ, alg } = signed.value
-  const { audience } = context.config.upstream
-  if (audience !== undefined && !audiences(claims).includes(audience)) return err('audience_mismatch')
-  const fault = accessTokenFault(typ, claims, 'token_response')
+  if (!isForServices(claims, context.config.upstream)) return err('audience_mismatch')
+  const fault = accessTokenFault(typ, claims, isLabelled ? 'presented' : 'token_response')
   return fault === undefined ? ok({ claims, alg } as VerifiedToken) : err(fault)
 }
 
 /**
- * Verifies upstream's ID token; its audience is the client's affair, which checks it.
+ * Verifies upstream's ID token. The client checks its audience.
  *
  * @param now - epoch milliseconds
  */
@@ -109,14 +112,16 @@ async function verifySigned(
   if (!payload.ok) return payload
   const claims = payload.value
   if (!isClaims(claims)) return err('payload_malformed')
-  if (claims.iss !== config.upstream.issuer) return err('issuer_mismatch')
+  if (!config.upstream.issuers.includes(claims.iss as string)) return err('issuer_mismatch')
   const seconds = Math.floor(now / 1000)
-  if (claims.exp <= seconds) return err('token_expired')
-  if ((claims.nbf ?? 0) > seconds + CLOCK_SKEW_SECONDS) return err('token_not_yet_valid')
+  // Whole seconds: the minted token must not end as it begins.
+  if (Math.floor(claims.exp) <= seconds) return err('token_expired')
+  // Upstream has just issued the token; its clock may be ahead (RFC 7519 section 4.1.5).
+  if ((claims.nbf ?? 0) > seconds + config.clockSkewSeconds) return err('token_not_yet_valid')
   return ok({ claims, typ, alg })
 }
 
-/** An unknown key may be a new one: upstream is asked again, at most once in a while. */
+/** An unknown key may be a new one: the key set is fetched again, at most once per cool-down. */
 async function findKeys(
   keys: UpstreamKeys,
   kid: string | undefined,
@@ -132,7 +137,7 @@ async function findKeys(
   return found.length > 0 ? ok(found) : err('key_unknown')
 }
 
-/** What one of the keys has signed: all of them are upstream's, and of the same algorithm. */
+/** Tries the keys in turn: all of them are upstream's, and of the same algorithm. */
 async function payloadOf(
   token: string,
   keys: readonly CryptoKey[],

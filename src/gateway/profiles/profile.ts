@@ -10,8 +10,12 @@ export interface Endpoint {
   readonly url: string
   /** The gateway's own path for it. */
   readonly path: string
-  /** Whether it is at an origin whose pages are not the gateway's to proxy: cookies of that origin stay there. */
+  /** Whether it is at an origin that the gateway does not proxy: that origin's cookies stay there. */
   readonly isElsewhere?: boolean
+  /** Whether browsers are redirected there. */
+  readonly isForBrowsers?: boolean
+  /** Whether it takes the parameter `claims` (OpenID Connect Core section 5.5). */
+  readonly takesClaims?: boolean
 }
 
 export interface Endpoints {
@@ -19,8 +23,10 @@ export interface Endpoints {
   readonly jwks: Endpoint
   readonly authorization?: Endpoint | undefined
   readonly endSession?: Endpoint | undefined
-  /** The parameter by which the end-session endpoint is told a `sid`, where it is not told by an ID token. */
-  readonly sessionParameter?: string
+  /** Ends a session that is named in the body. */
+  readonly sessionRevocation?: Endpoint | undefined
+  /** How a request names a session without an ID token: the parameter, and the form of an id. */
+  readonly session?: { readonly parameter: string; readonly form: RegExp }
   readonly revocation?: Endpoint | undefined
   /** RFC 9126. */
   readonly pushedAuthorization?: Endpoint | undefined
@@ -28,21 +34,23 @@ export interface Endpoints {
   readonly backchannelAuthentication?: Endpoint | undefined
 }
 
-/** Why upstream cannot be described. */
+/** Why upstream's description is unknown. */
 export type MetadataFault = 'metadata_unreachable' | 'metadata_issuer_mismatch' | 'metadata_incomplete'
 
 export interface Profile {
   /** How a token request may be written; the first is the usual one. */
   readonly bodyFormats: readonly BodyFormat[]
-  /** Where upstream keeps its discovery document, if that does not follow from its issuer. */
+  /** The address of upstream's discovery document, if it does not follow from its issuer. */
   readonly discoveryPath: string | undefined
   /**
-   * Whether upstream answers the same again when a refresh token is used twice within a moment, as it declares itself.
-   * Elsewhere the second use ends the session.
+   * Whether upstream declares that it returns the same answer when a refresh token is used twice within a moment. Elsewhere
+   * the second use ends the session.
    */
   readonly replaysRefresh: boolean
   /** The endpoints, once they are known. */
   endpoints(): Promise<Result<Endpoints, MetadataFault>>
   /** Upstream's discovery document, as upstream wrote it. */
   metadata(): Promise<Result<Readonly<Record<string, unknown>>, MetadataFault>>
+  /** What is wrong with upstream's description and what to do about it, as far as known. */
+  problem(): string | undefined
 }

@@ -1,9 +1,10 @@
 /**
- * Everything that is not intercepted goes to upstream and back as it is: streamed, redirects not followed.
+ * Everything that is not intercepted goes to upstream and back unchanged: streamed, redirects not followed.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
 import { passThrough, requestHeaders } from '../http/headers.ts'
+import type { Endpoint } from '../profiles/profile.ts'
 
 /** The same path and query at upstream's origin. */
 export function upstreamUrl(request: Request, config: Config): URL {
@@ -11,10 +12,23 @@ export function upstreamUrl(request: Request, config: Config): URL {
   return new URL(config.upstream.origin + pathname + search)
 }
 
-/** The parts of a request that go on. */
+/** An endpoint, wherever upstream has it, with the request's query. */
+export function endpointTarget(request: Request, { url, isElsewhere }: Endpoint, config: Config): URL {
+  if (!isElsewhere) return upstreamUrl(request, config)
+  const target = new URL(url)
+  const { search } = new URL(request.url)
+  // Its own query is in its published address too, and so is already in the request.
+  if (search !== '') target.search = search
+  return target
+}
+
+/** The parts of a request that are passed on. */
 export type ProxiedRequest = Pick<Request, 'method' | 'headers'>
 
-/** Passes a request on. @param body - the request's own, or what stands in for it */
+/** Encodings that the runtime decodes, so that the response to a POST can be inspected. */
+const READABLE_ENCODING = 'gzip'
+
+/** Passes a request on. @param body - the request's own, or its replacement */
 export async function proxy(
   request: ProxiedRequest,
   target: URL,
@@ -22,11 +36,16 @@ export async function proxy(
   config: Config,
   fetcher: typeof fetch,
 ): Promise<Result<Response, 'upstream_unreachable'>> {
+  const headers = requestHeaders(request.headers, config)
+  if (!['GET', 'HEAD', 'OPTIONS'].includes(request.method)) {
+    const accepted = headers.get('accept-encoding') ?? ''
+    headers.set('accept-encoding', accepted.includes('gzip') ? READABLE_ENCODING : 'identity')
+  }
   try {
     const response = await fetcher(target.href, {
       method: request.method,
-      headers: requestHeaders(request.headers, config),
-      // The runtime makes a stream of a declared length of 0, which is no content (RFC 9110 section 8.6).
+      headers,
+      // The runtime makes a stream of a declared length of 0, which means no content (RFC 9110 section 8.6).
       body: request.headers.get('content-length') === '0' ? null : body,
       redirect: 'manual',
     })

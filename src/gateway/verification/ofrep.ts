@@ -9,11 +9,11 @@
  */
 import { base64url } from 'jose'
 import * as z from 'zod'
-import { documentId, type SubjectIds, subjectOf } from '../../core/claims.ts'
+import { documentId, type SubjectIds } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { NO_STORE } from '../http/answers.ts'
 import { readJson } from '../http/body.ts'
-import { type Caller, entitledNow, type FlagAnswer } from './caller.ts'
+import { type Caller, entitledNow, type FlagAnswer, userSubject } from './caller.ts'
 import type { Verification } from './verdict.ts'
 
 export type OfrepReason =
@@ -68,6 +68,8 @@ async function readSubject(request: Request, caller: Caller): Promise<Result<Sub
   const parsed = requestSchema.safeParse(json.value)
   if (!parsed.success) return err('context_invalid')
   const { targetingKey, kind = 'organization', org_id } = parsed.data.context
+  // In a claim an id can be a number; the protocol uses text.
+  if (targetingKey !== undefined && typeof targetingKey !== 'string') return err('context_invalid')
   const id = documentId(targetingKey)
   if (id === undefined) return err('targeting_key_missing')
   if (caller.kind === 'user') {
@@ -76,8 +78,8 @@ async function readSubject(request: Request, caller: Caller): Promise<Result<Sub
   }
   if (kind === 'organization') return ok({ orgId: id, userId: undefined })
   if (kind !== 'user') return err('context_invalid')
-  // Without its organization a user would also be without what it is denied there.
-  const subject = { ...subjectOf({ org_id }, 'org_id'), userId: id }
+  // Without its organization, a user would also lose that organization's denials.
+  const subject = userSubject(id, org_id)
   return subject.unreadable ? err('context_invalid') : ok(subject)
 }
 
@@ -115,6 +117,6 @@ async function entityTag(content: string): Promise<string> {
   return `"${base64url.encode(new Uint8Array(digest).subarray(0, 16))}"`
 }
 
-/** RFC 9110 section 13.1.2: a list, compared weakly, since a proxy that compresses weakens the tag. */
+/** RFC 9110 section 13.1.2: a list, compared weakly, because a proxy that compresses weakens the tag. */
 const isKnown = (ifNoneMatch: string | null, etag: string): boolean =>
   ifNoneMatch?.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag) ?? false

@@ -128,6 +128,7 @@ describe('a key that is limited to one environment', () => {
       'PUT /orgs/{org}/contracts/{contract}',
       'GET /mappings',
       'PUT /mappings/{source}/{kind}/{external_id}',
+      'POST /contracts/{contract}/derive',
       'POST /drift/runs',
       'GET /api-keys',
     ])

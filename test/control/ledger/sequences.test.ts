@@ -6,7 +6,7 @@
 import { runDurableObjectAlarm } from 'cloudflare:test'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { bindings, type ControlUnderTest, QUIET, setUp } from '../support/control.ts'
+import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
 
 const ENVIRONMENTS = ['staging', 'production'] as const
 const FLAGS = ['a', 'b']
@@ -183,7 +183,7 @@ test('any accepted commands, published and rebuilt, are the projection, and the 
 test('the effective diff of any command is what explain shows before and after', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(commands, { minLength: 6, maxLength: 12 }), async (calls) => {
-      const control = await setUp(QUIET, { seed })
+      const control = await setUp({}, { seed })
       for (const call of calls) {
         const before = await entitled(control)
         const answer = await give(control, call)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { discoveryPaths, ownDiscoveryPaths, pathMatcher } from '../../../src/gateway/http/paths.ts'
+import { canonicalPath, discoveryAt, discoveryPaths, pathMatcher } from '../../../src/gateway/http/paths.ts'
 import { configOf } from '../support/gateway.ts'
 
 describe('what some upstream might take for its token endpoint is its token endpoint', () => {
@@ -28,6 +28,17 @@ describe('what some upstream might take for its token endpoint is its token endp
     '/oauth/token%20',
     '/oauth/token.',
     '/oauth/token.json',
+    // Rails takes any extension, HTTP.sys `%u`, IIS wide letters, others trim white space.
+    ...['/oauth/token.xml', '/OAuth/Token.XML', '/oauth/token.x.y', '/oauth/token%2exml', '/oauth/token.;x'],
+    ...['/oauth/token%09', '/oauth/token%0a', '/oauth/token%0d%0a', '/oauth/%20token', '/oauth/token%7f'],
+    ...[
+      '/oauth/%u0074oken',
+      '/oauth/%U0074oken',
+      '/oauth/%uff54oken',
+      '/oauth%u002ftoken',
+      '/oauth/token%u0020',
+    ],
+    ...['/oauth/token...', '/oauth/token. . .'],
   ])('%s', (path) => {
     expect(pathMatcher(path)('/oauth/token')).toBe(true)
   })
@@ -67,14 +78,44 @@ test('a client finds the document under the issuer of the gateway, of its tokens
     UPSTREAM_ISSUER: 'https://idp.test/realm',
     TOKEN_ISSUER: 'https://tokens.test/t',
   })
-  expect(ownDiscoveryPaths(config)).toEqual(
-    expect.arrayContaining([
-      '/.well-known/openid-configuration',
-      '/t/.well-known/openid-configuration',
-      '/realm/.well-known/openid-configuration',
-      '/.well-known/oauth-authorization-server/realm',
-    ]),
-  )
+  for (const path of [
+    '/.well-known/openid-configuration',
+    '/.well-known/oauth-authorization-server',
+    '/t/.well-known/openid-configuration',
+    '/realm/.well-known/openid-configuration',
+    '/.well-known/oauth-authorization-server/realm',
+    // The other way round, where some clients look and some providers answer.
+    '/realm/.well-known/oauth-authorization-server',
+    '/.well-known/openid-configuration/realm',
+    '/Realm//.well-known/OpenID-Configuration/',
+    '/realm/.well-known/openid-configuration.json',
+  ]) {
+    expect(discoveryAt(canonicalPath(path), config, []), path).toBe('own')
+  }
+})
+
+test.each([
+  '/other/.well-known/openid-configuration',
+  '/.well-known/openid-configuration/other',
+  '/realm/sub/.well-known/oauth-authorization-server',
+  '/realm/.well-known/uma2-configuration',
+  '/.well-known/smart-configuration',
+  '/.well-known/openid-federation',
+])('%s would lead a client past the gateway', (path) => {
+  const config = configOf({ UPSTREAM_ISSUER: 'https://idp.test/realm' })
+  expect(discoveryAt(canonicalPath(path), config, [])).toBe('leads_past')
+})
+
+test.each(['/.well-known/security.txt', '/.well-known/change-password', '/docs/openid-configuration', '/'])(
+  '%s is upstream’s',
+  (path) => {
+    expect(discoveryAt(canonicalPath(path), configOf(), [])).toBeUndefined()
+  },
+)
+
+test('a long row of dots takes no time', () => {
+  const path = `/${'.'.repeat(60_000)}a${'.'.repeat(60_000)}`
+  expect(canonicalPath(path)).toHaveLength(60_001)
 })
 
 test('escapes of escapes are undone three deep, so that a long run of them costs no more', () => {

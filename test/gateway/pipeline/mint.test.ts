@@ -21,7 +21,7 @@ const NOTHING = { flags: [], until: null, meta: META }
 
 /** What verification would give; only a test may make one. */
 const verified = (claims: Claims) =>
-  ({ claims: { iss: UPSTREAM, exp: SECONDS + 3600, ...claims } }) as unknown as VerifiedToken
+  ({ claims: { iss: UPSTREAM, exp: SECONDS + 3600, ...claims }, alg: 'ES256' }) as unknown as VerifiedToken
 
 async function mintOf(
   claims: Claims,
@@ -145,7 +145,7 @@ describe('an ID token is minted again where it would no longer be true', () => {
   const ID = { aud: 'app', sub: 'user_1', nonce: 'n1', iat: SECONDS - 1, auth_time: SECONDS - 5 }
   const mintId = async (claims: Claims, { replaced = true, vars = {}, alg = 'ES256' } = {}) => {
     const { active } = await keyringOf(await gatewayKey(alg))
-    return mintIdToken(verified(claims), 'new.access.token', replaced, active, configOf(vars))
+    return mintIdToken(verified(claims), 'new.access.token', replaced, active, configOf(vars), NOW)
   }
   const PRESERVE = { vars: { TOKEN_ISSUER: 'preserve' } }
 

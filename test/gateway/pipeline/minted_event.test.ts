@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { subjectOf } from '../../../src/core/claims.ts'
 import { mintEventSchema } from '../../../src/core/mint_event.ts'
+import { subjectOf } from '../../../src/core/organization.ts'
 import { mintedEvent } from '../../../src/gateway/pipeline/minted_event.ts'
 
 const NOW = 1_780_000_000_000
@@ -58,7 +58,7 @@ describe('a claim that is no id of a bounded length is null', () => {
     ['null', null],
     ['empty', ''],
     ['an object', { a: 1 }],
-    ['a list', ['a']],
+    ['a list', ['a', 'b']],
     ['true', true],
     ['a fraction', 1.5],
     ['longer than a key', 'x'.repeat(441)],

@@ -1,7 +1,7 @@
 /** What the client gets of a success: upstream's answer, byte for byte, with our tokens in it. */
 import { decodeJwt } from 'jose'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { GATEWAY, type Setup, setUp, type TokenAnswer } from '../support/gateway.ts'
+import { catalog, GATEWAY, type Setup, setUp, type TokenAnswer } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
 import { UPSTREAM } from '../support/upstream.ts'
 
@@ -140,4 +140,42 @@ test('a token above 2 KiB is minted, with a warning', async () => {
   setup.upstream.onToken = () => setup.upstream.tokens(setup.upstream.claims({ filler: 'x'.repeat(2048) }))
   await setup.refreshed()
   expect(log.last).toMatchObject({ level: 'warn', warnings: ['access_token_over_2_kib'] })
+})
+
+test('one that no verifier takes says so by name', async () => {
+  setup.upstream.onToken = () => setup.upstream.tokens(setup.upstream.claims({ filler: 'x'.repeat(11_900) }))
+  setup.kv.put('catalog:production', catalog(manyFlags()))
+  const { access_token } = await setup.refreshed()
+  expect(access_token.length).toBeGreaterThan(16 * 1024)
+  expect(log.last).toMatchObject({ level: 'warn', warnings: ['access_token_over_16_kib'] })
+})
+
+const manyFlags = () =>
+  Object.fromEntries(
+    Array.from({ length: 100 }, (_, i) => [`a-flag-of-many-${i}`, { kind: 'entitlement', access: 'all' }]),
+  )
+
+describe('what upstream says of the end of the access token besides is that of the minted token', () => {
+  const exp = () => setup.now / 1000 + 300
+  test.each<[string, unknown, () => unknown]>([
+    ['expires_at', 2_000_000_000, exp],
+    ['expires_at', 2_000_000_000_000, () => exp() * 1000],
+    ['expires_at', '2033-05-18T03:33:20Z', () => new Date(exp() * 1000).toISOString()],
+    ['expires_on', '2000000000', () => String(exp())],
+    ['ext_expires_in', 3600, () => 300],
+    ['ext_expires_in', '3600', () => '300'],
+    ['expires_at', null, () => null],
+    ['expires_at', 'never', () => 'never'],
+    ['refresh_token_expires_in', 3600, () => 3600],
+    ['refresh_expires_in', 3600, () => 3600],
+  ])('%s: %j', async (name, given, expected) => {
+    setup.upstream.onToken = () => setup.upstream.tokens(undefined, { [name]: given })
+    expect(await setup.refreshed()).toMatchObject({ expires_in: 300, [name]: expected() })
+  })
+
+  test('where the token is opaque, nothing of it changes', async () => {
+    const members = { expires_at: 2_000_000_000, ext_expires_in: 7200 }
+    setup.upstream.onToken = () => setup.upstream.answer('opaque', members)
+    expect(await setup.refreshed()).toMatchObject({ expires_in: 3600, ...members })
+  })
 })

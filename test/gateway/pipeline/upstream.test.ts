@@ -85,16 +85,6 @@ describe('a success that cannot be read may hold an access token, and is withhel
   })
 })
 
-test('what a token exchange says is no access token is not minted', async () => {
-  const type = 'urn:ietf:params:oauth:token-type:id_token'
-  setup.upstream.onToken = () =>
-    setup.upstream.tokens(undefined, { issued_token_type: type, token_type: 'N_A' })
-  const answer = (await (await setup.refresh()).json()) as { access_token: string }
-  expect(answer.access_token).toContain('.')
-  await expect(setup.verified(answer.access_token)).rejects.toThrow()
-  expect(setup.kv.reads).toEqual([])
-})
-
 test('a byte order mark hides no access token', async () => {
   const upstreamToken = await setup.upstream.sign(setup.upstream.claims())
   setup.upstream.onToken = () => new Response(`\uFEFF{"access_token":"${upstreamToken}"}`)

@@ -243,7 +243,7 @@ describe('a token of another time is withheld', () => {
       () => ({ claims: { exp: `${seconds() + 60}` as unknown as number } }),
       'payload_malformed',
     ],
-    ['not valid yet', () => ({ claims: { nbf: seconds() + 6 } }), 'token_not_yet_valid'],
+    ['not valid yet', () => ({ claims: { nbf: seconds() + 61 } }), 'token_not_yet_valid'],
     [
       'with an nbf that is text',
       () => ({ claims: { nbf: 'soon' as unknown as number } }),

@@ -98,8 +98,11 @@ describe('a token of the gateway', () => {
     ['form', { client_id: 'another' }, {}],
     ['Basic', {}, { authorization: basic('another', 'secret') }],
   ])('of another client is not revoked: %s', async (_, parameters, headers) => {
-    expect((await revoke({ token: await mintToken(setup), ...parameters }, headers)).status).toBe(200)
+    const response = await revoke({ token: await mintToken(setup), ...parameters }, headers)
+    // A client that mistypes would believe that it is revoked.
+    expect([response.status, await response.json()]).toMatchObject([400, { error: 'invalid_client' }])
     expect(setup.kv.values.has(SID)).toBe(false)
+    expect(setup.upstream.count('/token/revocation'), 'upstream is not told').toBe(0)
   })
 
   test('that has expired needs no entry', async () => {
@@ -224,4 +227,65 @@ describe('logging out', () => {
     expect(response.status).toBe(status)
     expect(setup.kv.values.has(SID)).toBe(ended)
   })
+})
+
+describe('WorkOS ends a session that a service names', () => {
+  const PATH = '/user_management/sessions/revoke'
+  const revokeSession = (body: string, type = 'application/json') =>
+    setup.request(PATH, {
+      method: 'POST',
+      headers: { 'content-type': type, authorization: 'Bearer sk_1' },
+      body,
+    })
+
+  test.each([
+    ['JSON', '{"session_id":"session_1"}', 'application/json'],
+    ['a form', 'session_id=session_1', 'application/x-www-form-urlencoded'],
+  ])('in %s, and live verification refuses its tokens', async (_, body, type) => {
+    setup = await setUpVerification({ ...WORKOS, TOKEN_ISSUER: 'gateway' })
+    setup.upstream.onOther = () => Response.json({ id: 'session_1' })
+    const token = await mintToken(setup)
+    expect(await isLive(token)).toBe(true)
+    expect((await revokeSession(body, type)).status).toBe(200)
+    expect(setup.upstream.seen(PATH)).toMatchObject({ body })
+    expect(setup.upstream.seen(PATH).headers.get('authorization')).toBe('Bearer sk_1')
+    expect(await isLive(token)).toBe(false)
+  })
+
+  test.each([
+    ['upstream refuses', '{"session_id":"session_1"}', 401],
+    ['the body names none', '{}', 200],
+    ['the id is made up', '{"session_id":"anything"}', 200],
+    ['the id is no text', '{"session_id":["session_1"]}', 200],
+  ])('but not where %s', async (_, body, status) => {
+    setup = await setUpVerification(WORKOS)
+    setup.upstream.onOther = () => new Response('{}', { status })
+    expect((await revokeSession(body)).status).toBe(status)
+    expect(setup.kv.ttls.size).toBe(0)
+  })
+})
+
+// Without credentials anybody can ask for these: each would be an entry in KV.
+test.each([
+  'ANYTHING',
+  'session_',
+  '%00',
+  'session_1%00',
+  'user_1',
+  'session_1/../x',
+  'x'.repeat(500),
+  'SESSION_1',
+])('a log-out of the session “%s” writes nothing', async (id) => {
+  setup = await setUpVerification(WORKOS)
+  await setup.request(`/user_management/sessions/logout?session_id=${id}`)
+  expect(setup.kv.ttls.size).toBe(0)
+})
+
+test('a token may be revoked in JSON', async () => {
+  const token = await mintToken(setup)
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ token, client_id: 'app' })
+  expect((await setup.request('/token/revocation', { method: 'POST', headers, body })).status).toBe(200)
+  expect(setup.kv.values.has(SID)).toBe(true)
+  expect(setup.upstream.seen('/token/revocation')).toMatchObject({ body })
 })

@@ -88,6 +88,37 @@ describe('an answer is given again to a request with', () => {
       { 'user-agent': 'other', accept: '*/*', 'sec-ch-ua': 'b', 'sec-fetch-mode': 'cors' },
     ],
     ['another network', {}, { 'cf-connecting-ip': '192.0.2.7', 'x-forwarded-for': '192.0.2.7' }],
+    // The agents that pages and proxies carry: one header a request, new each time.
+    ...[
+      ...['newrelic', 'x-newrelic-id', 'x-newrelic-transaction', 'elastic-apm-traceparent', 'uber-trace-id'],
+      ...[
+        'x-instana-t',
+        'x-instana-s',
+        'request-id',
+        'request-context',
+        'sw8',
+        'sw8-correlation',
+        'x-honeycomb-trace',
+      ],
+      ...[
+        'x-dtpc',
+        'x-dynatrace',
+        'x-ot-span-context',
+        'ot-tracer-traceid',
+        'ot-baggage-a',
+        'grpc-trace-bin',
+      ],
+      ...['client-request-id', 'x-ms-client-request-id', 'adrum', 'x-trace-id', 'trace-id', 'x-session-id'],
+      ...[
+        'x-transaction-id',
+        'correlation-id',
+        'x-amz-cf-id',
+        'x-amzn-trace-id',
+        'x-vercel-id',
+        'x-request-start',
+      ],
+      ...['x-datadog-trace-id', 'jaeger-debug-id', 'uberctx-a', 'x-lightstep-id', 'tracestate'],
+    ].map((name): Difference => [`another ${name}`, {}, { [name]: crypto.randomUUID() }]),
     ['another token against forgery by pages', {}, { 'x-csrf-token': 'c2', 'x-xsrf-token': 'c2' }],
   ])('%s', async (_, parameters, headers) => {
     const setup = await setUpSessions()

@@ -372,3 +372,17 @@ test('only refreshes are shared: any other grant goes to upstream each time', as
   expect([setup.asked(), setup.names]).toEqual([2, []])
   expect(log.last).not.toHaveProperty('session')
 })
+
+// `deflate` is left to the client: the runtime unpacks gzip and brotli only.
+test.each([
+  ['deflate', 'deflate'],
+  ['zstd', 'zstd'],
+  ['gzip', null],
+])('a refusal in the encoding %s keeps what says so: %s', async (encoding, kept) => {
+  const setup = await setUpSessions()
+  const bytes = new Uint8Array([1, 2, 3])
+  setup.upstream.onToken = () =>
+    new Response(bytes, { status: 400, headers: { 'content-encoding': encoding } })
+  const response = await setup.refresh()
+  expect([response.status, response.headers.get('content-encoding')]).toEqual([400, kept])
+})

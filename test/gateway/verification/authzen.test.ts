@@ -79,7 +79,7 @@ describe('a user whose organization cannot be read', () => {
   })
 
   test('is not told from what is known of the user alone', async () => {
-    const claims = { org_id: ['org_acme'], feature_flags: ['everybody'] }
+    const claims = { org_id: ['org_acme', 'org_globex'], feature_flags: ['everybody'] }
     const token = await mintToken(setup, claims)
     await ask({ subject: { type: 'user', id: 'user_1' }, action: use, resource: feature('everybody') })
     const answer = await setup.request('/guard/everybody;freshness=live', bearer(token))

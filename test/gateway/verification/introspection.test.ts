@@ -167,3 +167,35 @@ test.each([
   expect(text).toContain('VERIFIERS: must be a JSON object')
   expect(text).not.toContain('hunter2')
 })
+
+describe('a secret by Basic, as OAuth encodes it and as everybody else writes it', () => {
+  const SECRETS = ['ab+cd/ef==', 'with space', 'with:colon', 'per%cent', 'per%20cent', 'ünïcode', 'plain']
+  const paths: [string, Record<string, string>, string][] = [
+    ['/introspect', FORM, 'token=x'],
+    ['/access/v1/evaluation', { 'content-type': 'application/json' }, JSON.stringify(QUESTION)],
+    [
+      '/ofrep/v1/evaluate/flags',
+      { 'content-type': 'application/json' },
+      '{"context":{"targetingKey":"org_acme"}}',
+    ],
+  ]
+  const header = (secret: string) =>
+    `Basic ${btoa(String.fromCharCode(...new TextEncoder().encode(`svc:${secret}`)))}`
+  test.each(SECRETS.flatMap((secret) => paths.map((one) => [secret, ...one] as const)))(
+    '%s at %s',
+    async (secret, path, headers, body) => {
+      setup = await setUpVerification({ VERIFIERS: JSON.stringify({ svc: await sha256(secret) }) })
+      const status = async (authorization: string) =>
+        (await setup.request(path, { method: 'POST', headers: { ...headers, authorization }, body })).status
+      expect(await status(header(secret)), 'as it is').toBe(200)
+      expect(await status(header(encodeURIComponent(secret))), 'form-encoded').toBe(200)
+      expect(await status(header(`${secret}x`)), 'another').toBe(401)
+    },
+  )
+})
+
+const QUESTION = {
+  subject: { type: 'organization', id: 'org_acme' },
+  action: { name: 'use' },
+  resource: { type: 'feature', id: 'sso' },
+}

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { catalog, type Setup, setUp } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
+import { bearer, setUpVerification } from '../support/tokens.ts'
 
 const log = captureLog()
 let setup: Setup
@@ -185,8 +186,50 @@ describe('a question that is not is a problem, never a verdict', () => {
     expect((await ask({}, headers)).status).toBe(400)
   })
 
-  test.each(['GET', 'PUT', 'DELETE'])('the method %s', async (method) => {
-    const response = await setup.request('/verify', { method })
+  test.each(['GET', 'PUT', 'DELETE'])('the method %s with a token', async (method) => {
+    const response = await setup.request('/verify', { method, ...bearer(token) })
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
+    expect(setup.upstream.count('/verify'), 'upstream does not see it').toBe(0)
   })
+
+  test('a preflight for a POST', async () => {
+    const headers = { origin: 'https://app.test', 'access-control-request-method': 'POST' }
+    const response = await setup.request('/verify', { method: 'OPTIONS', headers })
+    expect([response.status, response.headers.get('access-control-allow-origin')]).toEqual([405, null])
+  })
+})
+
+// E-mails of some providers have links to their own page of that name.
+test.each(['GET', 'HEAD'])('%s /verify?token=… is a page of upstream’s', async (method) => {
+  setup.upstream.onOther = () => new Response('upstream page')
+  expect((await setup.request('/verify?token=abc', { method })).status).toBe(200)
+  expect(setup.upstream.seen('/verify')).toMatchObject({ method })
+  expect(setup.upstream.seen('/verify').url.search).toBe('?token=abc')
+})
+
+test.each([
+  ...[
+    '/verify/',
+    '/VERIFY',
+
+    '/verify.json',
+    '//verify',
+    '/verify;x=1',
+    '/introspect/',
+    '/Introspect',
+  ],
+  ...[
+    '/Access/v1/evaluation',
+    '/access/v1',
+    '/access/v1/evaluation/x',
+    '/OFREP/v1/evaluate/flags',
+    '/ofrep%2fv1',
+  ],
+  ...['/remint/anything', '/Remint/'],
+])('a service that misspells %s does not show upstream its key', async (path) => {
+  setup = await setUpVerification()
+  const headers = { ...JSON_TYPE, authorization: 'Bearer key' }
+  const response = await setup.request(path, { method: 'POST', headers, body: '{}' })
+  expect(response.status).toBe(404)
+  expect(setup.upstream.requests.filter(({ method }) => method === 'POST')).toEqual([])
 })

@@ -153,6 +153,15 @@ test.each(['/ofrep/v1/configuration', '/ofrep/v1/evaluate/flags/a/b', '/access/v
   },
 )
 
+// The protocol has a string.
+test.each([7, ['org_acme'], { id: 'org_acme' }, true, null])(
+  'a targetingKey %j is 400',
+  async (targetingKey) => {
+    const response = await evaluate(undefined, { context: { targetingKey } })
+    expect([response.status, await response.json()]).toMatchObject([400, { errorCode: 'INVALID_CONTEXT' }])
+  },
+)
+
 test('a page on any origin may ask', async () => {
   const headers = {
     origin: 'https://app.test',

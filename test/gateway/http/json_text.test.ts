@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseObjectText, replaceMembers } from '../../../src/gateway/pipeline/json_text.ts'
+import { parseObjectText, replaceMembers } from '../../../src/gateway/http/json_text.ts'
 
 type Values = Record<string, string | number>
 

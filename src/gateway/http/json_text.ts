@@ -1,13 +1,13 @@
 /**
  * A JSON object as text: its top-level members with their places, and replacement of single values. Pure.
  *
- * Parsing and printing again would lose what JavaScript cannot hold (large numbers, repeated names, spacing), and what
- * is not ours must stay byte for byte what upstream wrote.
+ * Parsing and printing again would lose what JavaScript cannot represent (large numbers, repeated names, spacing), and
+ * everything that is not replaced must stay byte for byte what upstream wrote.
  */
 
 export interface JsonObjectText {
   readonly text: string
-  /** What `JSON.parse` makes of it: of a repeated member the last counts. */
+  /** The result of `JSON.parse`: of a repeated member the last counts. */
   readonly object: Readonly<Record<string, unknown>>
   /** Every member in the order of the text, repeated names included. */
   readonly members: readonly Member[]
@@ -61,9 +61,30 @@ export function replaceMembers(
   return result + text.slice(copied)
 }
 
+/**
+ * The texts of the values of all members with such a name, at any depth and repeated ones included. What lies under one that
+ * was found is in its text.
+ *
+ * @param text - valid JSON
+ */
+export function valuesNamed(text: string, isNamed: (name: string) => boolean): string[] {
+  const values: string[] = []
+  for (let at = text.indexOf('"'); at !== -1; ) {
+    let end = endOfString(text, at)
+    const colon = skipSpace(text, end)
+    if (text[colon] === ':' && isNamed(JSON.parse(text.slice(at, end)) as string)) {
+      const start = skipSpace(text, colon + 1)
+      end = endOfValue(text, start)
+      values.push(text.slice(start, end))
+    }
+    at = text.indexOf('"', end)
+  }
+  return values
+}
+
 function skipSpace(text: string, from: number): number {
   let at = from
-  while (' \t\n\r'.includes(text[at] as string)) at++
+  while (at < text.length && ' \t\n\r'.includes(text[at] as string)) at++
   return at
 }
 
