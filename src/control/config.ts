@@ -127,7 +127,7 @@ export interface TokenIssuer {
 }
 
 export interface Config {
-  /** In the order of promotion; the last one is protected. */
+  /** In the order of promotion; the last one is protected when it is first seen. */
   readonly environments: readonly string[]
   readonly rolesClaim: string
   /** The claim with an operator's teams, named like the owners of flags. */

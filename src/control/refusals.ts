@@ -108,6 +108,16 @@ const WIRE = {
     status: 422,
     detail: 'retire_by must be in the future, later than before, and within 365 days.',
   },
+  flag_lifetime: {
+    status: 422,
+    detail:
+      'A policy limits how long a rollout may live: `kinds.rollout.lifetime_days` of GET /api/v1/policies counts from its creation. Choose an earlier retire_by.',
+  },
+  flag_review_days: {
+    status: 422,
+    detail:
+      'A policy limits the time between two reviews: `kinds.entitlement.review_days` of GET /api/v1/policies. Send fewer review_every_days.',
+  },
   window_invalid: { status: 422, detail: 'The window must end after it begins, and in the future.' },
   grant_needs_end: { status: 422, detail: 'An override, beta or support grant must end: send `to`.' },
   grant_too_long: { status: 422, detail: 'An override, beta or support grant must end within 365 days.' },

@@ -36,10 +36,11 @@ const app = createControl()
 
 export default {
   fetch: app.fetch,
-  async scheduled(_controller, env) {
+  async scheduled(_controller, env, context) {
     const parsed = parseConfig(env)
     if (!parsed.ok) return
     const { db } = connect(env.DB)
+    await openLedger(env, context, db, Date.now, parsed.config.environments).establishPolicies()
     await forgetReplays(db, Date.now())
     const work = await Promise.allSettled([
       env.SCHEDULER.getByName(SCHEDULER_NAME).tick(),

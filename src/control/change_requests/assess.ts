@@ -14,12 +14,13 @@ import {
   environmentsOf,
   filingOf,
   flagsInQuestion,
-  guardedEnvironments,
   isUnchanged,
   marksOf,
   publicRow,
+  type Requirement,
 } from '../entities/edit.ts'
 import type { CommandRegistry, Decided, Facts, Step, Why } from '../ledger/command.ts'
+import { requirementsIn } from '../ledger/requirements.ts'
 import type { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
 import { hasRole } from '../roles.ts'
@@ -39,9 +40,9 @@ export interface Assessment extends Requested {
   readonly steps: readonly Step[]
   readonly rows: readonly RowChange[]
   readonly evaluation: Evaluation
-  /** The environments with changes, and those among them whose policies require approval. */
+  /** The environments with changes, and what the policies among them require. */
   readonly environments: readonly string[]
-  readonly guarded: readonly string[]
+  readonly requirements: readonly Requirement[]
   /** The affected flags that the author does not own, where a policy requires their owners' approval. */
   readonly flagsNeedingOwner: readonly string[]
   readonly digest: string
@@ -114,16 +115,15 @@ export async function weigh(
   if (JSON.stringify(rows).length > MAX_ROWS_BYTES) return err('change_too_large')
   const edits = editsOf(steps)
   const { effects } = evaluation
-  const guarded = guardedEnvironments(edits, policies)
-  const asksOwners = policies.some((one) => one.owner_approves && guarded.includes(one.environment))
-  const owners = asksOwners ? await ownersOf(state, edits, effects) : []
+  const requirements = await requirementsIn({ policies, state }, edits, effects)
+  const owners = requirements.some((one) => one.asksOwners) ? await ownersOf(state, edits, effects) : []
   return ok({
     ...requested,
     steps,
     rows,
     evaluation,
     environments: all.filter((name) => edits.some((edit) => environmentsOf(edit, all).includes(name))),
-    guarded,
+    requirements,
     flagsNeedingOwner: owners.filter(([, owner]) => !isOwner(actor, owner)).map(([flag]) => flag),
     digest: await sha256Hex(canonical({ items, apply_at: applyAt, rows, effects, owners })),
   })

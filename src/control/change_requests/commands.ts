@@ -80,7 +80,8 @@ async function opened(
 ): Promise<Result<ChangeDecision, Refusal>> {
   const change = openRequest(id, await contentOf(assessment, facts), draft, facts)
   if (!change.ok) return change
-  const { guarded, evaluation } = assessment
+  const { requirements, evaluation } = assessment
+  const guarded = requirements.map(({ environment }) => environment)
   const detail = { contradictions: evaluation.contradictions }
   return ok({ ...decisionOf(null, change.value), guarded, detail })
 }

@@ -9,6 +9,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { sharePerson, UNKNOWN_PERSON } from '../auth/actor.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import type { EffectSummary } from '../effects/summary.ts'
+import type { Requirement } from '../entities/edit.ts'
 import { DAY_MS } from '../entities/fields.ts'
 import type { Decided, Facts } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
@@ -32,8 +33,8 @@ export const CHANGE_STATES: readonly ChangeState[] = [
 /** How far ahead a request can be scheduled. */
 const MAX_SCHEDULE_DAYS = 90
 
-/** Who decides, when, and under which policies. */
-type At = Pick<Facts, 'actor' | 'policies' | 'now'>
+/** Who decides, and when. */
+type At = Pick<Facts, 'actor' | 'now'>
 type Next = Result<ChangeRequestRow, Refusal>
 
 /** What a request does, as it is stored. */
@@ -110,7 +111,7 @@ function withContent(framed: Framed, content: Content, at: At): Next {
     // Approvals covered the content before.
     approvals: [],
   }
-  return ok(decided(row, content.guarded, at))
+  return ok(decided(row, content.requirements, at))
 }
 
 const isSchedulable = (at: number, now: number): boolean => at > now && at <= now + MAX_SCHEDULE_DAYS * DAY_MS
@@ -118,11 +119,11 @@ const isSchedulable = (at: number, now: number): boolean => at > now && at <= no
 /** The next revision, approved if there are enough approvals. */
 function decided(
   change: Omit<ChangeRequestRow, 'required'>,
-  guarded: readonly string[],
-  { policies, now }: At,
+  requirements: readonly Requirement[],
+  { now }: At,
 ): ChangeRequestRow {
-  const required = approvalsRequired(change, guarded, policies)
-  if (change.state !== 'in_review' || !isApproved(change, guarded, policies)) {
+  const required = approvalsRequired(change, requirements)
+  if (change.state !== 'in_review' || !isApproved(change, requirements)) {
     return revised({ ...change, required }, now)
   }
   const state = change.apply_at === null ? 'approved' : 'scheduled'
@@ -140,12 +141,12 @@ export function approveRequest(
   owns: readonly string[],
   at: At,
 ): Next {
-  const { actor, policies, now } = at
+  const { actor, now } = at
   // A policy may require more by now.
   const lacking =
     (change.state === 'approved' || change.state === 'scheduled') &&
     assessment.ok &&
-    !isApproved(change, assessment.value.guarded, policies)
+    !isApproved(change, assessment.value.requirements)
   if (change.state !== 'in_review' && !lacking) return err('change_state')
   if (change.people.includes(UNKNOWN_PERSON)) return err('author_unknown')
   if (actor.apiKey !== null) return err('person_required')
@@ -163,7 +164,7 @@ export function approveRequest(
     at: iso(now),
   }
   const approved = { ...change, state: 'in_review' as const, approvals: [...change.approvals, approval] }
-  return ok(decided(approved, assessment.value.guarded, at))
+  return ok(decided(approved, assessment.value.requirements, at))
 }
 
 export function rejectRequest(change: ChangeRequestRow, { actor, now }: At): Next {
@@ -181,17 +182,13 @@ export function cancelRequest(change: ChangeRequestRow, mayCancelAny: boolean, {
 }
 
 /** Applied if everything is as approved; else stale. */
-export function applyRequest(
-  change: ChangeRequestRow,
-  assessment: Decided<Assessment>,
-  { policies, now }: At,
-): Next {
+export function applyRequest(change: ChangeRequestRow, assessment: Decided<Assessment>, { now }: At): Next {
   if (change.state === 'in_review') return err('approvals_missing')
   if (change.state !== 'approved' && change.state !== 'scheduled') return err('change_state')
   if (change.apply_at !== null && Date.parse(change.apply_at) > now) return err('change_not_due')
   if (!assessment.ok) return ok(staleRequest(change, assessment.reason, now))
   if (assessment.value.digest !== change.digest) return ok(staleRequest(change, 'moved', now))
-  if (!isApproved(change, assessment.value.guarded, policies)) return ok(reviewAgain(change, now))
+  if (!isApproved(change, assessment.value.requirements)) return ok(reviewAgain(change, now))
   return ok(revised({ ...change, state: 'applied', applied_at: iso(now) }, now))
 }
 
@@ -199,11 +196,11 @@ export function applyRequest(
 export function recheckRequest(
   change: ChangeRequestRow,
   assessment: Decided<Assessment>,
-  { policies, now }: At,
+  { now }: At,
 ): ChangeRequestRow {
   if (!assessment.ok) return staleRequest(change, assessment.reason, now)
   if (assessment.value.digest !== change.digest) return staleRequest(change, 'moved', now)
-  if (change.state !== 'in_review' && !isApproved(change, assessment.value.guarded, policies)) {
+  if (change.state !== 'in_review' && !isApproved(change, assessment.value.requirements)) {
     return reviewAgain(change, now)
   }
   return change

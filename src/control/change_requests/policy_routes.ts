@@ -1,14 +1,12 @@
 /**
- * The policies of environments: how many people approve a change, whether a flag's owner must be among them, and
- * which flags no organization may have together.
+ * The policies of environments: how many people approve a change, by kind and by flag, whether a flag's owner must be among
+ * them, how long flags live without a review, and which flags no organization may have together.
  */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
 import { environmentsFor } from '../auth/actor.ts'
 import type { EditOf } from '../entities/edit.ts'
 import type { Policy } from '../entities/entity.ts'
-import { environmentName, flagKey, why } from '../entities/fields.ts'
-import { defaultPolicy } from '../entities/policy.ts'
 import type { Api } from '../http/context.ts'
 import { read } from '../http/read.ts'
 import { write } from '../http/write.ts'
@@ -16,39 +14,7 @@ import { because, commandKind, commandRegistry } from '../ledger/command.ts'
 import { readPolicies } from '../ledger/policies.ts'
 import type { Refusal } from '../refusals.ts'
 import { ADMINS, READERS } from '../roles.ts'
-
-const MAX_APPROVALS = 5
-const MAX_SETS = 50
-
-const exclusiveSet = z
-  .array(flagKey)
-  .min(2)
-  .max(20)
-  .refine((flags) => new Set(flags).size === flags.length, 'must not repeat')
-
-const policyContent = z.object({
-  approvals: z.int().min(0).max(MAX_APPROVALS).openapi({
-    description: 'How many people besides the author must approve; 0: changes are applied at once.',
-  }),
-  owner_approves: z.boolean().default(false).openapi({
-    description: 'Whether the owner of every affected flag must be among the approvers.',
-  }),
-  exclusive: z.array(exclusiveSet).max(MAX_SETS).default([]).openapi({
-    description: 'Sets of flags of which no organization may have two.',
-  }),
-})
-const policyParams = z.object({ environment: environmentName })
-const policySetting = policyContent.extend(why)
-
-const policySchema = z
-  .object({
-    environment: z.string(),
-    approvals: z.int(),
-    owner_approves: z.boolean(),
-    exclusive: z.array(z.array(z.string())),
-    revision: z.int().openapi({ description: '0: never set, so the default applies.' }),
-  })
-  .openapi('Policy')
+import { policyContent, policyParams, policySchema, policySetting } from './policy_schemas.ts'
 
 export type PolicyEdit = EditOf<'policies'>
 
@@ -61,23 +27,26 @@ export const policySet = commandKind({
     { state, now, environments },
   ): Promise<Result<PolicyEdit, Refusal>> {
     if (!environments.includes(environment)) return err('environment_unknown')
-    const flags = [...new Set(content.exclusive.flat())]
+    const { kinds = null, flags: byFlag = null } = content
+    const flags = [...new Set([...content.exclusive.flat(), ...Object.keys(byFlag ?? {})])]
     if ((await state.rows('flags').loadMany(flags)).length < flags.length) return err('flag_unknown')
     const before = await state.rows('policies').load(environment)
-    const { revision } = before ?? defaultPolicy(environment, environments)
     const updated_at = new Date(now).toISOString()
-    const after = { environment, ...content, kinds: null, flags: null, updated_at, revision: revision + 1 }
+    const revision = (before?.revision ?? 0) + 1
+    const after = { environment, ...content, kinds, flags: byFlag, updated_at, revision }
     return ok({ table: 'policies', before: before ?? null, after })
   },
 })
 
 export const policyCommands = commandRegistry(policySet)
 
-const view = ({ environment, approvals, owner_approves, exclusive, revision }: Policy) => ({
+const view = ({ environment, approvals, owner_approves, exclusive, kinds, flags, revision }: Policy) => ({
   environment,
   approvals,
   owner_approves,
   exclusive,
+  kinds: kinds ?? {},
+  flags: flags ?? {},
   revision,
 })
 

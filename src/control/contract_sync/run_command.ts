@@ -5,8 +5,9 @@
 import type { z } from '@hono/zod-openapi'
 import { type Actor, systemActor } from '../auth/actor.ts'
 import { evaluateEdits } from '../effects/evaluate.ts'
-import { type Edit, guardedEnvironments, isUnchanged } from '../entities/edit.ts'
+import { type Edit, isUnchanged } from '../entities/edit.ts'
 import type { CommandRegistry, Facts, Step, Why } from '../ledger/command.ts'
+import { requirementsIn } from '../ledger/requirements.ts'
 import type { Known } from './known.ts'
 import { displayName } from './sources/names.ts'
 import type { ReceivedEvent } from './sources/source.ts'
@@ -57,14 +58,15 @@ export async function runGuarded(
 ): Promise<Steps> {
   const run = await runCommand(action, input, event, known, commands)
   if (!run.ok || run.steps.length === 0) return run
-  const { policies, now } = commands.facts
+  const { policies, now, state } = commands.facts
   const edits = run.steps.map(({ edit }) => edit)
   const checked = edits.flatMap((edit) => (edit.table === 'rules' ? [edit.after] : []))
   const evaluated = await evaluateEdits(known.db, edits, { policies, now, checked })
   if (!evaluated.ok) return { ok: false, verdict: quarantined(evaluated.reason) }
   const [contradiction] = evaluated.value.contradictions
   if (contradiction) return { ok: false, verdict: quarantined('contract_contradicts', contradiction.flag) }
-  const guarded = click ? guardedEnvironments(edits, policies) : []
+  const { effects } = evaluated.value
+  const guarded = click ? await requirementsIn({ policies, state }, edits, effects) : []
   return guarded.length === 0 ? run : { ok: false, verdict: awaitingApproval({ action, input }) }
 }
 

@@ -23,16 +23,20 @@ export const policies = sqliteTable('policies', {
 })
 
 export interface KindPolicies {
-  readonly entitlement?: {
-    readonly approvals?: number | undefined
-    /** The longest time between two reviews. */
-    readonly review_days?: number | undefined
-  }
-  readonly rollout?: {
-    readonly approvals?: number | undefined
-    /** How long after its creation a rollout must be retired. */
-    readonly lifetime_days?: number | undefined
-  }
+  readonly entitlement?:
+    | {
+        readonly approvals?: number | undefined
+        /** The longest time between two reviews. */
+        readonly review_days?: number | undefined
+      }
+    | undefined
+  readonly rollout?:
+    | {
+        readonly approvals?: number | undefined
+        /** How long after its creation a rollout must be retired. */
+        readonly lifetime_days?: number | undefined
+      }
+    | undefined
 }
 
 /** A requested change, and who approved exactly that. A break-glass change is one that was applied without a request. */

@@ -5,6 +5,7 @@ import type { ChangeItem } from '../db/schema.ts'
 import { contracts, flags, grants, organizations, plans, rules } from '../db/schema.ts'
 import { list } from '../db/sql.ts'
 import { DAY_MS } from '../entities/fields.ts'
+import { requiresApproval } from '../entities/policy.ts'
 import { projectCatalog } from '../entities/projection.ts'
 import { readPolicies } from '../ledger/policies.ts'
 import type { CatalogRows, Promoted } from './catalog.ts'
@@ -29,9 +30,7 @@ export interface Scope {
 export async function strictEnvironments({ db, environments }: Scope): Promise<string[]> {
   const policies = await readPolicies(db, environments)
   return policies
-    .filter(({ environment, approvals, owner_approves }) => {
-      return environment === environments.at(-1) || approvals > 0 || owner_approves
-    })
+    .filter((policy) => policy.environment === environments.at(-1) || requiresApproval(policy))
     .map(({ environment }) => environment)
 }
 

@@ -4,6 +4,7 @@
  */
 import type { InferSelectModel } from 'drizzle-orm'
 import { canonical } from '../canonical.ts'
+import type { FlagRow } from '../db/rows.ts'
 import { apiKey } from './api_key.ts'
 import { changeRequest } from './change_request.ts'
 import { contract } from './contract.ts'
@@ -15,7 +16,7 @@ import { mapping } from './mapping.ts'
 import { organization } from './organization.ts'
 import { person } from './person.ts'
 import { plan } from './plan.ts'
-import { policy, requiresApproval } from './policy.ts'
+import { approvalsFor, leastApprovals, mostApprovals, policy } from './policy.ts'
 import type { DocumentRef } from './projection.ts'
 import { rule } from './rule.ts'
 
@@ -78,21 +79,50 @@ export const scopeOf = (edit: Edit): Scope => entityOf(edit.table).scope?.(edit)
 /** The flags that an edit affects, whose owners may have to approve. */
 export const flagsInQuestion = (edit: Edit): readonly string[] => entityOf(edit.table).flags?.(edit) ?? []
 
+/** A flag that somebody gains or loses in an environment. */
+export interface Affected {
+  readonly environment: string
+  readonly flag: string
+}
+
+/** How many people must approve, by the policy of an environment. */
+export interface Requirement {
+  readonly environment: string
+  readonly approvals: number
+  /** Whether the owners of the affected flags must be among them. */
+  readonly asksOwners: boolean
+}
+
 /**
- * The environments whose policies require approval of one of these edits, in their order. It follows from what an edit
- * does to a row, not from the route that it came through, so that a new way to change something cannot bypass it.
+ * What the policies require of edits together, in their order. It follows from what an edit does to a row and to whom, not
+ * from the route that it came through, so that a new way to change something cannot bypass it.
  */
-export const guardedEnvironments = (edits: readonly Edit[], policies: readonly Policy[]): string[] => {
+export function requirementsOf(
+  edits: readonly Edit[],
+  policies: readonly Policy[],
+  affected: readonly Affected[] = [],
+  kinds: ReadonlyMap<string, FlagRow['kind']> = new Map(),
+): Requirement[] {
   const names = policies.map(({ environment }) => environment)
-  return policies
-    .filter(requiresApproval)
-    .filter((one) =>
-      edits.some(
-        (edit) =>
-          environmentsOf(edit, names).includes(one.environment) && entityOf(edit.table).guarded?.(edit, one),
-      ),
+  return policies.flatMap((policy) => {
+    const { environment, owner_approves: asksOwners } = policy
+    const guarded = edits.filter(
+      (edit) =>
+        environmentsOf(edit, names).includes(environment) && entityOf(edit.table).guarded?.(edit, policy),
     )
-    .map(({ environment }) => environment)
+    if (guarded.length === 0) return []
+    const flags = [
+      ...guarded.flatMap(flagsInQuestion),
+      ...affected.filter((one) => one.environment === environment).map(({ flag }) => flag),
+    ]
+    // What is about no flags, such as a policy, decides about all of them.
+    const isAboutAll = guarded.some(({ table }) => entityOf(table).flags === undefined)
+    const approvals = Math.max(
+      isAboutAll ? mostApprovals(policy) : leastApprovals(policy),
+      ...flags.map((flag) => approvalsFor(policy, flag, kinds.get(flag))),
+    )
+    return approvals === 0 ? [] : [{ environment, approvals, asksOwners }]
+  })
 }
 
 /** A row as responses and the audit log show it. */

@@ -6,6 +6,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import type { FlagRow, RuleRow } from '../db/rows.ts'
 import type { EditOf } from '../entities/edit.ts'
 import { holding } from '../entities/plan.ts'
+import { flagLimits } from '../entities/policy.ts'
 import { type Clearance, commandKind, commandRegistry, type Facts } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS, RESPONDERS } from '../roles.ts'
@@ -35,8 +36,9 @@ export const flagCreate = commandKind({
     ...input,
     ...(edit.after.retire_by !== null && { retire_by: edit.after.retire_by }),
   }),
-  async decide(flag, { state, now }): Promise<Result<FlagEdit, Refusal>> {
-    const created = createFlag(await state.rows('flags').load(flag.key), flag, now)
+  async decide(flag, { state, now, policies }): Promise<Result<FlagEdit, Refusal>> {
+    const existing = await state.rows('flags').load(flag.key)
+    const created = createFlag(existing, flag, now, flagLimits(policies))
     return created.ok ? ok({ table: 'flags', before: null, after: created.value }) : created
   },
 })
@@ -46,7 +48,9 @@ export const flagUpdating = commandKind({
   roles: EDITORS,
   input: flagParams.extend(flagUpdate.omit(WHY).shape),
   decide: ({ flag: key, ...change }, facts) =>
-    decideFlag(key, facts, (flag, inPlan, now) => updateFlag(flag, change, inPlan, now)),
+    decideFlag(key, facts, (flag, inPlan, now) =>
+      updateFlag(flag, change, inPlan, now, flagLimits(facts.policies)),
+    ),
 })
 
 export const flagMove = commandKind({
@@ -65,7 +69,9 @@ export const flagExtend = commandKind({
   roles: EDITORS,
   input: flagParams.extend(flagExtension.omit(WHY).shape),
   decide: ({ flag: key, retire_by }, facts) =>
-    decideFlag(key, facts, (flag, _, now) => extendFlag(flag, Date.parse(retire_by), now)),
+    decideFlag(key, facts, (flag, _, now) =>
+      extendFlag(flag, Date.parse(retire_by), now, flagLimits(facts.policies)),
+    ),
 })
 
 export const flagReview = commandKind({

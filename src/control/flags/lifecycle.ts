@@ -8,6 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import type { FlagRow } from '../db/rows.ts'
 import { DAY_MS } from '../entities/fields.ts'
 import { isFunded } from '../entities/flag.ts'
+import type { FlagLimits } from '../entities/policy.ts'
 import { isPublished } from '../entities/projection.ts'
 import type { Refusal } from '../refusals.ts'
 import type { Held } from './holders.ts'
@@ -42,14 +43,19 @@ export function createFlag(
   existing: FlagRow | undefined,
   flag: NewFlag,
   now: number,
+  limits: FlagLimits,
 ): Result<FlagRow, Refusal> {
   if (existing) return err(existing.state === 'retired' ? 'flag_key_retired' : 'flag_exists')
   const rollout = flag.kind === 'rollout'
   if (!rollout && flag.retire_by !== undefined) return err('flag_not_rollout')
   if (rollout && flag.review_every_days !== undefined) return err('flag_not_entitlement')
   const retireBy =
-    flag.retire_by === undefined ? now + RETIRE_AFTER_DAYS * DAY_MS : Date.parse(flag.retire_by)
+    flag.retire_by === undefined
+      ? now + Math.min(RETIRE_AFTER_DAYS, limits.lifetimeDays) * DAY_MS
+      : Date.parse(flag.retire_by)
   if (rollout && !isRetireBy(retireBy, now, now)) return err('retire_by_invalid')
+  if (rollout && retireBy > now + limits.lifetimeDays * DAY_MS) return err('flag_lifetime')
+  if ((flag.review_every_days ?? 0) > limits.reviewDays) return err('flag_review_days')
   const at = new Date(now).toISOString()
   const { key, name, description, kind, owner, tags } = flag
   return ok({
@@ -61,7 +67,9 @@ export function createFlag(
     tags,
     state: 'draft',
     no_plan_reason: flag.no_plan_reason ?? null,
-    review_every_days: rollout ? null : (flag.review_every_days ?? REVIEW_EVERY_DAYS),
+    review_every_days: rollout
+      ? null
+      : (flag.review_every_days ?? Math.min(REVIEW_EVERY_DAYS, limits.reviewDays)),
     reviewed_at: null,
     retire_by: rollout ? new Date(retireBy).toISOString() : null,
     extensions: 0,
@@ -89,8 +97,10 @@ export function updateFlag(
   change: FlagChange,
   inPlan: boolean,
   now: number,
+  limits: FlagLimits,
 ): Result<FlagRow, Refusal> {
   if (flag.state === 'retired') return err('flag_retired')
+  if ((change.review_every_days ?? 0) > limits.reviewDays) return err('flag_review_days')
   if (flag.kind === 'rollout' && change.review_every_days !== undefined) return err('flag_not_entitlement')
   const changed = { ...flag }
   for (const [member, value] of Object.entries(change)) {
@@ -122,10 +132,16 @@ export function moveFlag(
 }
 
 /** Extends a rollout, and counts the extension. */
-export function extendFlag(flag: FlagRow, retireBy: number, now: number): Result<FlagRow, Refusal> {
+export function extendFlag(
+  flag: FlagRow,
+  retireBy: number,
+  now: number,
+  limits: FlagLimits,
+): Result<FlagRow, Refusal> {
   if (flag.state === 'retired') return err('flag_retired')
   if (flag.kind !== 'rollout' || flag.retire_by === null) return err('flag_not_rollout')
   if (!isRetireBy(retireBy, Date.parse(flag.retire_by), now)) return err('retire_by_invalid')
+  if (retireBy > Date.parse(flag.created_at) + limits.lifetimeDays * DAY_MS) return err('flag_lifetime')
   const extended = { ...flag, retire_by: new Date(retireBy).toISOString(), extensions: flag.extensions + 1 }
   return ok(revised(extended, now))
 }

@@ -8,21 +8,22 @@
  */
 import { desc, inArray } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
-import type { Actor } from '../auth/actor.ts'
+import { type Actor, systemActor } from '../auth/actor.ts'
 import { type Database, isOvertaken, isTaken } from '../db/client.ts'
-import type { ChangeRequestRow } from '../db/rows.ts'
+import type { ChangeRequestRow, PolicyRow } from '../db/rows.ts'
 import { audit, policies } from '../db/schema.ts'
 import { list } from '../db/sql.ts'
 import type { Statement } from '../db/upsert.ts'
 import { type Evaluation, noEffects } from '../effects/evaluate.ts'
 import { type EffectSummary, summarize } from '../effects/summary.ts'
-import { type Edit, type EditOf, environmentsOf, guardedEnvironments, isUnchanged } from '../entities/edit.ts'
+import { type Edit, type EditOf, environmentsOf, isUnchanged } from '../entities/edit.ts'
 import { GENESIS, type Head } from './audit_chain.ts'
 import { batchOf } from './batch.ts'
 import type { Command, Decided, Decision, Facts, Step } from './command.ts'
 import { type Diff, DiffCache } from './diff_cache.ts'
 import { findReplay, type IdempotencyClaim, type Replay } from './idempotency.ts'
-import { policiesOf } from './policies.ts'
+import { establishing, policiesOf } from './policies.ts'
+import { requirementsIn } from './requirements.ts'
 import { State } from './state.ts'
 
 /** How long a command retries when others are faster, and the longest pause between two attempts. */
@@ -96,6 +97,8 @@ export interface Ledger {
     actor: Actor,
     options?: CommitOptions<E>,
   ): Promise<Decided<Outcome<E> | Replayed>>
+  /** Stores the policies of environments that are seen for the first time, as every commit does. */
+  establishPolicies(): Promise<void>
 }
 
 /** The decision of an attempt, and the steps that change something. */
@@ -135,7 +138,11 @@ export function createLedger(ledger: LedgerOptions): Ledger {
     if (!replay.ok) return replay
     if (replay.value) return ok({ kind: 'replayed', answer: replay.value })
 
-    const { head, facts } = await readFacts(actor)
+    const { head, facts, stored } = await readFacts(actor)
+    if (stored.length < environments.length && !dryRun) {
+      await establish(head, facts, stored)
+      return 'overtaken'
+    }
     const decided = await decide(command, facts, options.ifMatch)
     if (!decided.ok) return decided
     const made = decided.value
@@ -147,10 +154,11 @@ export function createLedger(ledger: LedgerOptions): Ledger {
       return write(shown, made, { ...noEffects([]), base: 0 }, head, facts, options)
     }
 
-    const required = command.clearance ? [] : guardedEnvironments(edits, facts.policies)
     const diff = await evaluate(command, made, facts, diffs)
     if (!diff.ok) return diff
-    const guarded = [...new Set([...required, ...(made.decision.guarded ?? [])])]
+    const required = command.clearance ? [] : await requirementsIn(facts, edits, diff.value.effects)
+    const guarding = required.map(({ environment }) => environment)
+    const guarded = [...new Set([...guarding, ...(made.decision.guarded ?? [])])]
     if (dryRun) {
       const effect = await summarize(diff.value.effects, diff.value.base)
       return ok({ kind: 'dry_run', edit, effect, guarded, detail, seq: null })
@@ -170,13 +178,27 @@ export function createLedger(ledger: LedgerOptions): Ledger {
   }
 
   /** The state before the commit, valid if the head of the chain is the same then. */
-  async function readFacts(actor: Actor): Promise<{ head: Head; facts: Facts }> {
+  async function readFacts(actor: Actor): Promise<{ head: Head; facts: Facts; stored: PolicyRow[] }> {
     const own = inArray(policies.environment, list(environments))
     const [heads, rows] = await db.batch([headOf(db), db.select().from(policies).where(own)])
     const head = heads[0] ?? { seq: 0, hash: GENESIS }
     const set = policiesOf(rows, environments)
     const state = new State(db)
-    return { head, facts: { state, head: head.seq, now: clock(), environments, policies: set, actor } }
+    const facts = { state, head: head.seq, now: clock(), environments, policies: set, actor }
+    return { head, facts, stored: rows }
+  }
+
+  /** Stores the policies of environments that are seen for the first time, before anything else is committed. */
+  async function establish(head: Head, facts: Facts, stored: readonly PolicyRow[]): Promise<void> {
+    const steps = await establishing(stored, environments, db, facts.now)
+    const diff = { ...noEffects(steps.map(({ edit }) => edit)), base: head.seq }
+    const shown = { kind: 'committed' as const, edit: null, guarded: [] }
+    await write(shown, { decision: { first: steps, edit: null }, steps }, diff, head, facts, {})
+  }
+
+  async function establishPolicies(): Promise<void> {
+    const { head, facts, stored } = await readFacts(systemActor('system:policies'))
+    if (stored.length < environments.length) await establish(head, facts, stored)
   }
 
   async function decide<E extends Edit | null>(
@@ -242,7 +264,7 @@ export function createLedger(ledger: LedgerOptions): Ledger {
     return ok(outcome)
   }
 
-  return { commit }
+  return { commit, establishPolicies }
 }
 
 const headOf = (db: Database) =>

@@ -1,8 +1,10 @@
 /** The routes for the caller's identity and the list of environments. */
 import { z } from '@hono/zod-openapi'
 import { ok } from '../../core/result.ts'
+import { requiresApproval } from '../entities/policy.ts'
 import type { Api } from '../http/context.ts'
 import { read } from '../http/read.ts'
+import { readPolicies } from '../ledger/policies.ts'
 import { READERS, ROLES } from '../roles.ts'
 
 const self = z
@@ -15,7 +17,12 @@ const self = z
   .openapi('Account')
 
 const environments = z.object({
-  data: z.array(z.object({ name: z.string(), protected: z.boolean() })),
+  data: z.array(
+    z.object({
+      name: z.string(),
+      protected: z.boolean().openapi({ description: 'Whether its policy requires approval of anything.' }),
+    }),
+  ),
 })
 
 export function selfRoutes(api: Api): void {
@@ -40,12 +47,11 @@ export function selfRoutes(api: Api): void {
     summary: 'List environments, in the order of promotion',
     roles: READERS,
     answer: environments,
-    read: async ({ control: { config } }) =>
-      ok({
-        data: config.environments.map((name, index) => ({
-          name,
-          protected: index === config.environments.length - 1,
-        })),
-      }),
+    async read({ control: { db, config } }) {
+      const policies = await readPolicies(db, config.environments)
+      return ok({
+        data: policies.map((policy) => ({ name: policy.environment, protected: requiresApproval(policy) })),
+      })
+    },
   })
 }

@@ -9,11 +9,12 @@ import {
   environmentsOf,
   filingOf,
   flagsInQuestion,
-  guardedEnvironments,
   isUnchanged,
   publicRow,
+  requirementsOf,
   type Table,
 } from '../../../src/control/entities/edit.ts'
+import type { Policy } from '../../../src/control/entities/entity.ts'
 import { defaultPolicy } from '../../../src/control/entities/policy.ts'
 
 const ALL = ['staging', 'production']
@@ -123,6 +124,8 @@ test.each([
 })
 
 describe('a policy that requires approval in production', () => {
+  const guardedEnvironments = (edits: Edit[], policies: Policy[]) =>
+    requirementsOf(edits, policies).map(({ environment }) => environment)
   const policies = ALL.map((name) => defaultPolicy(name, ALL))
   const asksOwners = policies.map((policy) => ({
     ...policy,

@@ -232,7 +232,7 @@ describe('after 90 days', () => {
 
   test('the cron does it', async () => {
     await store(minted({ at: Date.now() - 91 * DAY_MS }), minted({ jti: 'kept' }))
-    await worker.scheduled({} as never, bindings as never)
+    await worker.scheduled({} as never, bindings as never, createExecutionContext())
     expect(await rows()).toMatchObject([{ jti: 'kept' }])
   })
 })

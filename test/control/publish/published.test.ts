@@ -1,5 +1,5 @@
 /** From the commit to the document in KV, through the real Durable Objects. */
-import { createScheduledController, runDurableObjectAlarm } from 'cloudflare:test'
+import { createExecutionContext, createScheduledController, runDurableObjectAlarm } from 'cloudflare:test'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { KEY_INTERVAL_MS } from '../../../src/control/publish/publisher.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -48,7 +48,7 @@ test('the cron publishes what was never announced, and forgets old idempotency r
   })
   expect(await control.org('org_a')).toBeNull()
   await bindings.DB.prepare("UPDATE idempotency SET created_at = '2020-01-01T00:00:00.000Z'").run()
-  await worker.scheduled(createScheduledController() as never, bindings as never)
+  await worker.scheduled(createScheduledController() as never, bindings as never, createExecutionContext())
   expect((await control.org('org_a'))?.version).toBe(1)
   expect((await bindings.DB.prepare('SELECT * FROM idempotency').all()).results).toEqual([])
 })

@@ -61,7 +61,8 @@ export interface RequestOptions {
 async function letProductionBe(): Promise<void> {
   await bindings.DB.prepare(
     `INSERT OR REPLACE INTO policies (environment, approvals, owner_approves, exclusive, updated_at, revision)
-     VALUES ('production', 0, 0, '[]', '2026-01-01T00:00:00.000Z', 1)`,
+     VALUES ('production', 0, 0, '[]', '2026-01-01T00:00:00.000Z', 1),
+       ('staging', 0, 0, '[]', '2026-01-01T00:00:00.000Z', 0)`,
   ).run()
 }
 

@@ -31,6 +31,7 @@ export class Inbox extends limitedObject(RealInbox) {}
 
 export default {
   fetch: (request, env, context) => invocation(() => worker.fetch(request, underLimits(env), context)),
-  scheduled: (controller, env) => invocation(() => worker.scheduled(controller, underLimits(env))),
+  scheduled: (controller, env, context) =>
+    invocation(() => worker.scheduled(controller, underLimits(env), context)),
   queue: (batch, env) => invocation(() => worker.queue(batch, underLimits(env))),
 } satisfies ExportedHandler<ControlBindings>
