@@ -5,7 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UsageError } from './cli.ts'
-import { localKey, migrate } from './local_d1.ts'
+import { migrate } from './local_d1.ts'
+import { bootstrapFile, localKey, makeBootstrapSecret, makeLocalKey } from './local_key.ts'
 import { requireFreePort } from './network.ts'
 import { runWorker, STATE, type Vars, type WorkerProcess } from './wrangler.ts'
 
@@ -27,6 +28,8 @@ export interface ControlOptions {
   config?: string
   /** `false`: the state folder is known to be up to date, as this process has started it before. */
   migrate?: boolean
+  /** `false`: the caller has a key, and the folder needs none. */
+  bootstrap?: boolean
 }
 
 export interface LocalControl {
@@ -46,20 +49,26 @@ export async function startControl(options: ControlOptions): Promise<LocalContro
   const { port, persistTo = STATE, vars = {}, config = CONFIG } = options
   await requireFreePort(port, 'the control plane', 'npm start -- --control-port')
   if (options.migrate !== false) await migrate(persistTo)
+  const isNew = options.bootstrap !== false && (await localKey(persistTo)) === undefined
+  const secret = makeBootstrapSecret()
+  const bootstrap = isNew ? await bootstrapFile(persistTo, secret) : undefined
   const worker = await runWorker({
     config,
     port,
     persistTo,
     vars,
-    ...(options.envFiles && { envFiles: options.envFiles }),
+    envFiles: [...(options.envFiles ?? []), ...(bootstrap ? [bootstrap.file] : [])],
     ...(options.onLine && { onLine: options.onLine }),
   })
   const url = `http://localhost:${port}`
   try {
     await healthy(url, worker)
+    if (isNew) await makeLocalKey(url, secret, persistTo)
   } catch (error) {
     await worker.close()
     throw error
+  } finally {
+    await bootstrap?.remove()
   }
   const cron = setInterval(() => void fetch(`${url}/cdn-cgi/local/scheduled`).catch(() => {}), CRON_MS)
   cron.unref()

@@ -1,18 +1,8 @@
-/**
- * The control plane's local database: its migrations and initial rows.
- *
- * The state folder gets an admin's API key, in a file that only its owner can read, so that the command line tools need
- * no log-in; and a policy for production that requires no approval, because there is nobody else on this machine.
- */
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+/** The migrations of the control plane's local database. */
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { apiKeyText, makeApiKey } from '../src/control/auth/secrets.ts'
-import { sha256Hex } from '../src/control/canonical.ts'
 import { openBindings } from './local_bindings.ts'
 import { PROJECT, STATE } from './wrangler.ts'
-
-/** Long, so that developers do not have to replace it every year. */
-const KEY_DAYS = 3_650
 
 const MIGRATIONS = join(PROJECT, 'migrations')
 
@@ -29,7 +19,7 @@ interface Statement {
 }
 
 /**
- * Applies the migrations that the local D1 does not have, and makes the key. Applied ones are recorded where `wrangler d1
+ * Applies the migrations that the local D1 does not have. Applied ones are recorded where `wrangler d1
  * migrations` records them, so that either can continue after the other.
  *
  * @returns the names of those that it applied
@@ -41,9 +31,7 @@ export async function migrate(persistTo = STATE): Promise<string[]> {
     'd1_databases',
   )
   try {
-    const applied = await applyMigrations(env.DB)
-    if ((await localKey(persistTo)) === undefined) await makeLocalKey(env.DB, persistTo)
-    return applied
+    return await applyMigrations(env.DB)
   } finally {
     await dispose()
   }
@@ -69,34 +57,4 @@ async function applyMigrations(db: Database): Promise<string[]> {
     ])
   }
   return due
-}
-
-/** The API key of the state folder, if it has one. */
-export const localKey = (persistTo: string): Promise<string | undefined> =>
-  readFile(keyFile(persistTo), 'utf8').catch(() => undefined)
-
-const keyFile = (persistTo: string): string => join(persistTo, 'control-key')
-
-/** Makes the API key of a state folder, whose database this is. */
-export async function makeLocalKey(db: Database, persistTo: string): Promise<void> {
-  const key = makeApiKey()
-  const now = new Date()
-  const ends = new Date(now.getTime() + KEY_DAYS * 86_400_000).toISOString()
-  const at = now.toISOString()
-  await db.batch([
-    db
-      .prepare(
-        `INSERT INTO api_keys (id, name, owner, created_by, role, secret_hash, created_at, updated_at, ends_at, revision)
-         VALUES (?, 'this machine', 'user:developer', 'user:developer', 'admin', ?, ?, ?, ?, 1)`,
-      )
-      .bind(key.id, await sha256Hex(key.secret), at, at, ends),
-    db
-      .prepare(
-        `INSERT OR IGNORE INTO policies (environment, approvals, owner_approves, exclusive, updated_at, revision)
-         VALUES ('production', 0, 0, '[]', ?, 1)`,
-      )
-      .bind(at),
-  ])
-  await mkdir(persistTo, { recursive: true })
-  await writeFile(keyFile(persistTo), apiKeyText(key), { mode: 0o600 })
 }

@@ -55,7 +55,9 @@ async function measureAll(running: Running, size: Size, isShort: boolean): Promi
   await migrate(persistTo)
   const key = await seedDatabase(persistTo, size)
   const [port = 0] = await freePorts(1)
-  const control = running.add(await startControl({ port, persistTo, config: 'bench/control/wrangler.toml' }))
+  const control = running.add(
+    await startControl({ port, persistTo, config: 'bench/control/wrangler.toml', bootstrap: false }),
+  )
   const call = caller(control.url, key)
 
   const org = (i: number) => `org_${String((i * 7919) % size.organizations).padStart(6, '0')}`

@@ -12,6 +12,7 @@ import { afterCommit } from './after_commit.ts'
 import { keyRoutes } from './api_keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { authenticate } from './auth/authenticate.ts'
+import { asBootstrap } from './auth/bootstrap.ts'
 import { FailedAttempts } from './auth/failed_attempts.ts'
 import { TokenVerifier } from './auth/tokens.ts'
 import { requestApproval } from './change_requests/commands.ts'
@@ -43,6 +44,7 @@ import type { CommandRegistry } from './ledger/command.ts'
 import { createLedger, type Ledger } from './ledger/commit.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
 import { tokenRoutes } from './mint_log/routes.ts'
+import { bootstrapRoutes } from './people/bootstrap_routes.ts'
 import { peopleRoutes } from './people/routes.ts'
 import { planCommands } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
@@ -148,6 +150,7 @@ function api(): Api {
     publishRoutes,
     keyRoutes,
     peopleRoutes,
+    bootstrapRoutes,
   ]) {
     routes(api)
   }
@@ -244,7 +247,9 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
       // Cloudflare sets it. Without it, on a local machine, there is nobody to slow down.
       const address = c.req.header('cf-connecting-ip')
       if (address !== undefined && failures.isBlocked(address, now())) return refuse(c, 'too_many_failures')
-      const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
+      const actor =
+        (await asBootstrap(c.req.raw, kept.config.bootstrapSecret)) ??
+        (await authenticate(c.req.raw.headers, kept.verifier, db, now()))
       if (!actor.ok) {
         if (address !== undefined && actor.reason === 'token_refused') failures.count(address, now())
         return refuse(c, actor.reason)

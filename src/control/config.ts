@@ -112,6 +112,7 @@ export interface ControlBindings {
   ROLES_CLAIM?: string
   TEAMS_CLAIM?: string
   OWNERS?: string
+  BOOTSTRAP_SECRET?: string
   CI_PROVIDER?: string
   CI_ISSUER?: string
   CI_AUDIENCE?: string
@@ -137,6 +138,8 @@ export interface Config {
   readonly oidc: TokenIssuer | undefined
   /** With roles by e-mail address, for identity providers that send none. */
   readonly access: (TokenIssuer & { readonly roles: ReadonlyMap<string, readonly Role[]> }) | undefined
+  /** What makes the first admin; `undefined`: nothing does. */
+  readonly bootstrapSecret: string | undefined
   /** Whose identity tokens say who started a pipeline, and of which projects, in lower case. */
   readonly ci:
     | (TokenIssuer & { readonly provider: CiProvider; readonly projects: ReadonlySet<string> })
@@ -213,6 +216,10 @@ const varsSchema = z.object({
       'must be names of people and teams, such as team-growth,user:ada',
     )
     .optional(),
+  BOOTSTRAP_SECRET: z
+    .string()
+    .regex(/^[\w.~+/=-]{32,256}$/, 'must be at least 32 characters, as `openssl rand -hex 32` prints them')
+    .optional(),
   CI_PROVIDER: z.enum(CI_PROVIDERS, `must be one of ${CI_PROVIDERS.join(', ')}`).optional(),
   CI_ISSUER: url.optional(),
   CI_AUDIENCE: z.string().min(1, 'must not be empty').optional(),
@@ -265,6 +272,7 @@ export function parseConfig(bindings: object): ConfigResult {
               roles: vars.ACCESS_ROLES ?? new Map(),
             }
           : undefined,
+      bootstrapSecret: vars.BOOTSTRAP_SECRET,
       ci: ciOf(vars),
     },
   }

@@ -36,6 +36,20 @@ const WIRE = {
   },
   person_self: { status: 409, detail: 'You cannot mark yourself as gone. Another admin can.' },
   identity_taken: { status: 409, detail: 'A name of this person belongs to another person already.' },
+  bootstrap_done: {
+    status: 409,
+    detail:
+      'There is an admin already, who can do everything that a bootstrap does. Delete BOOTSTRAP_SECRET.',
+  },
+  bootstrap_used: {
+    status: 409,
+    detail: 'This bootstrap secret was used already. Set another one.',
+  },
+  policy_set: {
+    status: 409,
+    detail:
+      'Somebody has set the policy of an environment already. Leave it out; change it with PUT /api/v1/policies.',
+  },
   request_invalid: { status: 400, detail: 'The request does not match the schema of this route.' },
   member_repeated: { status: 400, detail: 'A member occurs twice in one object of the body.' },
   too_many_failures: {

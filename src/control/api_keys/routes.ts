@@ -1,19 +1,16 @@
 /**
  * The routes of API keys: created by an admin for an owner, with one role and some environments, for a year at most. No key
  * can create another, which could live longer, reach further, and survive the revocation of the first.
- *
- * The key is in the first response only. The hash of its secret is stored in a column that no response and no audit row
- * shows.
  */
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, gt } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
+import { apiKeyRow, newApiKey } from '../auth/new_api_key.ts'
 import { apiKeyText, makeApiKey } from '../auth/secrets.ts'
-import { sha256Hex } from '../canonical.ts'
 import type { ApiKeyRow } from '../db/rows.ts'
 import { api_keys } from '../db/schema.ts'
 import type { EditOf } from '../entities/edit.ts'
-import { DAY_MS, environmentName, instant, shortText, storedInstant, why } from '../entities/fields.ts'
+import { storedInstant, why } from '../entities/fields.ts'
 import type { Api } from '../http/context.ts'
 import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
@@ -21,35 +18,11 @@ import { write } from '../http/write.ts'
 import { because, type Command } from '../ledger/command.ts'
 import { ADMINS } from '../roles.ts'
 
-const MAX_KEY_DAYS = 365
-
 type KeyEdit = EditOf<'api_keys'>
-
-/** Without approver and break-glass, which take a person. */
-const role = z.enum(['viewer', 'editor', 'admin'])
 
 const keyRole = z.enum(['viewer', 'editor', 'approver', 'admin'])
 
-/** Names under which parts of the control plane act, and the audit log shows them. */
-const RESERVED =
-  /^system:(?:scheduler|inbox|drift|bootstrap|policies|stripe|standard|workos|contract)(?:[:/-]|$)/i
-
-const keyCreation = z.object({
-  name: shortText,
-  owner: z
-    .string()
-    .regex(/^(user|system):[\w.:@|+~-]{1,128}$/)
-    .openapi({ description: 'The person or system that the key acts for.', example: 'system:ci' }),
-  role,
-  environments: z
-    .array(environmentName)
-    .min(1)
-    .nullable()
-    .default(null)
-    .openapi({ description: 'null: all.' }),
-  ends_at: instant,
-  ...why,
-})
+const keyCreation = newApiKey.extend(why)
 
 const keySchema = z
   .object({
@@ -82,29 +55,11 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
   const command: Command<KeyEdit> = {
     action: 'api_key.create',
     ...because(body),
-    async decide({ now, environments, actor }) {
+    async decide(facts) {
+      const { actor } = facts
       if (actor.apiKey !== null) return err('person_required')
-      if (RESERVED.test(body.owner)) return err('key_owner_reserved')
-      const endsAt = Date.parse(body.ends_at)
-      if (endsAt <= now || endsAt > now + MAX_KEY_DAYS * DAY_MS) return err('key_lifetime')
-      if (body.environments?.some((name) => !environments.includes(name))) return err('environment_unknown')
-      const at = new Date(now).toISOString()
-      const { name, owner, role, ends_at } = body
-      const after = {
-        id: made.id,
-        name,
-        owner,
-        role,
-        environments: body.environments,
-        ends_at,
-        created_by: actor.id,
-        secret_hash: await sha256Hex(made.secret),
-        created_at: at,
-        updated_at: at,
-        revoked_at: null,
-        revision: 1,
-      }
-      return ok({ table: 'api_keys', before: null, after })
+      const row = await apiKeyRow(body, made, actor.id, facts)
+      return row.ok ? ok({ table: 'api_keys', before: null, after: row.value }) : row
     },
   }
   return { command, secret: apiKeyText(made) }

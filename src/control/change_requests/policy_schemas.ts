@@ -58,6 +58,8 @@ export const policyContent = z.object({
     example: { sso: 2 },
   }),
 })
+export type PolicyContent = z.output<typeof policyContent>
+
 export const policyParams = z.object({ environment: environmentName })
 export const policySetting = policyContent.extend(why)
 

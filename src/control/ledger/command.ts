@@ -37,7 +37,7 @@ export interface Refused {
 export type Decided<T> = { readonly ok: true; readonly value: T } | Refused
 
 /** Why a change is applied at once although the policy of an environment requires approval. */
-export type Clearance = 'kill' | 'break_glass' | 'contract' | 'approved'
+export type Clearance = 'kill' | 'break_glass' | 'contract' | 'approved' | 'bootstrap'
 
 export interface Why {
   readonly reason: string

@@ -138,6 +138,7 @@ describe('a key that is limited to one environment', () => {
       'POST /people/{subject}/leave',
       'POST /people/{subject}/return',
       'POST /people/{subject}/erase',
+      'POST /bootstrap',
     ])
     for (const { method, path } of everywhere) {
       const body = method === 'GET' ? {} : { body: {} }

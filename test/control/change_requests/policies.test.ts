@@ -270,6 +270,7 @@ describe('a policy that limits flags', () => {
     control.clock.now += 3 * DAY_MS
     const extend = (days: number) =>
       control.call('POST', '/flags/a/extend', {
+        ifMatch: 1,
         body: { retire_by: new Date(created + days * DAY_MS).toISOString(), reason: 'x' },
       })
     expect((await extend(21)).body.code).toBe('flag_lifetime')

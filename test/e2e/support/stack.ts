@@ -18,7 +18,8 @@ import { createTestHarness } from 'wrangler'
 import type { Running } from '../../../dev/cli.ts'
 import { ControlClient } from '../../../dev/control_client.ts'
 import { API_AUDIENCE, CONTROL_AUDIENCE, DEMO_SERVICE, type Idp, startIdp } from '../../../dev/idp.ts'
-import { type Database, localKey, makeLocalKey } from '../../../dev/local_d1.ts'
+import type { Database } from '../../../dev/local_d1.ts'
+import { localKey, makeBootstrapSecret, makeLocalKey } from '../../../dev/local_key.ts'
 import { logIn } from '../../../dev/login.ts'
 import { listen } from '../../../dev/network.ts'
 import { seedControl } from '../../../dev/seed_control.ts'
@@ -51,6 +52,7 @@ export interface StackOptions {
 export async function openStack(running: Running, { bundles, secrets = {}, seeded = true }: StackOptions) {
   const state = await mkdtemp(join(tmpdir(), 'remint-stack-'))
   running.add({ close: () => rm(state, { recursive: true, force: true }) })
+  const bootstrapSecret = makeBootstrapSecret()
   const [idp, controlFront, gatewayFront] = await Promise.all([
     startIdp({ port: 0 }).then((started) => running.add(started)),
     openFront(running),
@@ -62,7 +64,7 @@ export async function openStack(running: Running, { bundles, secrets = {}, seede
         configPath: join(bundles.control, CONFIG),
         prebuiltWorkerDir: bundles.control,
         vars: { OIDC_ISSUER: idp.issuer },
-        secrets,
+        secrets: { BOOTSTRAP_SECRET: bootstrapSecret, ...secrets },
       },
       {
         configPath: join(bundles.gateway, CONFIG),
@@ -87,7 +89,7 @@ export async function openStack(running: Running, { bundles, secrets = {}, seede
   gatewayFront.dispatch = server.getWorker('remint-gateway').fetch
   await worker.applyD1Migrations('DB')
   const env = await worker.getEnv()
-  await makeLocalKey(env.DB, state)
+  await makeLocalKey(controlFront.url, bootstrapSecret, state)
   const control = new ControlClient(controlFront.url, (await localKey(state)) ?? '')
   if (seeded) await seedControl(control)
   return {
