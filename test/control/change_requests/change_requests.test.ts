@@ -141,11 +141,11 @@ describe('a write that the policy wants approved', () => {
     expect(await has('org_a')).toBe(true)
   })
 
-  test('without a policy of its own, the last environment wants one approval', async () => {
+  test('where nobody has set a policy, the last environment requires one approval', async () => {
     const fresh = await setUp({}, { guarded: true })
     expect((await fresh.get('/policies')).body.data).toEqual([
-      { environment: 'staging', approvals: 0, owner_approves: false, exclusive: [], revision: 0 },
-      { environment: 'production', approvals: 1, owner_approves: false, exclusive: [], revision: 0 },
+      { environment: 'staging', approvals: 0, ...DEFAULTS },
+      { environment: 'production', approvals: 1, ...DEFAULTS },
     ])
     await fresh.must('POST', '/flags', { key: 'x', name: 'x', kind: 'rollout', owner: 'team-a' })
     const answer = await fresh.call('PUT', '/flags/x/rules/production', {
@@ -156,6 +156,7 @@ describe('a write that the policy wants approved', () => {
   })
 })
 
+const DEFAULTS = { owner_approves: false, exclusive: [], kinds: {}, flags: {}, revision: 0 }
 const CONTRACT = { plan: 'team', status: 'active', from: '2026-01-01T00:00:00.000Z', revision: 1 }
 
 /** Asked for by an editor, approved by the approver, applied. */
