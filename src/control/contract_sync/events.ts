@@ -8,7 +8,7 @@ import type { ContractRow, RuleRow } from '../db/rows.ts'
 import type { SourceName } from './sources/source.ts'
 
 /**
- * What another system calls a thing of ours. The first candidate that is mapped decides; where none is, `ours` is the
+ * What another system calls a flag, plan or organization. The first candidate that is mapped decides; where none is, `ours` is the
  * name itself, if the sender used ours. A `price` is a plan or, where it is not mapped to one, a flag. A name that was
  * given but can be none is `invalid`: an error, never an absence.
  */
@@ -139,7 +139,7 @@ export interface FlagTargets {
   /** `null`: the event does not say; grants stay as they are. */
   readonly targets: { readonly organizations: readonly External[]; readonly users: readonly string[] } | null
   readonly revision: number
-  /** Whether the flag itself is no more at the source: then one that is none of ours is no problem. */
+  /** Whether the flag itself is no more at the source: then one that is not known here is no problem. */
   readonly deleted: boolean
   /** Whether somebody clicked, so that the policy of the environment is asked. */
   readonly click: boolean
@@ -154,7 +154,7 @@ export interface SessionRevoked {
   readonly user: string
 }
 
-/** Known, and rightly without effect. */
+/** A known type that has no effect here. */
 export interface Ignored {
   readonly type: 'ignored'
   readonly why: 'not_a_subscription' | 'no_organization_named' | 'flag_without_rule' | 'foreign_type'
@@ -209,7 +209,7 @@ export function externalsOf(event: CanonicalEvent): readonly External[] {
   }
 }
 
-/** What is waited for where a name is none of ours: `org:acme-inc`, once for everything that it could be called. */
+/** What is waited for where a name is not known here: `org:acme-inc`, once for everything that it could be called. */
 export const needsOf = ({ kind, candidates, ours, invalid }: External): string[] =>
   [
     ...new Set([

@@ -19,7 +19,7 @@ import {
   type VerifyReason,
 } from './sources/source.ts'
 
-/** A sender waits 5 to 15 s. What is not settled by then is told as received, and known when it is sent again. */
+/** A sender waits 5 to 15 s. What is not settled by then is reported as received, and known when it is sent again. */
 const DELIVER_MS = 2_500
 
 const REFUSED: Record<VerifyReason, Refusal> = {

@@ -190,7 +190,7 @@ async function repair(
   return delivered.ok && delivered.value.state === 'applied' && !delivered.value.duplicate
 }
 
-/** As if the source had told of it. */
+/** As if the source had sent it. */
 async function synthetic(
   parsed: Parsed,
   contract: string,

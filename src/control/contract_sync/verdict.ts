@@ -50,7 +50,7 @@ export const awaitingApproval = (request: ChangeItem): Verdict => ({
   requests: [request],
 })
 
-/** Names that are none of ours: it goes on by itself once they are. */
+/** Names that are not known here: it continues by itself once they are. */
 export const unresolved = (names: readonly [External, ...External[]]): Verdict => ({
   ...quarantined(`${names[0].kind}_unknown`, nameOf(names[0])),
   needs: names.flatMap(needsOf),

@@ -32,7 +32,7 @@ export async function applyTargets(
     targets === null ? superseded : await context.passed(about.entity, revision, TELLING_TARGETS)
   if (accessStop === conflict || targetsStop === conflict) return { ...conflict, ...about }
   if (accessStop && targetsStop) return { ...superseded, ...about }
-  // A flag that is none of ours has nothing to lose.
+  // A flag that is not known here has nothing to lose.
   if (flag === undefined) return { ...(part.deleted ? applied() : unresolved([part.flag])), ...about }
   if (organizations.length + (targets?.users.length ?? 0) > MAX_TARGETS) {
     return { ...quarantined('too_many_targets'), ...about }

@@ -1,4 +1,4 @@
-/** Organizations as other systems tell of them, and names that belong to them. Does I/O through `Known`. */
+/** Organizations as other systems report them, and names that belong to them. Does I/O through `Known`. */
 import type { OrgDeleted, OrgLinked, OrgUpserted } from '../events.ts'
 import { nameOf } from '../events.ts'
 import { type Commands, runCommand, runGuarded } from '../run_command.ts'
@@ -45,7 +45,7 @@ export async function upsertOrganization(
   return { ...(set.ok ? applied(set.steps) : set.verdict), ...about }
 }
 
-/** Whoever is logged in must refresh, which the identity provider refuses. Its contracts are its own matter. */
+/** Users that are logged in must refresh, which the identity provider refuses. Its contracts are its own matter. */
 export async function endOrganization(
   part: OrgDeleted,
   context: Ordered,

@@ -2,7 +2,7 @@
  * The rows of a contract as they follow from what its source has said, by the mappings of now: when an event says it, and
  * again when a mapping is corrected. Does I/O through `Known`.
  *
- * Whose it is follows from what is said, then from the contract as it is: a name that is given and none of ours is an
+ * Whose it is follows from what is said, then from the contract as it is: a name that is given and not known here is an
  * error, and no name leaves it where it is. Where a part is not known, the rows change by what is taken away only.
  */
 
@@ -128,7 +128,7 @@ async function rowOf(
   if (before === null) return row
   const same = isUnchanged({ table: 'contracts', before, after: { ...row, revision: before.revision } })
   if (same && revision <= before.revision) return undefined
-  // The row counts its own changes, whoever made them; the source's revision is the agreement's.
+  // The row counts its own changes, no matter who made them; the source's revision is the agreement's.
   return { ...row, revision: Math.max(revision, before.revision + (same ? 0 : 1)) }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Which contract of ours a number of another system is. The system and its number tell contracts apart: two systems may
+ * Which contract a number of another system is here. The system and its number tell contracts apart: two systems may
  * use the same number, also behind one endpoint. Does I/O through `Known`.
  */
 import { sha256Hex } from '../../canonical.ts'

@@ -1,7 +1,7 @@
 /**
  * Contracts of before it was kept what their sources say: the last event about each, which is kept, says it. Does I/O.
  *
- * Nothing is changed by it. What the mappings of now make of a contract otherwise is found by drift, and moved by whoever may.
+ * Nothing is changed by it. What the mappings of now make of a contract otherwise is found by drift, and moved by an operator.
  */
 import { and, desc, eq, sql } from 'drizzle-orm'
 import { sha256Hex } from '../../canonical.ts'

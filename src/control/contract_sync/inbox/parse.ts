@@ -21,11 +21,11 @@ export async function parseEvent(
   }
   const source = sourceNamed(sources, event.source)
   if (!source) return err('unknown_type')
-  // What nobody thought of is a fault of ours, and no reason to lose or to refuse the event.
+  // What nobody thought of is our fault, and no reason to lose or to refuse the event.
   return inTime(source.parse(event, now), PARSE_MS).catch(() => err('apply_failed'))
 }
 
-/** What takes too long cannot be told right now. */
+/** What takes too long is not known right now. */
 async function inTime(work: Promise<Parsed>, limitMs: number): Promise<Parsed> {
   const { promise: late, resolve } = Promise.withResolvers<Parsed>()
   const timer = setTimeout(() => resolve(err('refetch_failed')), limitMs)

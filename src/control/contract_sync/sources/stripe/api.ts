@@ -1,7 +1,7 @@
 /**
  * What is asked of Stripe's API, through its own package with the fetcher that we are given.
  *
- * "They say no" (our key, or the thing, is not known there) and "cannot tell right now" are different answers: the first
+ * "Refused" (our key, or the thing, is not known there) and "cannot tell right now" are different answers: the first
  * is for an operator, the second is for another attempt.
  */
 import type { Stripe as StripeClient } from 'stripe'
@@ -18,7 +18,7 @@ const PAGE = 100
 
 export interface StripeApi {
   readonly client: StripeClient
-  /** Whether it is an error of the API, and not a bug of ours. */
+  /** Whether it is an error of the API, and not a bug here. */
   readonly isApiError: (error: unknown) => error is { readonly statusCode?: number }
 }
 

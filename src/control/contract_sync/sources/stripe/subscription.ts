@@ -140,7 +140,7 @@ export function orgOfCustomer(
   return { ...org, candidates: [...known, ...org.candidates] }
 }
 
-/** By its id first: a lookup key moves on to the next price, and whoever bought the old one keeps it. */
+/** By its id first: a lookup key moves on to the next price, and who bought the old one keeps it. */
 const priceName = ({ id, lookup_key, product }: Price): External => ({
   kind: 'price',
   candidates: candidates(id, lookup_key, product),

@@ -134,7 +134,7 @@ async function verify(
 function parse(type: string, environment: string, at: number, data: unknown, context: unknown): Parsed {
   switch (type) {
     case 'flag.created':
-      // Nobody has it yet, and a flag of ours with its name must not lose anybody by that.
+      // Nobody has it yet, and a flag here with its name must not lose anybody by that.
       return ok([{ type: 'ignored', why: 'flag_without_rule' }])
     case 'flag.updated':
       return flagUpdated(environment, at, data, context)
@@ -193,7 +193,7 @@ function flagUpdated(environment: string, at: number, data: unknown, context: un
 }
 
 /**
- * Of one millisecond, what tells more comes later: a rule after an update of its flag, an update after a creation, and a
+ * Of one millisecond, what says more comes later: a rule after an update of its flag, an update after a creation, and a
  * deletion last. It is the order of the name, not of one id: what was deleted can be made again under its name.
  */
 const revisionOf = (at: number, rank: 0 | 1 | 2): number => at * 10 + rank
