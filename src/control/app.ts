@@ -38,16 +38,17 @@ import { flagRoutes } from './flags/routes.ts'
 import { grantCommands } from './grants/commands.ts'
 import { grantRoutes } from './grants/routes.ts'
 import type { Api, ControlContext, ControlEnv } from './http/context.ts'
-import { type Document, referencePage } from './http/docs.ts'
 import { internalError, NO_STORE, refuse } from './http/problem.ts'
 import type { CommandRegistry } from './ledger/command.ts'
 import { createLedger, type Ledger } from './ledger/commit.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
 import { tokenRoutes } from './mint_log/routes.ts'
+import { peopleRoutes } from './people/routes.ts'
 import { planCommands } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { promotionCommands, promotionRoutes } from './promotions/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
+import { type Document, referencePage } from './reference/page.ts'
 import { selfRoutes } from './self/routes.ts'
 
 /** Every command that can be part of a change request. */
@@ -146,6 +147,7 @@ function api(): Api {
     driftRoutes,
     publishRoutes,
     keyRoutes,
+    peopleRoutes,
   ]) {
     routes(api)
   }

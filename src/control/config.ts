@@ -14,6 +14,14 @@ const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
 
 const MAX_ENVIRONMENTS = 8
 
+const CI_PROVIDERS = ['github', 'gitlab'] as const
+/** A CI system whose identity tokens say who started a pipeline. */
+export type CiProvider = (typeof CI_PROVIDERS)[number]
+const CI_ISSUERS: Readonly<Record<CiProvider, string>> = {
+  github: 'https://token.actions.githubusercontent.com',
+  gitlab: 'https://gitlab.com',
+}
+
 /** The part of a Workers KV namespace that the publisher uses. */
 export interface DocumentsKV {
   get(keys: string[], options: { type: 'text' }): Promise<Map<string, string | null>>
@@ -104,6 +112,10 @@ export interface ControlBindings {
   ROLES_CLAIM?: string
   TEAMS_CLAIM?: string
   OWNERS?: string
+  CI_PROVIDER?: string
+  CI_ISSUER?: string
+  CI_AUDIENCE?: string
+  CI_PROJECTS?: string
 }
 
 export interface TokenIssuer {
@@ -125,6 +137,10 @@ export interface Config {
   readonly oidc: TokenIssuer | undefined
   /** With roles by e-mail address, for identity providers that send none. */
   readonly access: (TokenIssuer & { readonly roles: ReadonlyMap<string, readonly Role[]> }) | undefined
+  /** Whose identity tokens say who started a pipeline, and of which projects, in lower case. */
+  readonly ci:
+    | (TokenIssuer & { readonly provider: CiProvider; readonly projects: ReadonlySet<string> })
+    | undefined
 }
 
 export type ConfigResult =
@@ -197,6 +213,17 @@ const varsSchema = z.object({
       'must be names of people and teams, such as team-growth,user:ada',
     )
     .optional(),
+  CI_PROVIDER: z.enum(CI_PROVIDERS, `must be one of ${CI_PROVIDERS.join(', ')}`).optional(),
+  CI_ISSUER: url.optional(),
+  CI_AUDIENCE: z.string().min(1, 'must not be empty').optional(),
+  CI_PROJECTS: z
+    .string()
+    .transform(list)
+    .refine(
+      (names) => names.every((name) => /^[\w.-]+(?:\/[\w.-]+)+$/.test(name)),
+      'must be repositories or projects such as acme/flags,acme/infra',
+    )
+    .optional(),
 })
 
 export function parseConfig(bindings: object): ConfigResult {
@@ -205,6 +232,9 @@ export function parseConfig(bindings: object): ConfigResult {
     ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...together(bindings, 'OIDC_ISSUER', 'OIDC_AUDIENCE'),
     ...together(bindings, 'ACCESS_TEAM_DOMAIN', 'ACCESS_AUDIENCE'),
+    ...together(bindings, 'CI_PROVIDER', 'CI_AUDIENCE'),
+    ...together(bindings, 'CI_PROVIDER', 'CI_PROJECTS'),
+    ...needs(bindings, 'CI_ISSUER', 'CI_PROVIDER'),
   ]
   if (!parsed.success || problems.length > 0) return { ok: false, problems }
   const vars = parsed.data
@@ -235,7 +265,25 @@ export function parseConfig(bindings: object): ConfigResult {
               roles: vars.ACCESS_ROLES ?? new Map(),
             }
           : undefined,
+      ci: ciOf(vars),
     },
+  }
+}
+
+function ciOf({
+  CI_PROVIDER: provider,
+  CI_ISSUER,
+  CI_AUDIENCE,
+  CI_PROJECTS,
+}: z.infer<typeof varsSchema>): Config['ci'] {
+  if (provider === undefined || CI_AUDIENCE === undefined || CI_PROJECTS === undefined) return undefined
+  return {
+    provider,
+    issuer: CI_ISSUER ?? CI_ISSUERS[provider],
+    audience: CI_AUDIENCE,
+    algorithms: ['RS256'],
+    jwksUrl: undefined,
+    projects: new Set(CI_PROJECTS.map((name) => name.toLowerCase())),
   }
 }
 
@@ -246,4 +294,10 @@ function together(bindings: Partial<Record<Name, unknown>>, one: Name, other: Na
   const [first, second] = [bindings[one] !== undefined, bindings[other] !== undefined]
   if (first === second) return []
   return first ? [`${other}: is required with ${one}`] : [`${one}: is required with ${other}`]
+}
+
+function needs(bindings: Partial<Record<Name, unknown>>, one: Name, other: Name): string[] {
+  return bindings[one] === undefined || bindings[other] !== undefined
+    ? []
+    : [`${other}: is required with ${one}`]
 }

@@ -25,6 +25,17 @@ const WIRE = {
     status: 403,
     detail: 'This takes a person: an API key cannot do it. Sign in and do it yourself.',
   },
+  person_gone: {
+    status: 403,
+    detail: 'This person has left, as an admin recorded. An admin can record a return: see /docs, People.',
+  },
+  on_behalf_of_refused: {
+    status: 403,
+    detail:
+      'Remint-On-Behalf-Of must be an identity token of the configured CI system, for the configured audience, from a configured project, sent with an API key. See docs/control-plane.md.',
+  },
+  person_self: { status: 409, detail: 'You cannot mark yourself as gone. Another admin can.' },
+  identity_taken: { status: 409, detail: 'A name of this person belongs to another person already.' },
   request_invalid: { status: 400, detail: 'The request does not match the schema of this route.' },
   member_repeated: { status: 400, detail: 'A member occurs twice in one object of the body.' },
   too_many_failures: {
@@ -156,6 +167,10 @@ const WIRE = {
     status: 409,
     detail: 'It was requested with an API key that has expired. Request it again.',
   },
+  author_gone: {
+    status: 409,
+    detail: 'The person who requested it has left. Request it yourself if it is still wanted.',
+  },
   author_unknown: {
     status: 403,
     detail:
@@ -208,6 +223,11 @@ const WIRE = {
   },
   event_settled: { status: 409, detail: 'The event is already settled.' },
   finding_resolved: { status: 409, detail: 'The finding is resolved, so there is nothing to accept.' },
+  own_drift: {
+    status: 403,
+    detail:
+      'You made what this finding is about. Where changes require approval, somebody else must accept it.',
+  },
   accept_until_invalid: { status: 422, detail: 'until must be in the future, within 365 days.' },
   promotion_not_next: {
     status: 422,

@@ -7,13 +7,16 @@
 import { and, eq, isNull } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type Actor, isOwner, sharePerson } from '../auth/actor.ts'
+import { hasLeft } from '../auth/people.ts'
 import { canonical } from '../canonical.ts'
 import type { Database } from '../db/client.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import { type ChangeItem, change_requests } from '../db/schema.ts'
 import { summarize } from '../effects/summary.ts'
+import { byName, foldNames } from '../entities/person.ts'
 import type { Command, CommandRegistry, Decided, Decision, Facts, Why } from '../ledger/command.ts'
 import type { ChangeRequestEdit, Guarded } from '../ledger/commit.ts'
+import type { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
 import { ADMINS, hasRole } from '../roles.ts'
 import { type Assessment, type AssessOptions, assess, type Requested, weigh } from './assess.ts'
@@ -117,7 +120,7 @@ export const approveChangeCommand = (
     const assessed = await reassess(before, facts, registry)
     const flags = await state.rows('flags').loadMany(before.flags)
     const owns = flags.filter(({ owner }) => isOwner(actor, owner)).map(({ key }) => key)
-    return approveRequest(withStandingApprovals(before), digest, assessed, owns, facts)
+    return approveRequest(await withStandingApprovals(before, facts), digest, assessed, owns, facts)
   })
 
 export const rejectChangeCommand = (id: string, why: Why): ChangeCommand =>
@@ -142,7 +145,7 @@ export const applyChangeCommand = (id: string, why: Why, registry: CommandRegist
     const before = await facts.state.rows('change_requests').load(id)
     if (!before) return err('not_found')
     const assessed = await reassess(before, facts, registry)
-    const applied = applyRequest(withStandingApprovals(before), assessed, facts)
+    const applied = applyRequest(await withStandingApprovals(before, facts), assessed, facts)
     if (!applied.ok) return applied
     const isApplied = applied.value.state === 'applied' && assessed.ok
     return ok(decisionOf(before, applied.value, isApplied ? assessed.value : undefined))
@@ -154,7 +157,7 @@ export const recheckChangeCommand = (id: string, registry: CommandRegistry): Cha
   changeCommand('change.recheck', id, RECHECK, async (before, facts) => {
     if (!LIVE_STATES.includes(before.state)) return ok(before)
     const assessed = await reassess(before, facts, registry)
-    const checked = recheckRequest(withStandingApprovals(before), assessed, facts)
+    const checked = recheckRequest(await withStandingApprovals(before, facts), assessed, facts)
     return ok(checked.state === before.state ? before : checked)
   })
 
@@ -186,11 +189,21 @@ export const breakGlassCommand = (
   },
 })
 
-/** The approvals of people: once API keys could approve too, and what they approved then counts no longer. */
-const withStandingApprovals = (change: ChangeRequestRow): ChangeRequestRow => ({
-  ...change,
-  approvals: change.approvals.filter(({ api_key }) => api_key === null),
-})
+/** The approvals of people who have not left. Once API keys could approve too; what they approved counts no longer. */
+async function withStandingApprovals(change: ChangeRequestRow, { state }: Facts): Promise<ChangeRequestRow> {
+  const given = change.approvals.filter(({ api_key }) => api_key === null)
+  const gone = await whoLeft(
+    given.flatMap(({ people }) => people),
+    state,
+  )
+  return { ...change, approvals: given.filter(({ people }) => !sharePerson(people, gone)) }
+}
+
+/** The names of those among these people who have left. */
+async function whoLeft(names: readonly string[], state: State): Promise<string[]> {
+  const rows = await state.rows('people').by(byName, foldNames(names))
+  return rows.filter(hasLeft).flatMap((row) => row.names)
+}
 
 /** Whether one of these people has done the same by break-glass, and nobody has reviewed it yet. */
 async function isRenewal(item: ChangeItem, { people }: Actor, db: Database): Promise<boolean> {
@@ -257,17 +270,20 @@ async function reassess(
 
 /** Why nothing that the author requested is done any more: somebody with a copy of a leaked key may have requested it. */
 async function authorLeft(
-  { author_key }: ChangeRequestRow,
+  { author, author_key, on_behalf_of }: ChangeRequestRow,
   { state, now }: Facts,
 ): Promise<Refusal | undefined> {
+  const behind = on_behalf_of === null ? [] : [on_behalf_of.identity, on_behalf_of.person ?? '']
+  if ((await whoLeft([author, ...behind], state)).length > 0) return 'author_gone'
   if (author_key === null) return undefined
   const key = await state.rows('api_keys').load(author_key)
   if (!key || key.revoked_at !== null) return 'author_key_revoked'
   return Date.parse(key.ends_at) <= now ? 'author_key_expired' : undefined
 }
 
-const authorOf = ({ author, author_key, people }: ChangeRequestRow): Actor => ({
+const authorOf = ({ author, author_key, on_behalf_of, people }: ChangeRequestRow): Actor => ({
   id: author,
+  onBehalfOf: on_behalf_of,
   apiKey: author_key,
   people,
   roles: ['editor'],

@@ -53,6 +53,7 @@ export function openRequest(id: string, content: Content, draft: boolean, at: At
       state: draft ? 'draft' : 'in_review',
       author: actor.id,
       author_key: actor.apiKey,
+      on_behalf_of: actor.onBehalfOf ?? null,
       people: [...actor.people],
       created_at: iso(now),
       updated_at: iso(now),
@@ -82,7 +83,8 @@ function replaced(
   if (!from.includes(change.state)) return err('change_state')
   const people = [...new Set([...change.people, ...at.actor.people])]
   // These credentials vouch for it from now on.
-  return withContent({ ...change, state, people, author_key: at.actor.apiKey }, content, at)
+  const { apiKey: author_key, onBehalfOf: on_behalf_of = null } = at.actor
+  return withContent({ ...change, state, people, author_key, on_behalf_of }, content, at)
 }
 
 type Framed = Omit<
@@ -119,7 +121,7 @@ function decided(
   guarded: readonly string[],
   { policies, now }: At,
 ): ChangeRequestRow {
-  const required = approvalsRequired(guarded, policies)
+  const required = approvalsRequired(change, guarded, policies)
   if (change.state !== 'in_review' || !isApproved(change, guarded, policies)) {
     return revised({ ...change, required }, now)
   }

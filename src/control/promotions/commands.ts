@@ -140,6 +140,7 @@ function emptyPromotion(
     state: 'draft',
     author: '',
     author_key: null,
+    on_behalf_of: null,
     people: [],
     items: [],
     rows: [],

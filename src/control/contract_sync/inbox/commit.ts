@@ -37,7 +37,7 @@ export async function commitGroup(
     alongside: (seq) => settle(db, outcomesOf(made, seq), new Date(clock()).toISOString()),
   })
   if (!committed.ok) return committed
-  return ok(outcomesOf(made, 'outcome' in committed.value ? committed.value.outcome.seq : null))
+  return ok(outcomesOf(made, 'seq' in committed.value ? committed.value.seq : null))
 }
 
 /** Each with the last audit row of its own. @param seq - of the last audit row of all */
