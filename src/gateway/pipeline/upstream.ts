@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { NO_STORE } from '../http/answers.ts'
 import { readBounded } from '../http/body.ts'
 import { type JsonObjectText, parseObjectText } from '../http/json_text.ts'
-import type { NoAnswer, NoSessionAnswer, SessionPath } from '../sessions/call.ts'
+import type { NoAnswer, NoSessionAnswer, ReplaysExhausted, SessionPath } from '../sessions/call.ts'
 import type { RefreshRequest } from './request.ts'
 
 /** A token answer with the user's profile in it is some 10 KiB; this only keeps the isolate alive. */
@@ -54,7 +54,9 @@ export type UpstreamReply = (
 }
 
 /** How a request comes by upstream's answer: directly, or through the object that all requests for one refresh share. */
-export type SendTokenRequest = (call: UpstreamCall) => Promise<Result<UpstreamReply, UpstreamReason>>
+export type SendTokenRequest = (
+  call: UpstreamCall,
+) => Promise<Result<UpstreamReply, UpstreamReason> | ReplaysExhausted>
 
 /** Asks upstream, once. */
 export const direct =
