@@ -10,6 +10,9 @@
  */
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
+import { keepStateInMemory } from './test/support/memory.ts'
+
+keepStateInMemory()
 
 /** 32 times the same byte: the secret of nothing. */
 const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`

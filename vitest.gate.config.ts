@@ -7,6 +7,9 @@
  * | `browser` | stories in a real Chromium | `npm run browser` |
  */
 import { defineConfig } from 'vitest/config'
+import { keepStateInMemory } from './test/support/memory.ts'
+
+keepStateInMemory()
 
 const inNode = { globalSetup: ['test/support/bundle.ts'], testTimeout: 60_000, hookTimeout: 120_000 }
 

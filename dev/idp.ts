@@ -14,7 +14,15 @@ import { type Configuration, errors, type KoaContextWithOIDC, Provider } from 'o
 import { accounts, findAccount, operators } from './idp/accounts.ts'
 import { memoryAdapter } from './idp/adapter.ts'
 import { type ClientOptions, clientsOf, DEFAULT_REDIRECT_URI, isRegistered, mayCall } from './idp/clients.ts'
-import { errorPage, homePage, loggedOutPage, loginPage, logoutPage, PAGE_HEADERS } from './idp/pages.ts'
+import {
+  errorPage,
+  homePage,
+  loggedOutPage,
+  loginPage,
+  logoutPage,
+  notFoundPage,
+  PAGE_HEADERS,
+} from './idp/pages.ts'
 import { trustedIssuers, userinfo } from './idp/userinfo.ts'
 import { listen } from './network.ts'
 
@@ -200,9 +208,17 @@ function interactions(provider: Provider) {
 function home({ redirectUris = [] }: IdpOptions) {
   const app = new URL(redirectUris[0] ?? DEFAULT_REDIRECT_URI).origin
   return async (ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> => {
-    if (ctx.path !== '/' || ctx.method !== 'GET') return next()
+    if (ctx.path !== '/' || ctx.method !== 'GET') return orNotFound(ctx, next)
     send(ctx, homePage(app, ctx.get('x-forwarded-host') !== ''))
   }
+}
+
+/** A page where the provider has nothing; programs get the bare status. */
+async function orNotFound(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
+  await next()
+  if (ctx.status !== 404 || ctx.body || ctx.accepts('json', 'html') !== 'html') return
+  send(ctx, notFoundPage())
+  ctx.status = 404
 }
 
 async function chooseAccount(provider: Provider, ctx: KoaContextWithOIDC): Promise<void> {

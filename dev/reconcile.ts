@@ -3,12 +3,14 @@
  * `--apply`.
  */
 
+import { readFile } from 'node:fs/promises'
 import { Command } from 'commander'
 import { main, paint, Running } from './cli.ts'
 import { parseCommandLine } from './commands.ts'
 import { CONTROL_PORT } from './control.ts'
 import { type ControlClient, reachControl } from './control_client.ts'
 import { io, print } from './io.ts'
+import { pagesOf } from './reconcile/list.ts'
 import { STATE } from './wrangler.ts'
 
 /** Something differs and is not repaired. */
@@ -17,6 +19,7 @@ const EXIT_DIFFERENT = 2
 interface Options {
   source: string
   apply?: boolean
+  file?: string
   control: string
   state: string
 }
@@ -55,22 +58,39 @@ async function reconcile(options: Options): Promise<void> {
   }
 }
 
-async function compareAll(client: ControlClient, { source, apply = false }: Options): Promise<void> {
+/** What the source has, from a file or by asking it, a page at a time. */
+async function* pagesBy(
+  client: ControlClient,
+  { source, apply = false, file }: Options,
+): AsyncGenerator<Page> {
+  if (file !== undefined) {
+    const pages = pagesOf(await readFile(file, 'utf8'))
+    if (typeof pages === 'string') throw new Error(pages)
+    for (const list of pages) yield client.post<Page>('/reconciliations', { source, apply, list })
+    return
+  }
   let cursor: string | null = null
-  let checked = 0
-  const differences: Difference[] = []
   do {
     const body: object = { source, apply, ...(cursor !== null && { cursor }) }
     const page: Page = await client.post<Page>('/reconciliations', body)
+    yield page
+    cursor = page.next_cursor
+  } while (cursor !== null)
+}
+
+async function compareAll(client: ControlClient, options: Options): Promise<void> {
+  const { apply = false } = options
+  let checked = 0
+  const differences: Difference[] = []
+  for await (const page of pagesBy(client, options)) {
     for (const difference of page.differences) print(describe(difference))
     differences.push(...page.differences)
     checked += page.checked
-    cursor = page.next_cursor
-  } while (cursor !== null)
+  }
   const open = differences.filter(({ repaired }) => !repaired)
   const repaired = differences.length - open.length
   print(
-    `${checked} subscriptions checked, ${differences.length} differences` +
+    `${checked} contracts checked, ${differences.length} differences` +
       (apply ? `, ${repaired} repaired.` : '.'),
   )
   if (open.length === 0) return
@@ -101,7 +121,8 @@ const row = ({ id, org, plan, status, from, to, add }: Contract): string =>
 export const program = (): Command =>
   new Command('npm run reconcile --')
     .description('Compares the current state of a source with the contracts here.')
-    .requiredOption('--source <name>', 'only stripe can be queried')
+    .requiredOption('--source <name>', 'stripe, with an API key; any other with --file')
+    .option('--file <path>', 'what the source has: an exported list of snapshots or subscriptions, as JSON')
     .option('--apply', 'repair the differences; without it nothing is changed')
     .option('--control <url>', 'the control plane', `http://localhost:${CONTROL_PORT}`)
     .option('--state <folder>', 'the state folder of a local control plane', STATE)

@@ -156,6 +156,7 @@ async function seedAudit(db: Db, count: number): Promise<void> {
       ticket: null,
       request_id: `seed-${seq}`,
       change: null,
+      on_behalf_of: null,
       prev,
     }
     prev = await hashEntry(entry)

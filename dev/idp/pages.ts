@@ -153,6 +153,9 @@ export const logoutPage = (action: string, xsrf: string): string =>
 export const loggedOutPage = (): string =>
   page('Logged out', html`<h1>You are logged out</h1><p>You can close this page.</p>`)
 
+export const notFoundPage = (): string =>
+  page('Not found', html`<h1>Not found</h1><p>There is no page at this address.</p>`)
+
 export const errorPage = (error: string, description: string | undefined): string =>
   page(
     'Something went wrong',

@@ -24,7 +24,8 @@ import { readQuarantine } from './contract_sync/quarantine.ts'
 import { receive } from './contract_sync/receive.ts'
 import { deriveCommands, deriveRoutes } from './contract_sync/rederive.ts'
 import { inboxRoutes } from './contract_sync/routes.ts'
-import { sourcesOf } from './contract_sync/sources/index.ts'
+import { configureSources } from './contract_sync/sources/index.ts'
+import type { Vars } from './contract_sync/sources/settings.ts'
 import type { InboxStub, Source } from './contract_sync/sources/source.ts'
 import { contractCommands } from './contracts/commands.ts'
 import { contractRoutes } from './contracts/routes.ts'
@@ -37,16 +38,17 @@ import { flagRoutes } from './flags/routes.ts'
 import { grantCommands } from './grants/commands.ts'
 import { grantRoutes } from './grants/routes.ts'
 import type { Api, ControlContext, ControlEnv } from './http/context.ts'
-import { type Document, referencePage } from './http/docs.ts'
 import { internalError, NO_STORE, refuse } from './http/problem.ts'
 import type { CommandRegistry } from './ledger/command.ts'
 import { createLedger, type Ledger } from './ledger/commit.ts'
 import { type LogLine, writeFault, writeLog } from './log.ts'
 import { tokenRoutes } from './mint_log/routes.ts'
+import { peopleRoutes } from './people/routes.ts'
 import { planCommands } from './plans/commands.ts'
 import { planRoutes } from './plans/routes.ts'
 import { promotionCommands, promotionRoutes } from './promotions/routes.ts'
 import { publishRoutes } from './publish/routes.ts'
+import { type Document, referencePage } from './reference/page.ts'
 import { selfRoutes } from './self/routes.ts'
 
 /** Every command that can be part of a change request. */
@@ -145,6 +147,7 @@ function api(): Api {
     driftRoutes,
     publishRoutes,
     keyRoutes,
+    peopleRoutes,
   ]) {
     routes(api)
   }
@@ -200,13 +203,14 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
     let kept = opened.get(env)
     if (!kept) {
       const parsed = parseConfig(env)
-      kept = parsed.ok
-        ? {
-            config: parsed.config,
-            verifier: new TokenVerifier(parsed.config, fetcher, now),
-            sources: sourcesOf(parsed.config.webhooks, fetcher),
-          }
-        : { problems: parsed.problems }
+      const { sources, problems } = configureSources(env as unknown as Vars, {
+        environments: parsed.ok ? parsed.config.environments : [],
+        fetcher,
+      })
+      kept =
+        parsed.ok && problems.length === 0
+          ? { config: parsed.config, verifier: new TokenVerifier(parsed.config, fetcher, now), sources }
+          : { problems: [...(parsed.ok ? [] : parsed.problems), ...problems] }
       opened.set(env, kept)
     }
     if ('problems' in kept) {

@@ -14,6 +14,14 @@ const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
 
 const MAX_ENVIRONMENTS = 8
 
+const CI_PROVIDERS = ['github', 'gitlab'] as const
+/** A CI system whose identity tokens say who started a pipeline. */
+export type CiProvider = (typeof CI_PROVIDERS)[number]
+const CI_ISSUERS: Readonly<Record<CiProvider, string>> = {
+  github: 'https://token.actions.githubusercontent.com',
+  gitlab: 'https://gitlab.com',
+}
+
 /** The part of a Workers KV namespace that the publisher uses. */
 export interface DocumentsKV {
   get(keys: string[], options: { type: 'text' }): Promise<Map<string, string | null>>
@@ -104,41 +112,10 @@ export interface ControlBindings {
   ROLES_CLAIM?: string
   TEAMS_CLAIM?: string
   OWNERS?: string
-  STRIPE_WEBHOOK_SECRETS?: string
-  STRIPE_API_KEY?: string
-  STRIPE_API_BASE?: string
-  STANDARD_WEBHOOK_SECRETS?: string
-  WORKOS_WEBHOOK_SECRETS?: string
-  WORKOS_ENVIRONMENT?: string
-  STRIPE_TEST_MODE?: string
-  WORKOS_APPROVALS?: string
-}
-
-/** The sources of webhooks; one that is not configured has no route. There are several secrets while one is rotated. */
-export interface WebhooksConfig {
-  readonly stripe:
-    | {
-        readonly secrets: readonly string[]
-        /** `undefined`: nothing is fetched. */
-        readonly apiKey: string | undefined
-        /** An origin. */
-        readonly apiBase: string
-        /** Whether what happens in Stripe's test mode counts. */
-        readonly testMode: boolean
-      }
-    | undefined
-  readonly standard: { readonly secrets: readonly string[] } | undefined
-  /** Further endpoints of Standard Webhooks: `/webhooks/standard/{name}`. */
-  readonly named: readonly { readonly name: string; readonly secrets: readonly string[] }[]
-  readonly workos:
-    | {
-        readonly secrets: readonly string[]
-        /** The environment that WorkOS's flags belong to. */
-        readonly environment: string
-        /** Whether what somebody clicks at WorkOS goes through the policy of that environment. */
-        readonly asksPolicy: boolean
-      }
-    | undefined
+  CI_PROVIDER?: string
+  CI_ISSUER?: string
+  CI_AUDIENCE?: string
+  CI_PROJECTS?: string
 }
 
 export interface TokenIssuer {
@@ -160,7 +137,10 @@ export interface Config {
   readonly oidc: TokenIssuer | undefined
   /** With roles by e-mail address, for identity providers that send none. */
   readonly access: (TokenIssuer & { readonly roles: ReadonlyMap<string, readonly Role[]> }) | undefined
-  readonly webhooks: WebhooksConfig
+  /** Whose identity tokens say who started a pipeline, and of which projects, in lower case. */
+  readonly ci:
+    | (TokenIssuer & { readonly provider: CiProvider; readonly projects: ReadonlySet<string> })
+    | undefined
 }
 
 export type ConfigResult =
@@ -192,26 +172,6 @@ const binding = (member: string, what: string) =>
     (value) => typeof (value as Record<string, unknown> | undefined)?.[member] === 'function',
     `must be ${what} binding`,
   )
-
-const MAX_SECRETS = 4
-
-const secrets = (form: RegExp, example: string) =>
-  z
-    .string()
-    .transform(list)
-    .refine(
-      (values) => values.length <= MAX_SECRETS && values.every((value) => form.test(value)),
-      `must be 1 to ${MAX_SECRETS} comma-separated secrets such as ${example}`,
-    )
-
-/** A secret as its sender shows it: no spaces, and not a placeholder. */
-const ANY_SECRET = /^[\x21-\x7e]{16,256}$/
-/** Base64 of 24 to 64 bytes, as Standard Webhooks has it. */
-const STANDARD_SECRET = /^whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
-
-const standardSecrets = secrets(STANDARD_SECRET, 'whsec_ and base64 of 24 to 64 bytes')
-
-const isOrigin = (value: string): boolean => isSecureUrl(value) && new URL(value).origin === value
 
 const varsSchema = z.object({
   DB: binding('prepare', 'a D1'),
@@ -253,32 +213,28 @@ const varsSchema = z.object({
       'must be names of people and teams, such as team-growth,user:ada',
     )
     .optional(),
-  STRIPE_WEBHOOK_SECRETS: secrets(ANY_SECRET, 'whsec_…').optional(),
-  STRIPE_API_KEY: z.string().regex(ANY_SECRET, 'must be a secret or restricted key').optional(),
-  STRIPE_API_BASE: z
+  CI_PROVIDER: z.enum(CI_PROVIDERS, `must be one of ${CI_PROVIDERS.join(', ')}`).optional(),
+  CI_ISSUER: url.optional(),
+  CI_AUDIENCE: z.string().min(1, 'must not be empty').optional(),
+  CI_PROJECTS: z
     .string()
-    .refine(isOrigin, 'must be an https origin (http is accepted for localhost)')
-    .default('https://api.stripe.com'),
-  STANDARD_WEBHOOK_SECRETS: standardSecrets.optional(),
-  WORKOS_WEBHOOK_SECRETS: secrets(ANY_SECRET, 'WorkOS shows them').optional(),
-  WORKOS_ENVIRONMENT: z.string().min(1, 'must not be empty').optional(),
-  STRIPE_TEST_MODE: z.enum(['refuse', 'allow'], 'must be refuse or allow').optional(),
-  WORKOS_APPROVALS: z.enum(['policy', 'skip'], 'must be policy or skip').default('policy'),
+    .transform(list)
+    .refine(
+      (names) => names.every((name) => /^[\w.-]+(?:\/[\w.-]+)+$/.test(name)),
+      'must be repositories or projects such as acme/flags,acme/infra',
+    )
+    .optional(),
 })
 
 export function parseConfig(bindings: object): ConfigResult {
   const parsed = varsSchema.safeParse(bindings)
-  const named = namedEndpoints(bindings)
   const problems = [
-    ...named.flatMap(({ problem }) => problem ?? []),
     ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...together(bindings, 'OIDC_ISSUER', 'OIDC_AUDIENCE'),
     ...together(bindings, 'ACCESS_TEAM_DOMAIN', 'ACCESS_AUDIENCE'),
-    ...needs(bindings, 'STRIPE_API_KEY', 'STRIPE_WEBHOOK_SECRETS'),
-    ...needs(bindings, 'STRIPE_TEST_MODE', 'STRIPE_WEBHOOK_SECRETS'),
-    ...needs(bindings, 'WORKOS_ENVIRONMENT', 'WORKOS_WEBHOOK_SECRETS'),
-    ...needs(bindings, 'WORKOS_APPROVALS', 'WORKOS_WEBHOOK_SECRETS'),
-    ...(parsed.success ? unknownEnvironment(parsed.data) : []),
+    ...together(bindings, 'CI_PROVIDER', 'CI_AUDIENCE'),
+    ...together(bindings, 'CI_PROVIDER', 'CI_PROJECTS'),
+    ...needs(bindings, 'CI_ISSUER', 'CI_PROVIDER'),
   ]
   if (!parsed.success || problems.length > 0) return { ok: false, problems }
   const vars = parsed.data
@@ -309,50 +265,26 @@ export function parseConfig(bindings: object): ConfigResult {
               roles: vars.ACCESS_ROLES ?? new Map(),
             }
           : undefined,
-      webhooks: { ...webhooksOf(vars), named: named.map(({ name, secrets }) => ({ name, secrets })) },
+      ci: ciOf(vars),
     },
   }
 }
 
-type Vars = z.infer<typeof varsSchema>
-
-const webhooksOf = (vars: Vars): Omit<WebhooksConfig, 'named'> => ({
-  stripe: vars.STRIPE_WEBHOOK_SECRETS && {
-    secrets: vars.STRIPE_WEBHOOK_SECRETS,
-    apiKey: vars.STRIPE_API_KEY,
-    apiBase: vars.STRIPE_API_BASE,
-    // A key of the test mode reads nothing else.
-    testMode:
-      vars.STRIPE_TEST_MODE === undefined
-        ? isTestKey(vars.STRIPE_API_KEY)
-        : vars.STRIPE_TEST_MODE === 'allow',
-  },
-  standard: vars.STANDARD_WEBHOOK_SECRETS && { secrets: vars.STANDARD_WEBHOOK_SECRETS },
-  workos: vars.WORKOS_WEBHOOK_SECRETS && {
-    secrets: vars.WORKOS_WEBHOOK_SECRETS,
-    environment: vars.WORKOS_ENVIRONMENT ?? vars.ENVIRONMENTS.at(-1) ?? '',
-    asksPolicy: vars.WORKOS_APPROVALS === 'policy',
-  },
-})
-
-const isTestKey = (key: string | undefined): boolean => /^[a-z]+_test_/.test(key ?? '')
-
-const ENDPOINT = /^STANDARD_WEBHOOK_SECRETS_([A-Z0-9](?:[A-Z0-9_]{0,28}[A-Z0-9])?)$/
-
-/** `STANDARD_WEBHOOK_SECRETS_MARKET` is the endpoint `/webhooks/standard/market`. */
-function namedEndpoints(bindings: object) {
-  return Object.entries(bindings).flatMap(([variable, value]) => {
-    const name = ENDPOINT.exec(variable)?.[1]?.toLowerCase().replaceAll('_', '-')
-    if (name === undefined) return []
-    const parsed = standardSecrets.safeParse(value)
-    const problem = parsed.error && `${variable}: ${parsed.error.issues[0]?.message}`
-    return [{ name, secrets: parsed.data ?? [], problem }]
-  })
-}
-
-function unknownEnvironment({ WORKOS_ENVIRONMENT: name, ENVIRONMENTS }: Vars): string[] {
-  if (name === undefined || ENVIRONMENTS.includes(name)) return []
-  return ['WORKOS_ENVIRONMENT: must be one of ENVIRONMENTS']
+function ciOf({
+  CI_PROVIDER: provider,
+  CI_ISSUER,
+  CI_AUDIENCE,
+  CI_PROJECTS,
+}: z.infer<typeof varsSchema>): Config['ci'] {
+  if (provider === undefined || CI_AUDIENCE === undefined || CI_PROJECTS === undefined) return undefined
+  return {
+    provider,
+    issuer: CI_ISSUER ?? CI_ISSUERS[provider],
+    audience: CI_AUDIENCE,
+    algorithms: ['RS256'],
+    jwksUrl: undefined,
+    projects: new Set(CI_PROJECTS.map((name) => name.toLowerCase())),
+  }
 }
 
 type Name = keyof ControlBindings

@@ -23,8 +23,19 @@ const WIRE = {
   },
   person_required: {
     status: 403,
-    detail: 'API keys cannot create API keys. Sign in and create it yourself.',
+    detail: 'This takes a person: an API key cannot do it. Sign in and do it yourself.',
   },
+  person_gone: {
+    status: 403,
+    detail: 'This person has left, as an admin recorded. An admin can record a return: see /docs, People.',
+  },
+  on_behalf_of_refused: {
+    status: 403,
+    detail:
+      'Remint-On-Behalf-Of must be an identity token of the configured CI system, for the configured audience, from a configured project, sent with an API key. See docs/control-plane.md.',
+  },
+  person_self: { status: 409, detail: 'You cannot mark yourself as gone. Another admin can.' },
+  identity_taken: { status: 409, detail: 'A name of this person belongs to another person already.' },
   request_invalid: { status: 400, detail: 'The request does not match the schema of this route.' },
   member_repeated: { status: 400, detail: 'A member occurs twice in one object of the body.' },
   too_many_failures: {
@@ -148,9 +159,17 @@ const WIRE = {
   },
   self_rejection: { status: 403, detail: 'You cannot reject what you requested. Cancel it instead.' },
   already_approved: { status: 409, detail: 'You have already approved it.' },
-  approver_unknown: {
-    status: 403,
-    detail: 'Only people can approve, and API keys whose creator is known.',
+  author_key_revoked: {
+    status: 409,
+    detail: 'It was requested with an API key that is revoked now. Request it again.',
+  },
+  author_key_expired: {
+    status: 409,
+    detail: 'It was requested with an API key that has expired. Request it again.',
+  },
+  author_gone: {
+    status: 409,
+    detail: 'The person who requested it has left. Request it yourself if it is still wanted.',
   },
   author_unknown: {
     status: 403,
@@ -204,6 +223,11 @@ const WIRE = {
   },
   event_settled: { status: 409, detail: 'The event is already settled.' },
   finding_resolved: { status: 409, detail: 'The finding is resolved, so there is nothing to accept.' },
+  own_drift: {
+    status: 403,
+    detail:
+      'You made what this finding is about. Where changes require approval, somebody else must accept it.',
+  },
   accept_until_invalid: { status: 422, detail: 'until must be in the future, within 365 days.' },
   promotion_not_next: {
     status: 422,
@@ -220,6 +244,10 @@ const WIRE = {
       'A contract contradicts it: an organization would lose what it pays for, or get without a contract what is sold. `contradictions` says which.',
   },
   grant_exists: { status: 409, detail: 'A grant with this id already exists.' },
+  key_owner_reserved: {
+    status: 422,
+    detail: 'This name belongs to a part of the control plane. Name a person, or a system such as system:ci.',
+  },
   key_revoked: { status: 409, detail: 'The API key is already revoked.' },
 } as const satisfies Record<string, Wire>
 

@@ -17,11 +17,12 @@ import {
 } from './config.ts'
 import { denySession } from './contract_sync/inbox/deny.ts'
 import { Inbox as ContractInbox } from './contract_sync/inbox/inbox.ts'
-import { forgetEvents } from './contract_sync/inbox/store.ts'
+import { forgetEvents } from './contract_sync/inbox/retriable.ts'
 import { readQuarantine } from './contract_sync/quarantine.ts'
 import { misderived } from './contract_sync/rederive.ts'
-import { sourcesOf } from './contract_sync/sources/index.ts'
-import type { ReceivedEvent } from './contract_sync/sources/source.ts'
+import { configureSources } from './contract_sync/sources/index.ts'
+import type { Vars } from './contract_sync/sources/settings.ts'
+import type { Parsed, ReceivedEvent } from './contract_sync/sources/source.ts'
 import { connect } from './db/client.ts'
 import { DriftRunner } from './drift/runner.ts'
 import { forgetReplays } from './ledger/idempotency.ts'
@@ -210,8 +211,8 @@ export class Scheduler extends DurableObject<ControlBindings> {
 export class Inbox extends DurableObject<ControlBindings> {
   #inbox: ContractInbox | undefined
 
-  async deliver(event: ReceivedEvent) {
-    return (await this.#open()?.deliver(event)) ?? err('inbox_failed')
+  async deliver(event: ReceivedEvent, parsed: Parsed) {
+    return (await this.#open()?.deliver(event, parsed)) ?? err('inbox_failed')
   }
 
   async retry(): Promise<void> {
@@ -222,8 +223,11 @@ export class Inbox extends DurableObject<ControlBindings> {
     if (this.#inbox) return this.#inbox
     const parsed = parseConfig(this.env)
     if (!parsed.ok) return undefined
-    const { environments, webhooks } = parsed.config
-    const sources = sourcesOf(webhooks, (...args) => fetch(...args))
+    const { environments } = parsed.config
+    const { sources } = configureSources(this.env as unknown as Vars, {
+      environments,
+      fetcher: (...args) => fetch(...args),
+    })
     const { db } = connect(this.env.DB)
     this.#inbox ??= new ContractInbox({
       db,

@@ -1,5 +1,5 @@
 /**
- * The gateway as a Hono app: which path belongs to which feature.
+ * The gateway as a Hono app: it maps paths to handlers.
  */
 import { Hono } from 'hono'
 import {
@@ -26,7 +26,7 @@ export function createGateway(options: GatewayOptions = {}): Hono {
   return createApp(options, openOnce(options))
 }
 
-/** The same over a gateway that others open too: what an isolate holds, it holds once. */
+/** The same with a shared gateway, so that an isolate has its state only once. */
 export function createApp(options: GatewayOptions, open: Open): Hono {
   const serve = withGateway(options, open)
   return new Hono()

@@ -1,16 +1,16 @@
 /**
- * Whether an access token is meant for the services behind this gateway: by its audience, or where it has none, by its
- * client. Pure; asked of upstream's tokens and, by verification, of our own, which keep both.
+ * Whether an access token is meant for the services behind this gateway: by its audience or, without one, by its client.
+ * Pure. It applies to upstream's tokens and, in verification, to the gateway's own, which keep both.
  */
 import { audiences, type Claims, stringClaim } from '../core/claims.ts'
 import type { Config } from './config.ts'
 
-/** Where the client stands: RFC 9068 and Cognito, OpenID Connect, Okta, Entra's v1 tokens. */
+/** The claims that can name the client: RFC 9068 and Cognito, OpenID Connect, Okta, Entra's v1 tokens. */
 const CLIENT_CLAIMS = ['client_id', 'azp', 'cid', 'appid']
 
 /**
- * - A token with an audience needs one of those that are configured, if any is.
- * - One without (Cognito, Kinde, Hydra) needs a client that is configured. WorkOS names neither.
+ * - A token with an audience needs one of the configured audiences, if there are any.
+ * - One without (Cognito, Kinde, Hydra) needs a configured client. WorkOS tokens name neither.
  */
 export function isForServices(
   claims: Claims,

@@ -1,8 +1,8 @@
 /**
  * Bindings and vars -> `Config`, the only place that reads the environment. Pure.
  *
- * All problems are reported at once, by name, and never with a value: a secret pasted into the wrong var must not come
- * out in an answer of `/healthz`. What is configured is on; there are no `enabled` flags.
+ * All problems are reported at once, by name, and never with a value: a secret pasted into the wrong var must not
+ * appear in `/healthz`. What is configured is on; there are no `enabled` flags.
  */
 import * as z from 'zod'
 import type { MintEvent } from '../core/mint_event.ts'
@@ -18,7 +18,7 @@ const UPSTREAM_ALGORITHMS = [
 /** The part of a Workers KV namespace that the gateway uses. */
 export interface EntitlementsKV {
   get(keys: string[], options: { type: 'text'; cacheTtl?: number }): Promise<Map<string, string | null>>
-  /** Only for the denylist; every other document is the control plane's to write. */
+  /** Only for the denylist; the control plane writes every other document. */
   put(key: string, value: string, options: { expirationTtl: number }): Promise<void>
 }
 
@@ -32,7 +32,7 @@ export interface MintLogQueue {
   sendBatch(messages: readonly MintLogMessage[]): Promise<unknown>
 }
 
-/** What the Worker's environment holds. Vars are strings; `SIGNING_KEYS`, `SESSION_PEPPER` and `VERIFIERS` are secrets. */
+/** The Worker's environment. Vars are strings; `SIGNING_KEYS`, `SESSION_PEPPER` and `VERIFIERS` are secrets. */
 export interface GatewayBindings {
   ENTITLEMENTS: EntitlementsKV
   ENVIRONMENT: string
@@ -55,10 +55,10 @@ export interface GatewayBindings {
   REFRESH_REUSE_SECONDS?: string
   SIGNING_KEYS: string
   VERIFIERS?: string
-  /** Without it every request goes to upstream directly. */
+  /** Without it every refresh goes to upstream directly. */
   REFRESH_SESSIONS?: RefreshSessions
   SESSION_PEPPER?: string
-  /** Without it nobody is told what was minted. */
+  /** Without it no mint events are sent. */
   MINT_LOG?: MintLogQueue
 }
 
@@ -76,7 +76,7 @@ export interface Config {
   readonly issuer: string
   /** The `iss` of minted tokens. */
   readonly tokenIssuer: string
-  /** What the `iss` of minted tokens may have been before; accepted until those have expired. */
+  /** Earlier values of the `iss` of minted tokens, accepted until those tokens have expired. */
   readonly formerIssuers: readonly string[]
   readonly tokenMaxSeconds: number
   readonly staleMaxSeconds: number
@@ -84,24 +84,24 @@ export interface Config {
   readonly clockSkewSeconds: number
   /** The claim, or the path, that names the organization. */
   readonly orgClaim: string
-  /** An origin of the gateway's under which there is nothing but guards. */
+  /** An origin of the gateway that serves only guards. */
   readonly guardOrigin: string | undefined
-  /** Further request headers that upstream must not be sent, in lower case. */
+  /** Further request headers that upstream must not receive, in lower case. */
   readonly stripHeaders: readonly string[]
   /** Services that may ask about anyone. */
   readonly verifiers: readonly Verifier[]
-  /** How long upstream's answer to a refresh is given again. */
+  /** How long upstream's answer to a refresh is replayed. */
   readonly reuseSeconds: number
   readonly upstream: {
     readonly profile: ProfileName
     readonly origin: string
-    /** By which upstream's discovery document is found, and which `preserve` keeps. */
+    /** The issuer by which upstream's discovery document is found, and which `preserve` keeps. */
     readonly issuer: string
     /** Every `iss` that upstream's tokens may have. */
     readonly issuers: readonly string[]
     /** An access token has one of these audiences … */
     readonly audiences: readonly string[]
-    /** … or, where it has none, is for one of these clients. */
+    /** … or, if it has none, is for one of these clients. */
     readonly clientIds: readonly string[]
     /** Further paths at which upstream issues tokens. */
     readonly tokenPaths: readonly string[]
@@ -110,10 +110,10 @@ export interface Config {
   }
 }
 
-/** Whether minted tokens carry upstream's `iss`, so that both key sets speak for one issuer. */
+/** Whether minted tokens carry upstream's `iss`, so that both key sets belong to one issuer. */
 export const preservesIssuer = (config: Config): boolean => config.tokenIssuer === config.upstream.issuer
 
-/** Whether a token may be one of ours by its `iss`, or could have been until the configuration changed. */
+/** Whether a token may be the gateway's by its `iss`, or could have been before the configuration changed. */
 export const isOwnIssuer = (iss: unknown, { tokenIssuer, formerIssuers }: Config): boolean =>
   iss === tokenIssuer || formerIssuers.includes(iss as string)
 
@@ -130,12 +130,12 @@ export function isSecureUrl(value: string): boolean {
   )
 }
 
-/** What WorkOS itself does, and what covers a client's first retries elsewhere. */
+/** WorkOS's own interval, and one that covers a client's first retries elsewhere. */
 const REUSE_SECONDS: Readonly<Record<ProfileName, number>> = { workos: 30, oidc: 10 }
 
 /** A shorter one could be guessed offline from the name of an object and a refresh token. */
 const MIN_PEPPER_LENGTH = 32
-/** Random ones in hexadecimal have more; a row of one letter is no secret, however long. */
+/** Random hexadecimal has more; one repeated letter is not a secret, however long. */
 const MIN_PEPPER_CHARACTERS = 8
 
 const required = 'is required'
@@ -170,7 +170,7 @@ const digests = z
   .refine((values) => values.every((value) => /^[0-9a-f]{64}$/i.test(value)))
   .transform((values) => values.map((value) => Uint8Array.from(value.match(/../g) ?? [], parseHexByte)))
 const parseHexByte = (byte: string): number => Number.parseInt(byte, 16)
-/** A name is also a client id, which HTTP Basic carries in front of a colon. */
+/** A name is also a client id, which HTTP Basic puts before a colon. */
 const verifiersSchema = z.record(z.string().regex(/^[\w.-]{1,64}$/), digests)
 
 const varsSchema = z.object({
@@ -323,13 +323,13 @@ export function parseConfig(bindings: object): ConfigResult {
   }
 }
 
-/** Clients that expect upstream's issuer to end with a slash (Auth0's do) expect it of ours. */
+/** Clients that expect upstream's issuer to end with a slash (Auth0's do) expect the same of the gateway's. */
 const ownIssuer = (issuer: string, upstreamIssuer: string): string =>
   upstreamIssuer.endsWith('/') ? `${issuer}/` : issuer
 
 const spellings = (issuer: string): string[] => [issuer, `${issuer}/`]
 
-/** What each var allows but all together do not. */
+/** Combinations of vars that are not allowed. */
 function contradictions(bindings: Partial<Record<keyof GatewayBindings, unknown>>): string[] {
   const problems: string[] = []
   if (bindings.ISSUER !== undefined && bindings.ISSUER === bindings.UPSTREAM_ORIGIN) {

@@ -1,6 +1,6 @@
 /**
- * What one isolate holds: configuration, keys, and what it keeps of KV and of upstream. Put together once per
- * environment object, all problems of it reported at once.
+ * The state of one isolate: configuration, keys, and the caches of KV and upstream. Built once per environment object, with
+ * all problems reported at once.
  */
 import { type Config, type GatewayBindings, parseConfig } from './config.ts'
 import { EntitlementsNow, notBeforeOf } from './documents/current.ts'
@@ -28,7 +28,7 @@ export interface Gateway {
   readonly current: ReadCurrent
   readonly denylist: Denylist
   readonly send: SendTokenRequest
-  /** Where there is a queue for it. */
+  /** `undefined` without a queue. */
   readonly mintLog: MintLog | undefined
   readonly fetcher: typeof fetch
   readonly clock: () => number
@@ -86,7 +86,7 @@ export async function openGateway(
   }
 }
 
-/** What `live` verification asks, answered by the documents of the pipeline: one cache, one read for everything. */
+/** The current state for `live` verification, from the documents of the pipeline: one cache, one read for everything. */
 function readCurrent(documents: DocumentStore, { environment }: Config, clock: () => number): ReadCurrent {
   const now = new EntitlementsNow(environment)
   return async (ids, session, warn) => {

@@ -1,5 +1,5 @@
 /**
- * One structured line a request: the only place that writes to the console.
+ * One structured line per request: the only place that writes to the console.
  *
  * The type is the allow-list of what may be logged. There is no member that could hold a token, a claim set, a header
  * or a query; a path is named by its route, because paths of password resets and magic links are secrets.
@@ -17,15 +17,15 @@ export interface LogLine {
   route: Route
   status?: number
   duration_ms?: number
-  /** Why the answer is not what the client asked for: a named reason. */
+  /** Why the request was refused or failed: a named reason. */
   reason?: string
-  /** The service that asked, by its configured name. */
+  /** The calling service, by its configured name. */
   caller?: string
-  /** How a refresh came by upstream's answer. */
+  /** How a refresh got upstream's answer. */
   session?: SessionPath
-  /** How the access token in the answer came about. */
+  /** What happened to the access token. */
   access_token?: 'minted' | 'opaque' | 'withheld' | 'other'
-  /** Why an ID token was left as it was. */
+  /** Why an ID token was not changed. */
   id_token?: string
   jti?: string
   kid?: string
@@ -36,13 +36,13 @@ export interface LogLine {
   upstream_ms?: number
   lookup_ms?: number
   mint_ms?: number
-  /** Where a bug is. */
+  /** The place of a bug. */
   stack?: string[]
-  /** What somebody should look at, though the request was served. */
+  /** Problems to look at, although the request was served. */
   warnings?: string[]
 }
 
-/** Faults of ours or of upstream's are errors; what a client did wrong is not. */
+/** Faults of the gateway or upstream are errors; mistakes of a client are not. */
 export function writeLog(line: LogLine): void {
   const text = JSON.stringify({ level: levelOf(line), ...line })
   if ((line.status ?? 0) >= 500) console.error(text)

@@ -1,14 +1,14 @@
 /**
- * The Durable Object's entry: one object a refresh, named by everything that the answer depends on.
+ * The Durable Object's entry: one object per refresh, named by everything that the answer depends on.
  *
- * As `app.ts` for the Worker, this is where the clock and the network come in; `sessions/` does the work.
+ * Like `app.ts` for the Worker, it brings in the clock and the network; `sessions/` does the work.
  */
 import { DurableObject } from 'cloudflare:workers'
 import type { SessionCall, SessionOutcome } from './sessions/call.ts'
 import { Session, type SessionStore } from './sessions/session.ts'
 
 export interface RefreshSessionOptions {
-  /** How upstream is reached; the same as the gateway's. */
+  /** For requests to upstream; the same as the gateway's. */
   readonly fetch?: typeof fetch
   /** Epoch milliseconds. */
   readonly now?: () => number
@@ -33,7 +33,7 @@ export function createRefreshSession(options: RefreshSessionOptions = {}): Refre
       this.#session = new Session(storeIn(ctx.storage), fetcher as typeof fetch, now)
     }
 
-    /** An object lives as long as it waits for something, so that an answer is stored also when its client has gone. */
+    /** An object lives as long as it awaits something, so an answer is stored even if its client has gone. */
     exchange(call: SessionCall): Promise<SessionOutcome> {
       return this.#session.exchange(call)
     }
@@ -45,8 +45,8 @@ export function createRefreshSession(options: RefreshSessionOptions = {}): Refre
 }
 
 /**
- * `allowUnconfirmed`: an answer does not wait at the output gate for the disk, which would withhold it when the disk
- * fails. `sync` waits instead, and its failure costs the replay only.
+ * `allowUnconfirmed`: an answer does not wait for the disk at the output gate, which would withhold it if the disk fails.
+ * `sync` waits instead, and its failure costs only the replay.
  */
 function storeIn(storage: DurableObjectStorage): SessionStore {
   const unconfirmed = { allowUnconfirmed: true }

@@ -1,8 +1,8 @@
 /**
- * Verification as RPC: what a Worker with a service binding to the gateway calls in place of HTTP.
+ * Verification as RPC, for Workers with a service binding to the gateway, instead of HTTP.
  *
- * A binding is given by whoever deploys, so that it needs no key. The answers are those of `POST /verify` and of the
- * dialects that ask about a subject; what is malformed throws, as a mistake of the caller's code.
+ * The operator of the account creates the binding, so it needs no key. The results are those of `POST /verify` and of the
+ * dialects about subjects; malformed input throws, as a mistake in the caller's code.
  */
 import { WorkerEntrypoint } from 'cloudflare:workers'
 import { documentId, type SubjectIds } from '../core/claims.ts'
@@ -15,7 +15,7 @@ import { type LogLine, warn, writeLog } from './log.ts'
 import { parseRequirement } from './verification/json.ts'
 import { reachVerdict, type VerdictAnswer, type Verification, verdictAnswer } from './verification/verdict.ts'
 
-/** What a route needs. Lists that are left out ask for nothing. */
+/** What a route requires. Lists that are left out require nothing. */
 export interface RpcRequirement {
   readonly all?: readonly string[]
   readonly any?: readonly string[]
@@ -55,7 +55,7 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
   /**
    * Evaluates all flags for an organization, a user, or a user of an organization.
    *
-   * @throws TypeError when an id is none, or nobody is named
+   * @throws TypeError if an id is malformed, or no subject is named
    */
   async evaluate(subject: RpcSubject): Promise<RpcEvaluation> {
     const ids = readSubject(subject)
@@ -70,7 +70,7 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
     })
   }
 
-  /** One log line a call, as for a request. */
+  /** One log line per call, as for a request. */
   async #answer<T>(
     method: string,
     ask: (verification: Verification, log: LogLine) => Promise<T>,
@@ -93,7 +93,7 @@ export class Verifier extends WorkerEntrypoint<GatewayBindings> {
   }
 }
 
-/** An id that cannot be a document's would fail the whole read, and one that is left out by mistake leave out its denials. */
+/** A malformed id would fail the whole read, and one that is left out by mistake would skip its denials. */
 function readSubject(subject: unknown): SubjectIds {
   const isObject = typeof subject === 'object' && subject !== null
   const given = Object.entries(isObject ? subject : {}).filter(([, id]) => id !== undefined)

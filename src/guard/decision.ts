@@ -1,7 +1,7 @@
 /**
- * What a guard reports of each decision, for logs and metrics. Pure but for the call.
+ * What a guard reports about each decision, for logs and metrics. Pure but for the call.
  *
- * It holds names and no values: no token, no claim's content, nobody's id.
+ * It holds names and no values: no token, no claim's content, no id.
  */
 import type { Freshness, Requirement } from '../core/requirement.ts'
 import type { RefusalReason } from './refusal.ts'
@@ -11,19 +11,19 @@ export interface GuardDecision {
   readonly reason: 'allowed' | RefusalReason
   /** With `claim_refused` and its like: the name of the claim that is missing or wrong. */
   readonly claim?: string
-  /** With `feature_missing`: what would have to be granted. */
+  /** With `feature_missing`: the missing flags. */
   readonly missing?: readonly string[]
   readonly required: Requirement
-  /** How fresh the answer had to be; `grace` where the gateway gave none and the token was young enough. */
+  /** The required freshness; `grace` if the gateway did not answer and the token was young enough. */
   readonly freshness: Freshness | 'grace'
   /**
-   * What came of asking the gateway: its own reason (`allowed`, `session_revoked`, …), or why there was no answer to use:
+   * The result of a live check: the gateway's own reason (`allowed`, `session_revoked`, …), or why there was no usable answer:
    * `timeout`, `network`, `status_503`, `not_an_answer`, or `threw_TypeError` for a bug in the `fetch` that was passed.
    */
   readonly live?: string
 }
 
-/** What the hook throws is the hook's: it neither changes a decision nor ends the process. */
+/** An error of the hook neither changes a decision nor ends the process. */
 export function report(
   onDecision: ((decision: GuardDecision) => unknown) | undefined,
   decision: GuardDecision,

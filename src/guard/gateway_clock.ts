@@ -2,7 +2,7 @@
  * How old a token is, where the service's own clock may be slow. Holds one number.
  *
  * The gateway's clock shows in the `Date` of its key set and in the `iat` of its tokens: it is at least that late. A
- * service whose clock is behind would otherwise take every token for younger than it is, and grace would not end in time.
+ * service whose clock is slow would otherwise consider every token younger than it is, and grace would not end in time.
  * A clock that is fast ends grace early, which is the safe side.
  */
 export class GatewayClock {
@@ -14,7 +14,7 @@ export class GatewayClock {
     this.#aheadMs = ahead > 0 ? ahead : 0
   }
 
-  /** Takes note of a token that verified. @param iat - epoch seconds @param now - epoch milliseconds */
+  /** Records a token that verified. @param iat - epoch seconds @param now - epoch milliseconds */
   see(iat: number, now: number): void {
     this.#aheadMs = Math.max(this.#aheadMs, iat * 1000 - now)
   }

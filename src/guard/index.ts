@@ -1,6 +1,6 @@
 /**
  * `remint/guard`, the library for services. It verifies the gateway's access tokens offline, checks the flags that a route
- * requires, and asks the gateway where a route needs the current state.
+ * requires, and checks with the gateway where a route needs the current state.
  *
  * For plain `Request`s (Workers, Deno, Bun, service workers) and as Hono middleware; Hono itself is only needed for its
  * types. Express, Fastify and Node's own server have `remint/guard/node`.
@@ -27,14 +27,14 @@ export type { GuardOptions, VerifierBinding } from './options.ts'
 export type { RefusalReason } from './refusal.ts'
 export type { CheckOptions, Required } from './requirement.ts'
 
-/** Whose request passed. */
+/** The identity behind an allowed request. */
 export interface GuardIdentity {
   readonly sub: string | undefined
   readonly orgId: string | undefined
   readonly sid: string | undefined
   /** The flags that count: those of the token, and with `live` only those that are on now too. */
   readonly features: readonly string[]
-  /** How fresh the answer is. `grace`: the gateway gave none, and the token is young enough. */
+  /** How fresh the decision is. `grace`: the gateway did not answer, and the token is young enough. */
   readonly freshness: Freshness | 'grace'
   readonly claims: Readonly<Record<string, unknown>>
 }
@@ -59,7 +59,7 @@ export interface Guard {
    * Checks a request. Without a requirement, or with an empty list, any valid token passes. A requirement that is passed
    * and undefined throws.
    *
-   * @returns the identity, or the response to send: 401, 403, or 503 where this cannot be decided right now
+   * @returns the identity, or the response to send: 401, 403, or 503 if this cannot be decided right now
    */
   check(request: GuardedRequest): Promise<Checked>
   check(request: GuardedRequest, required: Required, options?: CheckOptions): Promise<Checked>

@@ -1,8 +1,8 @@
 /**
- * The keys of a published set that can have signed a token of the gateway's. Imports keys, does no other I/O.
+ * The keys of a published set that can have signed a token of the gateway. Imports keys, does no other I/O.
  *
- * Only keys that are marked as the gateway's own count: with `preserve` upstream's stand beside them. Each is imported by
- * itself, so that one that this runtime cannot use, or that is no key at all, does not take the others with it.
+ * Only keys that are marked as the gateway's own count: with `preserve` the set also holds upstream's. Each is imported
+ * separately, so that one that this runtime cannot use, or that is malformed, does not affect the others.
  */
 import { type CryptoKey, importJWK, type JWK } from 'jose'
 import { environmentsOf } from '../core/own_keys.ts'
@@ -17,7 +17,7 @@ export interface GatewayKey {
 }
 
 export interface GatewayKeySet {
-  /** By `kid`; nothing where the key is the gateway's but cannot be used here. */
+  /** By `kid`; `undefined` if the key is the gateway's but cannot be used here. */
   readonly keys: ReadonlyMap<string, GatewayKey | undefined>
   /** All environments that the keys name. */
   readonly environments: ReadonlySet<string>
@@ -26,7 +26,7 @@ export interface GatewayKeySet {
 /** Not a key set; none of its keys is marked as the gateway's own; this runtime can use none of those. */
 export type KeySetFault = 'keys_unreachable' | 'keys_unmarked' | 'keys_unusable'
 
-/** What the gateway can be configured to sign with, and the type of key that each takes. */
+/** The algorithms that the gateway can sign with, and the type of key of each. */
 const ALGORITHMS = new Map([
   ['ES256', { kty: 'EC', crv: 'P-256' }],
   ['RS256', { kty: 'RSA', crv: undefined }],
@@ -46,7 +46,7 @@ export async function importKeySet(json: unknown): Promise<Result<GatewayKeySet,
     const { kid } = jwk as JWK
     if (environments.length === 0 || typeof kid !== 'string') continue
     for (const environment of environments) named.add(environment)
-    // A set may hold a key twice; what can be used of the two counts.
+    // A set may hold a key twice; the usable one counts.
     keys.set(kid, keys.get(kid) ?? (await importKey(jwk as JWK, environments)))
   }
   if (keys.size === 0) return err('keys_unmarked')

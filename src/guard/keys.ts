@@ -1,19 +1,18 @@
 /**
  * The gateway's public keys, kept in memory.
  *
- * They are fetched again when they are old or a token names a key that is not among them, at most once in a cool-down; a
- * fetch that fails leaves the former ones for as long as it takes, so that a gateway that is down stops no service. Before
- * there are any, one request fetches and the others look again and again: on Workers a promise of one request must not be
- * awaited by another.
+ * They are fetched again when they are old or a token names an unknown key, at most once per cool-down. A failed fetch keeps
+ * the former ones, so that services keep working while the gateway is down. Until there are any, one request fetches and the
+ * others poll: on Workers a promise of one request must not be awaited by another.
  */
 import { err, ok, type Result } from '../core/result.ts'
 import type { GatewayClock } from './gateway_clock.ts'
 import { type GatewayKey, type GatewayKeySet, importKeySet, type KeySetFault } from './key_set.ts'
 
-/** As long as the gateway lets its set be kept. */
+/** As long as the gateway allows its set to be cached. */
 const MAX_AGE_MS = 300_000
 const COOL_DOWN_MS = 30_000
-/** Without any keys nobody gets in, but garbage must not cause a fetch each. */
+/** Without keys every request is refused, but malformed tokens must not cause one fetch each. */
 const COLD_COOL_DOWN_MS = 1_000
 /** How long a request waits for another one's fetch, which ends with that request. */
 const PATIENCE_MS = 2_000
@@ -35,7 +34,7 @@ export class GatewayKeys {
   readonly #now: () => number
   readonly #clock: GatewayClock
   #set: GatewayKeySet | undefined
-  /** What was wrong with the last fetch that failed. */
+  /** The reason of the last failed fetch. */
   #fault: KeySetFault = 'keys_unreachable'
   #loadedAt = Number.NEGATIVE_INFINITY
   #attemptedAt = Number.NEGATIVE_INFINITY
@@ -59,7 +58,7 @@ export class GatewayKeys {
     const key = set?.keys.get(kid)
     if (set && key) return ok({ ...key, setEnvironments: set.environments })
     if (set?.keys.has(kid)) return err('keys_unusable')
-    // Nobody can say that the key is none as long as the gateway could not be asked about it.
+    // The key cannot be called unknown as long as the gateway could not be reached.
     return err(this.#loadedAt >= this.#attemptedAt ? 'key_unknown' : this.#fault)
   }
 
@@ -85,7 +84,7 @@ export class GatewayKeys {
     }
   }
 
-  /** @returns nothing where it is unreachable, too slow, too large or not JSON */
+  /** @returns `undefined` if it is unreachable, too slow, too large or not JSON */
   async #fetchSet(): Promise<unknown> {
     try {
       const fetcher = this.#fetch

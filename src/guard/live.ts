@@ -1,9 +1,9 @@
 /**
- * What the gateway says about a token now, over a service binding or HTTP, within a time limit.
+ * The gateway's current decision about a token, over a service binding or HTTP, within a time limit.
  *
- * No answer is a result of its own: the caller decides by its stated policy, never by accident. An answer that is none of
- * the gateway's (a 404 of another server, a page) is another, and so is a bug on this side: neither will be better in a
- * minute, and neither earns grace.
+ * "No answer" is a result of its own: the caller decides by its stated policy, never by accident. A response that is not from
+ * the gateway (a 404 of another server, a page) is another result, and so is a bug on this side: neither gets better in a
+ * minute, and neither allows grace.
  */
 import type { Requirement } from '../core/requirement.ts'
 import { within } from '../core/within.ts'
@@ -33,7 +33,7 @@ export async function askGateway(
   { verifier, timeoutMs }: GuardConfig,
   fetcher: typeof fetch,
 ): Promise<LiveResult> {
-  // An empty list asks for nothing here, and is refused there as a mistake.
+  // An empty list requires nothing here, and is refused there as a mistake.
   const requirement = { ...(all.length > 0 && { all }), ...(any.length > 0 && { any }) }
   const asked =
     verifier instanceof URL
@@ -42,7 +42,7 @@ export async function askGateway(
   if (!asked.ok) return asked
   const answer = asked.value
   if (!isAnswer(answer)) return fail('answer_refused', 'not_an_answer')
-  // A gateway that cannot tell has not answered the question.
+  // A gateway that does not know the state has not answered.
   return answer.reason === 'state_unknown' ? fail('no_answer', 'state_unknown') : { ok: true, value: answer }
 }
 
@@ -58,7 +58,7 @@ async function call(
     )
     return answered ? { ok: true, value: answered.answer } : fail('no_answer', 'timeout')
   } catch (cause) {
-    // A TypeError: the other side does not know this method, or this question.
+    // A TypeError: the other side does not know this method, or these arguments.
     return nameOf(cause) === 'TypeError' ? fail('answer_refused', 'threw_TypeError') : failureOf(cause)
   }
 }

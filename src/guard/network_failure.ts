@@ -1,7 +1,7 @@
 /**
- * Whether something that was thrown means "the network gave no answer" or is a bug of this side. Pure.
+ * Whether a thrown error means "the network gave no answer" or is a bug on this side. Pure.
  *
- * Where no answer can mean yes, a bug must not look like one. `fetch` rejects with a `TypeError` for a failed connection,
+ * No answer can allow a request (grace), so a bug must not look like one. `fetch` rejects with a `TypeError` for a failed connection,
  * as does a call of something undefined, so the two are distinguished by each runtime's messages.
  */
 
@@ -37,6 +37,6 @@ export function isNetworkFailure(thrown: unknown): boolean {
   return !BUGS.includes(name)
 }
 
-/** The name of an error, bounded and without anything that somebody else may have written into it. */
+/** The name of an error, limited in length and in characters. */
 export const nameOf = (thrown: unknown): string =>
   thrown instanceof Error && /^\w{1,40}$/.test(thrown.name) ? thrown.name : 'something'

@@ -40,21 +40,21 @@ export interface FastifyLikeReply {
 }
 
 export interface NodeGuard {
-  /** Express middleware. Without a requirement any good token passes. */
+  /** Express middleware. Without a requirement any valid token passes. */
   express(
     ...demand: Demand
   ): (request: NodeRequest, response: NodeResponse, next: (error?: unknown) => void) => Promise<void>
-  /** A hook for `onRequest` or `preHandler` of Fastify. Without a requirement any good token passes. */
+  /** A hook for `onRequest` or `preHandler` of Fastify. Without a requirement any valid token passes. */
   fastify(...demand: Demand): (request: FastifyLikeRequest, reply: FastifyLikeReply) => Promise<unknown>
   /**
    * For a handler of `http.createServer`.
    *
-   * @returns the identity; or nothing, where the request was refused and the response is sent
+   * @returns the identity; `undefined` if the request was refused and the response is sent
    */
   admit(request: NodeRequest, response: NodeResponse, ...demand: Demand): Promise<GuardIdentity | undefined>
 }
 
-/** By the request of Node's that the server made everything else of. */
+/** Keyed by Node's own request, which the frameworks wrap. */
 const admitted = new WeakMap<object, GuardIdentity>()
 
 /**
@@ -78,7 +78,7 @@ export function identityOf(request: NodeRequest | FastifyLikeRequest): GuardIden
 export function createNodeGuard(options: GuardOptions): NodeGuard {
   const guard = createGuard(options)
 
-  /** @returns the refusal, or nothing where the request may pass */
+  /** @returns the refusal; `undefined` if the request may pass */
   async function refusalOf(request: NodeRequest, demand: Demand): Promise<Refusal | undefined> {
     const checked = await guard.check(guardedRequest(request), ...(demand as [Required]))
     if (checked.ok) {
@@ -135,8 +135,8 @@ function respond(response: NodeResponse, { status, headers, body }: Refusal): vo
 }
 
 /**
- * Node drops all but the first of several `Authorization` headers from `headers`; two must be seen to be refused. What
- * stands in for Node's requests on serverless platforms may fill `headers` alone.
+ * Node drops all but the first of several `Authorization` headers from `headers`; two must be seen to be refused. On
+ * serverless platforms, replacements of Node's requests may fill only `headers`.
  */
 const guardedRequest = ({ method = 'GET', rawHeaders = [], headers = {} }: NodeRequest): GuardedRequest => ({
   method,

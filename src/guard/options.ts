@@ -21,16 +21,16 @@ export interface VerifierBinding {
 export interface GuardOptions {
   /** The `iss` of the tokens. */
   readonly issuer: string
-  /** The `aud` that a token must have one of. */
+  /** The accepted `aud`; a token must have one of them. */
   readonly audience: string | readonly string[]
   /**
    * The environment whose tokens are accepted: `ENVIRONMENT` of the gateway. Default: the one that the key set names.
    * Required where it names several.
    */
   readonly environment?: string
-  /** Default: `claim`, which trusts a token until it expires. `live` asks the gateway on every request. */
+  /** Default: `claim`, which trusts a token until it expires. `live` checks with the gateway on every request. */
   readonly freshness?: Freshness
-  /** Whom `live` asks: the gateway's origin or a service binding to its `Verifier`. Default: the issuer. */
+  /** Where `live` checks: the gateway's origin or a service binding to its `Verifier`. Default: the issuer. */
   readonly gateway?: string | VerifierBinding
   /** Default: `/.well-known/jwks.json` of the gateway's origin, or of the issuer. */
   readonly jwksUri?: string
@@ -40,7 +40,7 @@ export interface GuardOptions {
   readonly graceSeconds?: number
   /** The claim that names the organization. Default: `org_id`. */
   readonly orgClaim?: string
-  /** Called after each decision, for logs and metrics. It never sees the token, and what it throws changes nothing. */
+  /** Called after each decision, for logs and metrics. It never sees the token, and its errors change nothing. */
   readonly onDecision?: (decision: GuardDecision) => unknown
   /** Default: the global one. */
   readonly fetch?: typeof fetch
@@ -61,7 +61,7 @@ export interface GuardConfig {
   readonly onDecision: ((decision: GuardDecision) => unknown) | undefined
 }
 
-/** In a type that has to name every option, so that none can be forgotten. */
+/** Its type requires every option, so that none can be forgotten. */
 const NAMES: Record<keyof GuardOptions, true> = {
   issuer: true,
   audience: true,
@@ -142,7 +142,7 @@ function assertOption(holds: boolean, option: keyof GuardOptions, what: string):
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
-/** What a runtime makes of a service binding is its own affair; that it is one shows when it is called. */
+/** Runtimes represent service bindings differently; whether it is one shows when it is called. */
 function isBinding(gateway: unknown): gateway is VerifierBinding {
   if (gateway === undefined || isText(gateway)) return false
   const isOne = (typeof gateway === 'object' && gateway !== null) || typeof gateway === 'function'
@@ -150,7 +150,7 @@ function isBinding(gateway: unknown): gateway is VerifierBinding {
   return true
 }
 
-/** Keys over plain HTTP are anybody's who stands on the way; `http` is for this machine. */
+/** Keys over plain HTTP can be replaced by anybody on the way; `http` is only for this machine. */
 function secureUrl(option: keyof GuardOptions, url: string, base?: string): URL {
   const parsed = URL.canParse(url, base) ? new URL(url, base) : undefined
   const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(parsed?.hostname ?? '')

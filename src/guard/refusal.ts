@@ -1,5 +1,5 @@
 /**
- * From the reason of a refusal to its answer: RFC 9457 for the body, RFC 6750 for the challenge. Pure.
+ * From the reason of a refusal to its response: RFC 9457 for the body, RFC 6750 for the challenge. Pure.
  */
 import { type BearerError, type BearerReason, bearerChallenge } from '../core/bearer.ts'
 import type { TokenReason } from './verify.ts'
@@ -70,7 +70,7 @@ const REFUSALS: Record<RefusalReason, Refusal> = {
 /** A browser sends a preflight without a token, so that a guard in front of the CORS handler refuses every one of them. */
 const PREFLIGHT = 'A CORS preflight carries no token. Let the CORS handler answer OPTIONS before the guard.'
 
-/** @param missing - with `feature_missing`: what would have to be granted */
+/** @param missing - with `feature_missing`: the missing flags */
 export function refusal(
   reason: RefusalReason,
   { missing, isPreflight = false }: { missing?: readonly string[]; isPreflight?: boolean } = {},

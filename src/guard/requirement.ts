@@ -1,7 +1,7 @@
 /**
  * What a route requires, checked where the route is made. Pure.
  *
- * One that cannot be understood is a mistake, never the requirement of nothing.
+ * One that cannot be understood is a mistake, and never counts as none.
  */
 
 import { refuseUnknown } from '../core/known_names.ts'
@@ -11,12 +11,12 @@ import { type Freshness, NOTHING, type Requirement } from '../core/requirement.t
 /** A flag, several of which all are needed, or lists of all and any. */
 export type Required = string | readonly string[] | Partial<Requirement>
 
-/** Over the guard's own. */
+/** Overrides the guard's own. */
 export interface CheckOptions {
   readonly freshness?: Freshness
 }
 
-/** The arguments of a check. Told apart by their number: a requirement that is left out is none, an undefined one a mistake. */
+/** The arguments of a check. Their number matters: without a requirement any token passes, an undefined one is a mistake. */
 export type Demand = [required?: Required, options?: CheckOptions | undefined]
 
 export interface ReadDemand {

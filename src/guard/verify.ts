@@ -11,7 +11,7 @@ import { accessTokenFault, isAccessTokenType, mediaType, type PurposeFault } fro
 import type { FoundKey, GatewayKeys, KeyReason } from './keys.ts'
 import type { GuardConfig } from './options.ts'
 
-/** Clocks of two hosts differ. */
+/** The tolerated difference between the clocks of two hosts. */
 const CLOCK_SKEW_SECONDS = 5
 
 const REQUIRED_CLAIMS = ['exp', 'iat', 'feature_flags_meta']
@@ -42,7 +42,7 @@ const refuse = (reason: TokenReason, claim?: string): Verified => ({
   ...(claim !== undefined && { claim }),
 })
 
-/** jose asks for the key between its own checks; this brings the reason out. */
+/** jose requests the key between its own checks; this carries the reason out. */
 class KeyRefused extends Error {
   readonly reason: TokenReason
 
@@ -92,7 +92,7 @@ export async function verifyToken(
   return { ok: true, value: { claims: claims as VerifiedToken['claims'], features: featureFlags(claims) } }
 }
 
-/** One key serves one algorithm, whatever a token says; and a token names neither keys nor rules of its own. */
+/** One key serves one algorithm, whatever a token says; and a token cannot bring keys or rules of its own. */
 async function findKey(header: JWTHeaderParameters, keys: GatewayKeys): Promise<FoundKey> {
   if (isHeaderRefused(header)) throw new KeyRefused('token_header_refused')
   if (!isAccessTokenType(mediaType(header.typ), 'minted')) throw new KeyRefused('type_refused')
@@ -105,7 +105,7 @@ async function findKey(header: JWTHeaderParameters, keys: GatewayKeys): Promise<
 const only = (names: ReadonlySet<string> = new Set()): string | undefined =>
   names.size === 1 ? [...names][0] : undefined
 
-/** What jose throws is about the token; anything else is a bug. */
+/** Errors of jose are about the token; anything else is a bug. */
 function refusalOf(cause: unknown): Verified {
   if (cause instanceof KeyRefused) return refuse(cause.reason)
   if (cause instanceof errors.JWSSignatureVerificationFailed) return refuse('signature_invalid')

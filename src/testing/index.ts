@@ -17,7 +17,7 @@ export interface TestGuardOptions {
   readonly issuer: string
   readonly audience: string
   readonly environment: string
-  /** Answers for the gateway: its key set, and what `live` asks. */
+  /** Stands in for the gateway: its key set, and live checks. */
   readonly fetch: typeof fetch
 }
 
@@ -30,7 +30,7 @@ async function makeKey(): Promise<TestKey & { readonly jwk: JWK }> {
   return { kid, alg: ALG, key: privateKey, jwk: { ...jwk, kid, alg: ALG, use: 'sig' } }
 }
 
-/** One of the process, made when it is first needed. */
+/** One per process, made when it is first needed. */
 let made: ReturnType<typeof makeKey> | undefined
 const testKey = () => {
   made ??= makeKey()
@@ -49,7 +49,7 @@ export async function mintTestToken(options: TestTokenOptions): Promise<string> 
   return signTestToken(options, await testKey(), Date.now())
 }
 
-/** From now on `live` finds that the session of this token was revoked. */
+/** From now on `live` checks find the session of this token revoked. */
 export function revokeTestToken(token: string): void {
   revoked.add(decodeJwt(token).jti)
 }
@@ -66,7 +66,7 @@ export function testGuardOptions(): TestGuardOptions {
   return { ...DEFAULTS, fetch: answer }
 }
 
-/** What the gateway says to a guard that asks `live`, after it has verified the token itself. */
+/** The gateway's answer to a live check of a guard that has verified the token itself. */
 function verdictOn(body: string): object {
   const { token, features = {} } = JSON.parse(body) as { token: string; features?: Partial<Requirement> }
   const claims = decodeJwt(token)

@@ -35,7 +35,7 @@ export interface TestKey {
   readonly key: CryptoKey
 }
 
-/** What a token is made with where nothing else is said. */
+/** The defaults of a token. */
 export const DEFAULTS = {
   issuer: 'https://auth.remint.test',
   audience: 'https://api.remint.test',

@@ -8,6 +8,7 @@ import { INBOX_NAME, SCHEDULER_NAME } from '../../src/control/config.ts'
 import { PATIENT } from '../support/eventually.ts'
 import ruleUpdated from './contract_sync/fixtures/workos/flag.rule_updated.json' with { type: 'json' }
 import { delta, send, sendStandard, snapshot } from './contract_sync/support.ts'
+import { minted, store } from './mint_log/support.ts'
 import { bindings, type ControlUnderTest, DAY_MS, setUp } from './support/control.ts'
 import { invocation, LIMITS, most, underLimits, violations } from './support/limits.ts'
 import { insertRows } from './support/rows.ts'
@@ -244,6 +245,18 @@ describe('events', () => {
     expect((await control.get('/orgs/org_1')).body.contracts[0]).toMatchObject({ revision: 251 })
   })
 
+  test('of as many contracts as may follow from one name are derived again by its mapping', async () => {
+    for (const key of ['gold', 'silver']) await control.must('POST', '/plans', { key, name: key })
+    await control.must('PUT', '/mappings/standard/plan/G', { target: 'gold' })
+    const answers = await Promise.all(
+      range(100).map((n) => sendStandard(control, snapshot(`C-${n}`, `org_${n}`, 1, [{ plan: 'G' }]))),
+    )
+    expect(answers.filter(({ body }: { body: { state: string } }) => body.state !== 'applied')).toEqual([])
+    await control.must('PUT', '/mappings/standard/plan/G', { target: 'silver' })
+    const plans = await bindings.DB.prepare('SELECT DISTINCT plan FROM contracts').all()
+    expect(plans.results).toEqual([{ plan: 'silver' }])
+  })
+
   test('with as many phases and add-ons as are taken are applied', async () => {
     const add = range(100).map((n) => `flag-${n}`)
     const phases = range(20).map((n) => ({
@@ -289,6 +302,42 @@ describe('lists and names', () => {
     await control.must('POST', '/plans', { key: 'all', name: 'All', flags: all })
     await control.must('PATCH', '/plans/all', { flags: all.slice(1) }, 1)
     expect((await control.get('/plans/all')).body.flags).toHaveLength(999)
+  })
+
+  test('a contract with two hundred add-ons, and a promotion that names a thousand flags, are taken', async () => {
+    await flags(1_000)
+    await organizations(1)
+    const add = range(200).map((n) => `flag-${n}`)
+    const contract = { plan: null, status: 'active', revision: 1, from: AT, add }
+    await control.must('PUT', '/orgs/org_0/contracts/C', contract)
+    expect((await control.get('/orgs/org_0')).body.contracts[0].add).toHaveLength(200)
+    await bindings.DB.prepare(
+      `INSERT INTO rules (flag, environment, access, percentage, killed, updated_at, revision)
+       SELECT key, 'e7', 'some', NULL, 0, ?1, 1 FROM flags`,
+    )
+      .bind(AT)
+      .run()
+    const named = { from: 'e7', to: 'production', flags: range(1_000).map((n) => `flag-${n}`), reason: 'x' }
+    const { status, body } = await control.call('POST', '/promotions?dry_run=true', { body: named })
+    expect([status, body.detail]).toEqual([200, undefined])
+  })
+
+  test('a batch of a hundred tokens of a thousand flags each is kept, and each is explained', async () => {
+    await flags(1_000)
+    await bindings.DB.prepare(
+      `INSERT INTO rules (flag, environment, access, percentage, killed, updated_at, revision)
+       SELECT key, 'production', 'all', NULL, 0, ?1, 1 FROM flags`,
+    )
+      .bind(AT)
+      .run()
+    await organizations(100)
+    const held = range(1_000).map((n) => `flag-${n}`)
+    const events = range(100).map((n) => minted({ jti: `jti-${n}`, org: `org_${n}`, flags: held }))
+    await invocation(() => store(...events))
+    const answer = await control.get('/tokens/jti-99')
+    expect(answer.status).toBe(200)
+    expect(answer.body.flags).toHaveLength(1_000)
+    expect(answer.body.why.length).toBeGreaterThanOrEqual(1_000)
   })
 
   test('a policy of fifty sets of twenty flags holds', async () => {

@@ -39,7 +39,7 @@ export function showSession({ name, organization, claims, change, noFlags }) {
   byId('meta-src').textContent = meta.src ?? 'unknown'
   byId('meta-ver').textContent = meta.ver ?? 'unknown'
   byId('meta-src-help').textContent = SOURCES[meta.src] ?? ''
-  byId('meta-ver-help').textContent = versions(meta.ver)
+  byId('meta-ver-help').textContent = `changes: ${versions(meta.ver)}`
   byId('meta-env').textContent = meta.env ?? 'unknown'
   byId('meta-as-of').textContent = meta.as_of ? clock(new Date(meta.as_of * 1000)) : 'unknown'
   byId('token').textContent = JSON.stringify(claims, null, 2)
@@ -58,8 +58,8 @@ function versions(ver = '') {
   return ver
     .split('.')
     .filter(Boolean)
-    .map((number, i) => `change ${number} of the ${names[i]}`)
-    .join(' · ')
+    .map((number, i) => `${names[i]} ${number}`)
+    .join(', ')
 }
 
 function showFlags(flags, { added, removed }) {

@@ -25,8 +25,14 @@ const MAX_KEY_DAYS = 365
 
 type KeyEdit = EditOf<'api_keys'>
 
-/** Without break-glass, which is for people, for hours. */
-const role = z.enum(['viewer', 'editor', 'approver', 'admin'])
+/** Without approver and break-glass, which take a person. */
+const role = z.enum(['viewer', 'editor', 'admin'])
+
+const keyRole = z.enum(['viewer', 'editor', 'approver', 'admin'])
+
+/** Names under which parts of the control plane act, and the audit log shows them. */
+const RESERVED =
+  /^system:(?:scheduler|inbox|drift|bootstrap|policies|stripe|standard|workos|contract)(?:[:/-]|$)/i
 
 const keyCreation = z.object({
   name: shortText,
@@ -51,7 +57,9 @@ const keySchema = z
     name: z.string(),
     owner: z.string(),
     created_by: z.string().nullable(),
-    role,
+    role: keyRole.openapi({
+      description: '`approver`: made before approving took a person; it approves nothing.',
+    }),
     environments: z.array(z.string()).nullable(),
     created_at: storedInstant,
     updated_at: storedInstant,
@@ -76,6 +84,7 @@ function createKeyCommand(body: z.output<typeof keyCreation>): { command: Comman
     ...because(body),
     async decide({ now, environments, actor }) {
       if (actor.apiKey !== null) return err('person_required')
+      if (RESERVED.test(body.owner)) return err('key_owner_reserved')
       const endsAt = Date.parse(body.ends_at)
       if (endsAt <= now || endsAt > now + MAX_KEY_DAYS * DAY_MS) return err('key_lifetime')
       if (body.environments?.some((name) => !environments.includes(name))) return err('environment_unknown')
@@ -121,7 +130,7 @@ export function keyRoutes(api: Api): void {
     summary: 'List API keys, without their secrets',
     roles: ADMINS,
     everywhere: true,
-    query: z.object(pageQuery),
+    query: z.object({ ...pageQuery, role: keyRole.optional() }),
     answer: pageOf(keySchema),
     async read({ query, control }) {
       const after = afterCursor(query.cursor)
@@ -129,7 +138,12 @@ export function keyRoutes(api: Api): void {
       const rows = await control.db
         .select()
         .from(api_keys)
-        .where(and(after.value === undefined ? undefined : gt(api_keys.id, after.value)))
+        .where(
+          and(
+            after.value === undefined ? undefined : gt(api_keys.id, after.value),
+            query.role && eq(api_keys.role, query.role),
+          ),
+        )
         .orderBy(asc(api_keys.id))
         .limit(query.limit + 1)
       const page = toPage(rows, query.limit, ({ id }) => id)

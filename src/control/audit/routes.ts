@@ -40,6 +40,9 @@ const entrySchema = z
     ticket: z.string().nullable(),
     request_id: z.string(),
     change: z.string().nullable().openapi({ description: 'The change request that it belongs to.' }),
+    on_behalf_of: z.string().nullable().openapi({
+      description: 'Who started the pipeline in which the API key was used, as the CI system says.',
+    }),
     prev: z.string(),
     hash: z.string(),
   })

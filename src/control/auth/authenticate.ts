@@ -1,5 +1,5 @@
 /**
- * Headers -> the authenticated actor. Does I/O for API keys, and for key sets that are not cached.
+ * Headers -> the authenticated actor, with what is known of the person. Does I/O.
  *
  * Exactly one set of credentials counts. Two `Authorization` headers, which arrive joined by a comma, are none.
  */
@@ -10,6 +10,7 @@ import type { Database } from '../db/client.ts'
 import { api_keys } from '../db/schema.ts'
 import type { Refusal } from '../refusals.ts'
 import { type Actor, UNKNOWN_PERSON } from './actor.ts'
+import { asKnown, onBehalfOf, withKnownOwner } from './people.ts'
 import { looksLikeApiKey, parseApiKey, sameDigest } from './secrets.ts'
 import type { TokenVerifier } from './tokens.ts'
 
@@ -21,14 +22,32 @@ export async function authenticate(
   db: Database,
   now: number,
 ): Promise<Result<Actor, Refusal>> {
+  const behind = headers.get('remint-on-behalf-of')
   const authorization = headers.get('authorization')
-  if (authorization === null) {
-    const assertion = headers.get('cf-access-jwt-assertion')
-    return assertion === null ? err('unauthenticated') : verifier.verifyAccessAssertion(assertion, now)
+  const bearer = authorization === null ? null : (BEARER.exec(authorization)?.[1] ?? '')
+  if (bearer !== null && looksLikeApiKey(bearer)) {
+    const actor = await authenticateKey(bearer, db, now)
+    if (!actor.ok) return actor
+    const known = await withKnownOwner(actor.value, db)
+    if (!known.ok || behind === null) return known
+    const identity = await verifier.verifyCiToken(behind, now)
+    return identity.ok ? onBehalfOf(known.value, identity.value, db) : identity
   }
-  const bearer = BEARER.exec(authorization)?.[1]
-  if (bearer === undefined) return err('token_refused')
-  return looksLikeApiKey(bearer) ? authenticateKey(bearer, db, now) : verifier.verifyAccessToken(bearer, now)
+  const person = await authenticatePerson(bearer, headers.get('cf-access-jwt-assertion'), verifier, now)
+  if (!person.ok) return person
+  return behind === null ? asKnown(person.value, db) : err('on_behalf_of_refused')
+}
+
+/** @param bearer - `null`: there is no `Authorization` header; empty: it is not of the form */
+async function authenticatePerson(
+  bearer: string | null,
+  assertion: string | null,
+  verifier: TokenVerifier,
+  now: number,
+): Promise<Result<Actor, Refusal>> {
+  if (bearer === '') return err('token_refused')
+  if (bearer !== null) return verifier.verifyAccessToken(bearer, now)
+  return assertion === null ? err('unauthenticated') : verifier.verifyAccessAssertion(assertion, now)
 }
 
 async function authenticateKey(bearer: string, db: Database, now: number): Promise<Result<Actor, Refusal>> {

@@ -1,5 +1,5 @@
 /**
- * Operators' tokens: OIDC access tokens and Cloudflare Access assertions. Fetches key sets, does no other I/O.
+ * Operators' tokens: OIDC access tokens, Cloudflare Access assertions, and identity tokens of CI systems. Fetches key sets, does no other I/O.
  *
  * Issuer, audience and algorithms come from configuration; the token's header chooses among keys only. The audience is
  * the control plane's own, so that a customer's token for the product, even one whose roles say admin, is refused.
@@ -15,6 +15,7 @@ import type { Config, TokenIssuer } from '../config.ts'
 import type { Refusal } from '../refusals.ts'
 import { rolesAmong } from '../roles.ts'
 import type { Actor } from './actor.ts'
+import { ciIdentity } from './ci_identity.ts'
 
 const CLOCK_SKEW_SECONDS = 5
 /** A provider's clock may be ahead by this much; a later `iat` is a mistake, or in milliseconds. */
@@ -71,6 +72,18 @@ export class TokenVerifier {
     const assigned = email === undefined ? undefined : access.roles.get(email)
     const roles = [...rolesAmong(custom[rolesClaim]), ...(assigned ?? [])]
     return actorOf(email ?? payload.sub, roles, custom[teamsClaim])
+  }
+
+  /** The identity token of a CI system. @returns who started the pipeline: `github:octocat` */
+  async verifyCiToken(token: string, now: number): Promise<Result<string, Refusal>> {
+    const { ci } = this.#config
+    if (!ci) return err('on_behalf_of_refused')
+    const verified = await this.#verify(token, ci, now)
+    if (!verified.ok) {
+      return verified.reason === 'token_refused' ? err('on_behalf_of_refused') : verified
+    }
+    const identity = ciIdentity(verified.value.payload, ci.provider, ci.projects)
+    return identity === undefined ? err('on_behalf_of_refused') : ok(identity)
   }
 
   async #verify(

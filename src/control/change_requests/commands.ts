@@ -4,17 +4,19 @@
  * Every decision about a request is based on its effect at that moment, in the same commit, so that nothing can change in
  * between.
  */
-import { and, eq, inArray, isNotNull, isNull } from 'drizzle-orm'
+import { and, eq, isNull } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
-import { type Actor, isOwner } from '../auth/actor.ts'
+import { type Actor, isOwner, sharePerson } from '../auth/actor.ts'
+import { hasLeft } from '../auth/people.ts'
 import { canonical } from '../canonical.ts'
 import type { Database } from '../db/client.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
-import { api_keys, type ChangeItem, change_requests } from '../db/schema.ts'
-import { list } from '../db/sql.ts'
+import { type ChangeItem, change_requests } from '../db/schema.ts'
 import { summarize } from '../effects/summary.ts'
+import { byName, foldNames } from '../entities/person.ts'
 import type { Command, CommandRegistry, Decided, Decision, Facts, Why } from '../ledger/command.ts'
 import type { ChangeRequestEdit, Guarded } from '../ledger/commit.ts'
+import type { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
 import { ADMINS, hasRole } from '../roles.ts'
 import { type Assessment, type AssessOptions, assess, type Requested, weigh } from './assess.ts'
@@ -26,9 +28,9 @@ import {
   editRequest,
   LIVE_STATES,
   openRequest,
+  recheckRequest,
   rejectRequest,
   reviewBreakGlass,
-  staleRequest,
   submitRequest,
 } from './lifecycle.ts'
 
@@ -118,7 +120,7 @@ export const approveChangeCommand = (
     const assessed = await reassess(before, facts, registry)
     const flags = await state.rows('flags').loadMany(before.flags)
     const owns = flags.filter(({ owner }) => isOwner(actor, owner)).map(({ key }) => key)
-    return approveRequest(await withStandingApprovals(before, state.db), digest, assessed, owns, facts)
+    return approveRequest(await withStandingApprovals(before, facts), digest, assessed, owns, facts)
   })
 
 export const rejectChangeCommand = (id: string, why: Why): ChangeCommand =>
@@ -143,7 +145,7 @@ export const applyChangeCommand = (id: string, why: Why, registry: CommandRegist
     const before = await facts.state.rows('change_requests').load(id)
     if (!before) return err('not_found')
     const assessed = await reassess(before, facts, registry)
-    const applied = applyRequest(await withStandingApprovals(before, facts.state.db), assessed, facts)
+    const applied = applyRequest(await withStandingApprovals(before, facts), assessed, facts)
     if (!applied.ok) return applied
     const isApplied = applied.value.state === 'applied' && assessed.ok
     return ok(decisionOf(before, applied.value, isApplied ? assessed.value : undefined))
@@ -155,8 +157,8 @@ export const recheckChangeCommand = (id: string, registry: CommandRegistry): Cha
   changeCommand('change.recheck', id, RECHECK, async (before, facts) => {
     if (!LIVE_STATES.includes(before.state)) return ok(before)
     const assessed = await reassess(before, facts, registry)
-    if (assessed.ok && assessed.value.digest === before.digest) return ok(before)
-    return ok(staleRequest(before, assessed.ok ? 'moved' : assessed.reason, facts.now))
+    const checked = recheckRequest(await withStandingApprovals(before, facts), assessed, facts)
+    return ok(checked.state === before.state ? before : checked)
   })
 
 const RECHECK: Why = { reason: 'What it would do has changed since it was asked for', ticket: null }
@@ -187,16 +189,20 @@ export const breakGlassCommand = (
   },
 })
 
-/** The approvals, without those by keys that were revoked since. */
-async function withStandingApprovals(change: ChangeRequestRow, db: Database): Promise<ChangeRequestRow> {
-  const keys = change.approvals.flatMap(({ api_key }) => (api_key === null ? [] : [api_key]))
-  if (keys.length === 0) return change
-  const revoked = await db
-    .select({ id: api_keys.id })
-    .from(api_keys)
-    .where(and(inArray(api_keys.id, list(keys)), isNotNull(api_keys.revoked_at)))
-  const gone = new Set<string | null>(revoked.map(({ id }) => id))
-  return { ...change, approvals: change.approvals.filter(({ api_key }) => !gone.has(api_key)) }
+/** The approvals of people who have not left. Once API keys could approve too; what they approved counts no longer. */
+async function withStandingApprovals(change: ChangeRequestRow, { state }: Facts): Promise<ChangeRequestRow> {
+  const given = change.approvals.filter(({ api_key }) => api_key === null)
+  const gone = await whoLeft(
+    given.flatMap(({ people }) => people),
+    state,
+  )
+  return { ...change, approvals: given.filter(({ people }) => !sharePerson(people, gone)) }
+}
+
+/** The names of those among these people who have left. */
+async function whoLeft(names: readonly string[], state: State): Promise<string[]> {
+  const rows = await state.rows('people').by(byName, foldNames(names))
+  return rows.filter(hasLeft).flatMap((row) => row.names)
 }
 
 /** Whether one of these people has done the same by break-glass, and nobody has reviewed it yet. */
@@ -208,9 +214,7 @@ async function isRenewal(item: ChangeItem, { people }: Actor, db: Database): Pro
     .from(change_requests)
     .where(and(eq(change_requests.kind, 'break_glass'), isNull(change_requests.reviewed_at)))
   return unreviewed.some(
-    (one) =>
-      one.people.some((person) => people.includes(person)) &&
-      one.items.some((other) => about(other) === about(item)),
+    (one) => sharePerson(one.people, people) && one.items.some((other) => about(other) === about(item)),
   )
 }
 
@@ -254,15 +258,32 @@ const requestedBy = ({ items, apply_at, reason, ticket }: ChangeRequestRow): Req
 })
 
 /** What the request would do now. Its author's permissions were checked when it was requested. */
-const reassess = (
+async function reassess(
   change: ChangeRequestRow,
   facts: Facts,
   registry: CommandRegistry,
-): Promise<Decided<Assessment>> =>
-  assess(requestedBy(change), { ...facts, actor: authorOf(change) }, { registry, authorized: true })
+): Promise<Decided<Assessment>> {
+  const left = await authorLeft(change, facts)
+  if (left) return err(left)
+  return assess(requestedBy(change), { ...facts, actor: authorOf(change) }, { registry, authorized: true })
+}
 
-const authorOf = ({ author, author_key, people }: ChangeRequestRow): Actor => ({
+/** Why nothing that the author requested is done any more: somebody with a copy of a leaked key may have requested it. */
+async function authorLeft(
+  { author, author_key, on_behalf_of }: ChangeRequestRow,
+  { state, now }: Facts,
+): Promise<Refusal | undefined> {
+  const behind = on_behalf_of === null ? [] : [on_behalf_of.identity, on_behalf_of.person ?? '']
+  if ((await whoLeft([author, ...behind], state)).length > 0) return 'author_gone'
+  if (author_key === null) return undefined
+  const key = await state.rows('api_keys').load(author_key)
+  if (!key || key.revoked_at !== null) return 'author_key_revoked'
+  return Date.parse(key.ends_at) <= now ? 'author_key_expired' : undefined
+}
+
+const authorOf = ({ author, author_key, on_behalf_of, people }: ChangeRequestRow): Actor => ({
   id: author,
+  onBehalfOf: on_behalf_of,
   apiKey: author_key,
   people,
   roles: ['editor'],

@@ -6,7 +6,7 @@
  * request clears its approvals.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { type Actor, UNKNOWN_PERSON } from '../auth/actor.ts'
+import { sharePerson, UNKNOWN_PERSON } from '../auth/actor.ts'
 import type { ChangeRequestRow } from '../db/rows.ts'
 import type { EffectSummary } from '../effects/summary.ts'
 import { DAY_MS } from '../entities/fields.ts'
@@ -53,6 +53,7 @@ export function openRequest(id: string, content: Content, draft: boolean, at: At
       state: draft ? 'draft' : 'in_review',
       author: actor.id,
       author_key: actor.apiKey,
+      on_behalf_of: actor.onBehalfOf ?? null,
       people: [...actor.people],
       created_at: iso(now),
       updated_at: iso(now),
@@ -81,7 +82,9 @@ function replaced(
   if (change.author !== at.actor.id) return err('change_not_yours')
   if (!from.includes(change.state)) return err('change_state')
   const people = [...new Set([...change.people, ...at.actor.people])]
-  return withContent({ ...change, state, people }, content, at)
+  // These credentials vouch for it from now on.
+  const { apiKey: author_key, onBehalfOf: on_behalf_of = null } = at.actor
+  return withContent({ ...change, state, people, author_key, on_behalf_of }, content, at)
 }
 
 type Framed = Omit<
@@ -118,7 +121,7 @@ function decided(
   guarded: readonly string[],
   { policies, now }: At,
 ): ChangeRequestRow {
-  const required = approvalsRequired(guarded, policies)
+  const required = approvalsRequired(change, guarded, policies)
   if (change.state !== 'in_review' || !isApproved(change, guarded, policies)) {
     return revised({ ...change, required }, now)
   }
@@ -145,13 +148,12 @@ export function approveRequest(
     !isApproved(change, assessment.value.guarded, policies)
   if (change.state !== 'in_review' && !lacking) return err('change_state')
   if (change.people.includes(UNKNOWN_PERSON)) return err('author_unknown')
-  if (!isKnown(actor)) return err('approver_unknown')
-  if (isAmong(actor, change.people)) return err('self_approval')
-  if (change.approvals.some(({ people }) => isAmong(actor, people))) return err('already_approved')
+  if (actor.apiKey !== null) return err('person_required')
+  if (sharePerson(actor.people, change.people)) return err('self_approval')
+  if (change.approvals.some(({ people }) => sharePerson(actor.people, people))) return err('already_approved')
   if (digest !== change.digest) return err('digest_mismatch')
-  if (!assessment.ok || assessment.value.digest !== change.digest) {
-    return ok(staleRequest(change, 'moved', now))
-  }
+  if (!assessment.ok) return ok(staleRequest(change, assessment.reason, now))
+  if (assessment.value.digest !== change.digest) return ok(staleRequest(change, 'moved', now))
   const approval = {
     actor: actor.id,
     api_key: actor.apiKey,
@@ -166,7 +168,8 @@ export function approveRequest(
 
 export function rejectRequest(change: ChangeRequestRow, { actor, now }: At): Next {
   if (!LIVE_STATES.includes(change.state)) return err('change_state')
-  if (isAmong(actor, change.people)) return err('self_rejection')
+  if (actor.apiKey !== null) return err('person_required')
+  if (sharePerson(actor.people, change.people)) return err('self_rejection')
   return ok(revised({ ...change, state: 'rejected' }, now))
 }
 
@@ -188,13 +191,27 @@ export function applyRequest(
   if (change.apply_at !== null && Date.parse(change.apply_at) > now) return err('change_not_due')
   if (!assessment.ok) return ok(staleRequest(change, assessment.reason, now))
   if (assessment.value.digest !== change.digest) return ok(staleRequest(change, 'moved', now))
-  // The policy may require more by now. A scheduled request is then not retried, but waits for approval.
-  if (!isApproved(change, assessment.value.guarded, policies)) {
-    if (change.state !== 'scheduled') return err('approvals_missing')
-    return ok(revised({ ...change, state: 'in_review', problem: 'approvals_missing' }, now))
-  }
+  if (!isApproved(change, assessment.value.guarded, policies)) return ok(reviewAgain(change, now))
   return ok(revised({ ...change, state: 'applied', applied_at: iso(now) }, now))
 }
+
+/** What a check finds of a request that nobody has touched. */
+export function recheckRequest(
+  change: ChangeRequestRow,
+  assessment: Decided<Assessment>,
+  { policies, now }: At,
+): ChangeRequestRow {
+  if (!assessment.ok) return staleRequest(change, assessment.reason, now)
+  if (assessment.value.digest !== change.digest) return staleRequest(change, 'moved', now)
+  if (change.state !== 'in_review' && !isApproved(change, assessment.value.guarded, policies)) {
+    return reviewAgain(change, now)
+  }
+  return change
+}
+
+/** Approved once, but no longer by enough people: the policy requires more, or somebody no longer counts. */
+const reviewAgain = (change: ChangeRequestRow, now: number): ChangeRequestRow =>
+  revised({ ...change, state: 'in_review', problem: 'approvals_missing' }, now)
 
 /** @param problem - `moved`, or why it would now be refused */
 export const staleRequest = (change: ChangeRequestRow, problem: string, now: number): ChangeRequestRow =>
@@ -204,16 +221,10 @@ export const staleRequest = (change: ChangeRequestRow, problem: string, now: num
 export function reviewBreakGlass(change: ChangeRequestRow, review: string, { actor, now }: At): Next {
   if (change.kind !== 'break_glass') return err('change_not_break_glass')
   if (change.reviewed_at !== null) return err('change_reviewed')
-  if (!isKnown(actor)) return err('approver_unknown')
-  if (isAmong(actor, change.people)) return err('self_approval')
+  if (actor.apiKey !== null) return err('person_required')
+  if (sharePerson(actor.people, change.people)) return err('self_approval')
   return ok(revised({ ...change, reviewed_at: iso(now), reviewed_by: actor.id, review }, now))
 }
-
-/** A person, or a key whose possible holders are known. */
-const isKnown = ({ people }: Actor): boolean => people.length > 0 && !people.includes(UNKNOWN_PERSON)
-
-const isAmong = ({ people }: Actor, others: readonly string[]): boolean =>
-  people.some((person) => others.includes(person))
 
 const revised = (change: ChangeRequestRow, now: number): ChangeRequestRow => ({
   ...change,

@@ -66,7 +66,7 @@ export const policySet = commandKind({
     const before = await state.rows('policies').load(environment)
     const { revision } = before ?? defaultPolicy(environment, environments)
     const updated_at = new Date(now).toISOString()
-    const after = { environment, ...content, updated_at, revision: revision + 1 }
+    const after = { environment, ...content, kinds: null, flags: null, updated_at, revision: revision + 1 }
     return ok({ table: 'policies', before: before ?? null, after })
   },
 })

@@ -204,7 +204,7 @@ function verbs(api: Api): void {
     body: applying,
     command: ({ params, body, control }) =>
       applyChangeCommand(params.change, because(body), control.commands),
-    failure: staleness,
+    failure: notApplied,
   })
   write<typeof justWhy, ChangeRequestEdit, typeof changeParams>(api, {
     ...verb('review', 'Review a break-glass change'),
@@ -242,6 +242,10 @@ const verb = (name: string, summary: string) => ({
 })
 
 const staleness = ({ state }: ChangeRequestRow) => (state === 'stale' ? 'change_stale' : undefined)
+
+/** Why what was to be applied was not: the request says what has become of it. */
+const notApplied = ({ state }: ChangeRequestRow) =>
+  state === 'stale' ? 'change_stale' : state === 'in_review' ? 'approvals_missing' : undefined
 
 const shown = (row: ChangeRequestRow) => viewChange(row) as z.input<typeof changeSchema>
 

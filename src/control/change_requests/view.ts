@@ -12,6 +12,10 @@ export const changeSchema = z
     state: z.enum(CHANGE_STATES),
     author: z.string(),
     author_key: z.string().nullable(),
+    on_behalf_of: z.object({ identity: z.string(), person: z.string().nullable() }).nullable().openapi({
+      description:
+        'Who started the pipeline in which the key was used, as the CI system says, and who that is in /people. Unknown there: one more approval is required.',
+    }),
     items: z.array(z.object({ action: z.string(), input: z.record(z.string(), z.unknown()) })),
     rows: z
       .array(

@@ -110,7 +110,7 @@ export interface OrgLinked {
   readonly org: string
   /** Whether it comes from where only the sender's own servers write. */
   readonly confirmed: boolean
-  /** Whether somebody clicked, so that the policy is asked. */
+  /** Whether somebody clicked, so that the policy of the environment is asked. */
   readonly click: boolean
 }
 
@@ -141,6 +141,8 @@ export interface FlagTargets {
   readonly revision: number
   /** Whether the flag itself is no more at the source: then one that is none of ours is no problem. */
   readonly deleted: boolean
+  /** Whether somebody clicked, so that the policy of the environment is asked. */
+  readonly click: boolean
 }
 
 /** For the denylist that the gateway reads: `revokedKey(environment, 'sid', sid)`. */

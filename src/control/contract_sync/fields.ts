@@ -4,7 +4,7 @@ import { z } from '@hono/zod-openapi'
 /** A source, or a named endpoint of one: `standard-market`. */
 export const sourceName = z
   .string()
-  .regex(/^(stripe|workos|paddle|standard(-[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?)?)$/)
+  .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/)
   .openapi({ example: 'stripe' })
 
 /** A number that Stripe, a CRM or another system gave a contract, or an event. */

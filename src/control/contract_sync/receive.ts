@@ -9,7 +9,8 @@ import { err } from '../../core/result.ts'
 import type { ControlContext } from '../http/context.ts'
 import { NO_STORE, refuse } from '../http/problem.ts'
 import type { Refusal } from '../refusals.ts'
-import { keep } from './inbox/store.ts'
+import { keep } from './inbox/keep.ts'
+import { parseEvent } from './inbox/parse.ts'
 import {
   type Envelope,
   MAX_BODY_BYTES,
@@ -19,7 +20,7 @@ import {
 } from './sources/source.ts'
 
 /** A sender waits 5 to 15 s. What is not settled by then is told as received, and known when it is sent again. */
-const DELIVER_MS = 4_500
+const DELIVER_MS = 2_500
 
 const REFUSED: Record<VerifyReason, Refusal> = {
   body_too_large: 'body_too_large',
@@ -55,8 +56,9 @@ export async function receive(c: ControlContext): Promise<Response> {
   ).catch(() => undefined)
   if (!kept) return refuse(c, 'inbox_failed')
   if (kept.settled) return answer(c, kept.settled)
+  const parsed = await parseEvent(kept.event, sources, now)
   const delivered = await inTime(
-    inbox.deliver(kept.event).catch(() => err('busy')),
+    inbox.deliver(kept.event, parsed).catch(() => err('busy')),
     DELIVER_MS,
   )
   return answer(c, delivered?.ok ? delivered.value : onItsWay(kept.event))

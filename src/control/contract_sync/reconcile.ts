@@ -4,7 +4,7 @@
  * A source that can be asked is asked; of every other one, somebody brings a list of what it has. Whatever was lost on the
  * way shows as a difference. It is repaired as if an event had told it, through the inbox, and only where that is asked for.
  */
-import { z } from '@hono/zod-openapi'
+import type { z } from '@hono/zod-openapi'
 import { and, eq, gt, lte, sql } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Actor } from '../auth/actor.ts'
@@ -16,68 +16,15 @@ import { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
 import { applyEvent } from './apply/apply.ts'
 import { type ContractEvent, isContractEvent } from './events.ts'
-import { sourceName } from './fields.ts'
+import { keep } from './inbox/keep.ts'
 import { RECONCILED } from './inbox/parse.ts'
-import { keep } from './inbox/store.ts'
 import { Known } from './known.ts'
+import type { reconciliationBody, reconciliationSchema } from './reconcile_schemas.ts'
 import { sourceNamed } from './sources/index.ts'
 import type { Parsed, ReceivedEvent } from './sources/source.ts'
 
 /** Contracts that are in no list, looked at by one call. */
 const MAX_MISSING = 100
-const MAX_LISTED = 100
-
-export const reconciliationBody = z.object({
-  source: sourceName,
-  apply: z
-    .boolean()
-    .default(false)
-    .openapi({ description: 'Repair what differs; otherwise only report it.' }),
-  cursor: z.string().max(200).optional(),
-  list: z
-    .object({
-      entries: z.array(z.unknown()).max(MAX_LISTED).openapi({
-        description: 'Snapshots as the source would send them, in the order of their numbers.',
-      }),
-      after: z.string().max(200).optional().openapi({
-        description: 'The last number of the previous page; without it, this is the first page.',
-      }),
-      last: z.boolean().default(false).openapi({ description: 'Whether no page follows.' }),
-    })
-    .optional()
-    .openapi({
-      description:
-        'What the source has, a page at a time. A contract that should be on the page and is not has ended.',
-    }),
-})
-
-export const contractSchema = z.object({
-  id: z.string(),
-  org: z.string(),
-  plan: z.string().nullable(),
-  status: z.string(),
-  from: z.string(),
-  to: z.string().nullable(),
-  add: z.array(z.string()),
-})
-
-export const reconciliationSchema = z
-  .object({
-    source: z.string(),
-    checked: z.int().openapi({ description: 'Contracts of the source that were checked.' }),
-    differences: z.array(
-      z.object({
-        contract: z.string(),
-        here: z.array(contractSchema).openapi({ description: 'The rows that differ, as they are here.' }),
-        there: z.array(contractSchema).openapi({ description: 'As the source has them.' }),
-        problem: z.string().nullable().openapi({ description: 'Why it cannot be repaired: a code.' }),
-        detail: z.string().nullable().openapi({ description: 'More about the problem: the unmapped name.' }),
-        repaired: z.boolean(),
-      }),
-    ),
-    next_cursor: z.string().nullable(),
-  })
-  .openapi('Reconciliation')
 
 type Answer = z.input<typeof reconciliationSchema>
 type Difference = Answer['differences'][number]
@@ -190,7 +137,7 @@ async function compare(
   const verdict = await applyEvent(
     parsed,
     { event, known: new Known(state), now, passed: async () => undefined },
-    { facts, registry, asksPolicy: () => false },
+    { facts, registry },
   )
   if (verdict.state === 'superseded') return undefined
   const changed = verdict.steps.flatMap(({ edit }) =>
@@ -239,7 +186,7 @@ async function repair(
   const event = await synthetic(parsed, contract, source, askedBy, now)
   const body = JSON.stringify(event.payload)
   const kept = await keep(control.db, event, body, { idIsEnough: false }, new Date(now).toISOString())
-  const delivered = await control.inbox.deliver(kept.event)
+  const delivered = await control.inbox.deliver(kept.event, parsed)
   return delivered.ok && delivered.value.state === 'applied' && !delivered.value.duplicate
 }
 

@@ -27,8 +27,9 @@ import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
 import { derive } from './contracts/derive.ts'
 import type { ContractSnapshot } from './events.ts'
+import { readNames } from './inbox/read_ahead.ts'
 import { Known } from './known.ts'
-import { contractSchema } from './reconcile.ts'
+import { contractSchema } from './reconcile_schemas.ts'
 
 /** Contracts that one change moves: each is several statements of one batch. */
 const MAX_MOVED = 100
@@ -56,6 +57,11 @@ export async function movedBy(
     )
     .limit(MAX_MOVED + 1)
   if (named.length > MAX_MOVED) return err('mapping_moves_too_many')
+  await readNames(
+    known,
+    named.map(({ contract }) => contract),
+    named.map(({ said }) => said as ContractSnapshot),
+  )
   const steps: Step[] = []
   // Entitlements follow subscriptions, so that these are first.
   for (const row of named.toSorted((a, b) => a.contract.length - b.contract.length)) {

@@ -11,9 +11,11 @@ import { afterCursor, pageOf, pageQuery, toPage } from '../http/page.ts'
 import { read } from '../http/read.ts'
 import { EDITORS, READERS } from '../roles.ts'
 import { eventIdParam, sourceName } from './fields.ts'
+import { parseEvent } from './inbox/parse.ts'
 import { eventOf, findEvent, UNSETTLED } from './inbox/store.ts'
 import { quarantineSchema, readQuarantine } from './quarantine.ts'
-import { reconcile, reconciliationBody, reconciliationSchema } from './reconcile.ts'
+import { reconcile } from './reconcile.ts'
+import { reconciliationBody, reconciliationSchema } from './reconcile_schemas.ts'
 import { readJson } from './signature.ts'
 
 /** Events replayed by one call. */
@@ -229,6 +231,9 @@ export function inboxRoutes(api: Api): void {
   })
 }
 
-const replay = (control: Control, row: InboxRow) => control.inbox.deliver(eventOf(row))
+async function replay({ inbox: own, sources, clock }: Control, row: InboxRow) {
+  const event = eventOf(row)
+  return own.deliver(event, await parseEvent(event, sources, clock()))
+}
 
 const view = ({ body: _, digest: __, meaning: ___, ...row }: InboxRow) => row

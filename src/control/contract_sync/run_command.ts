@@ -16,8 +16,6 @@ import { awaitingApproval, quarantined, type Verdict } from './verdict.ts'
 export interface Commands {
   readonly facts: Facts
   readonly registry: CommandRegistry
-  /** Whether the clicks of a source go through the policy of the environment. */
-  asksPolicy(source: string): boolean
 }
 
 export type Steps =
@@ -48,14 +46,13 @@ export async function runCommand(
 }
 
 /**
- * A command that is no agreement but a click at a vendor: what it gives away must not contradict a contract, and where a
- * policy guards it, it waits to be approved like anybody's.
+ * A command that is no agreement: what it gives away must not contradict a contract, and where somebody only clicked at a
+ * vendor and a policy guards it, it waits to be approved like anybody's.
  */
-export async function runClick(
+export async function runGuarded(
   action: string,
   input: Record<string, unknown>,
-  event: ReceivedEvent,
-  known: Known,
+  { event, known, click }: { readonly event: ReceivedEvent; readonly known: Known; readonly click: boolean },
   commands: Commands,
 ): Promise<Steps> {
   const run = await runCommand(action, input, event, known, commands)
@@ -67,7 +64,7 @@ export async function runClick(
   if (!evaluated.ok) return { ok: false, verdict: quarantined(evaluated.reason) }
   const [contradiction] = evaluated.value.contradictions
   if (contradiction) return { ok: false, verdict: quarantined('contract_contradicts', contradiction.flag) }
-  const guarded = commands.asksPolicy(event.source) ? guardedEnvironments(edits, policies) : []
+  const guarded = click ? guardedEnvironments(edits, policies) : []
   return guarded.length === 0 ? run : { ok: false, verdict: awaitingApproval({ action, input }) }
 }
 

@@ -1,9 +1,10 @@
 /** The tables of approvals: policies and change requests. */
 import { sql } from 'drizzle-orm'
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import type { OnBehalfOf } from './people.ts'
 import { bool, flagKeys } from './sql.ts'
 
-/** How changes are approved in an environment. Without a row: `changes/policy.ts`. */
+/** How changes are approved in an environment. An environment gets a row when it is first seen. */
 export const policies = sqliteTable('policies', {
   environment: text().primaryKey(),
   /** How many people besides the author must approve; 0: changes are applied at once. */
@@ -13,8 +14,26 @@ export const policies = sqliteTable('policies', {
   /** Sets of flags of which no organization may have two. */
   exclusive: text({ mode: 'json' }).$type<string[][]>().notNull(),
   updated_at: text().notNull(),
+  /** 0: the default that came into force with the environment. */
   revision: integer().notNull(),
+  /** What else is required for flags of a kind; `null`: nothing. */
+  kinds: text({ mode: 'json' }).$type<KindPolicies | null>(),
+  /** How many people must approve changes of single flags; `null`: as many as for others. */
+  flags: text({ mode: 'json' }).$type<Record<string, number> | null>(),
 })
+
+export interface KindPolicies {
+  readonly entitlement?: {
+    readonly approvals?: number | undefined
+    /** The longest time between two reviews. */
+    readonly review_days?: number | undefined
+  }
+  readonly rollout?: {
+    readonly approvals?: number | undefined
+    /** How long after its creation a rollout must be retired. */
+    readonly lifetime_days?: number | undefined
+  }
+}
 
 /** A requested change, and who approved exactly that. A break-glass change is one that was applied without a request. */
 export const change_requests = sqliteTable(
@@ -58,6 +77,8 @@ export const change_requests = sqliteTable(
     created_at: text().notNull(),
     updated_at: text().notNull(),
     revision: integer().notNull(),
+    /** Who started the pipeline in which the author's API key was used; `null`: the request says nothing of it. */
+    on_behalf_of: text({ mode: 'json' }).$type<OnBehalfOf | null>(),
   },
   (table) => [
     index('change_requests_state').on(table.state, table.apply_at),

@@ -13,6 +13,7 @@ export type DocumentRow = InferSelectModel<typeof schema.documents>
 export type ApiKeyRow = InferSelectModel<typeof schema.api_keys>
 export type PolicyRow = InferSelectModel<typeof schema.policies>
 export type ChangeRequestRow = InferSelectModel<typeof schema.change_requests>
+export type PersonRow = InferSelectModel<typeof schema.people>
 export type MintRow = InferSelectModel<typeof schema.mints>
 export type MappingRow = InferSelectModel<typeof schema.mappings>
 export type InboxRow = InferSelectModel<typeof schema.inbox>

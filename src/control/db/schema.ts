@@ -10,6 +10,7 @@ import { index, integer, primaryKey, real, sqliteTable, text } from 'drizzle-orm
 import { bool, flagKeys } from './sql.ts'
 
 export * from './agreements.ts'
+export * from './people.ts'
 export * from './records.ts'
 
 export const flags = sqliteTable(
@@ -149,6 +150,8 @@ export const audit = sqliteTable(
     change: text(),
     prev: text().notNull(),
     hash: text().notNull(),
+    /** Who started the pipeline in which the API key was used. */
+    on_behalf_of: text(),
   },
   (table) => [
     index('audit_at').on(table.at),

@@ -1,11 +1,17 @@
-/** The command that accepts a finding: a person says why it may stay, and until when. */
+/**
+ * The command that accepts a finding: why it may stay, and until when. Where changes require approval, that takes a person,
+ * and one whose edit it is not.
+ */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
+import { sharePerson } from '../auth/actor.ts'
 import type { EditOf } from '../entities/edit.ts'
 import { DAY_MS, instant } from '../entities/fields.ts'
+import { requiresApproval } from '../entities/policy.ts'
 import { commandKind } from '../ledger/command.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
+import { authorsOf } from './authors.ts'
 
 /** A finding can be accepted for a year at most, then it is open again. */
 const MAX_ACCEPTED_DAYS = 365
@@ -22,12 +28,20 @@ export const findingAccept = commandKind({
   input: findingParams.extend(acceptance.shape),
   async decide(
     { finding: id, until },
-    { state, now, actor },
+    { state, now, actor, policies, environments },
     { reason },
   ): Promise<Result<FindingEdit, Refusal>> {
     const before = await state.rows('findings').load(id)
     if (!before) return err('not_found')
     if (before.resolved_at !== null) return err('finding_resolved')
+    const guarded = policies.some(
+      (one) =>
+        requiresApproval(one) && (before.environment === null || before.environment === one.environment),
+    )
+    if (guarded) {
+      if (actor.apiKey !== null) return err('person_required')
+      if (sharePerson(actor.people, await authorsOf(before, environments, state.db))) return err('own_drift')
+    }
     const end = Date.parse(until)
     if (end <= now || end > now + MAX_ACCEPTED_DAYS * DAY_MS) return err('accept_until_invalid')
     const after = {

@@ -109,6 +109,8 @@ export function driftRoutes(api: Api): void {
     path: '/drift/{finding}/accept',
     tag: 'Drift',
     summary: 'Accept a finding: why it may stay, and until when (at most 365 days)',
+    description:
+      'Where the policy of the environment requires approval, this takes a person other than those behind the edit that made it.',
     roles: EDITORS,
     params: findingParams,
     body: accepting,

@@ -17,7 +17,7 @@ export interface Evaluation {
   readonly contradictions: readonly Contradiction[]
 }
 
-export const noEffects = (edits: readonly Edit[]): Evaluation => ({
+export const noEffects = (edits: readonly unknown[]): Evaluation => ({
   effects: [],
   flags: edits.map(() => []),
   contradictions: [],
@@ -54,7 +54,7 @@ export async function evaluateEdits(
   return ok({
     effects: effectOf(before, after, question),
     flags,
-    contradictions: contradictionsOf(before, after, checked, now),
+    contradictions: checked.length === 0 ? [] : contradictionsOf(before, after, checked, now),
   })
 }
 

@@ -42,6 +42,7 @@ export const NO_EFFECT: EffectSummary = {
 }
 
 export async function summarize(effects: readonly FlagEffect[], base: number): Promise<EffectSummary> {
+  if (effects.length === 0) return NO_EFFECT
   return {
     base,
     ...(effects.length > MAX_CHANGES && { omitted: effects.length - MAX_CHANGES }),

@@ -13,6 +13,7 @@ import { flag } from './flag.ts'
 import { grant } from './grant.ts'
 import { mapping } from './mapping.ts'
 import { organization } from './organization.ts'
+import { person } from './person.ts'
 import { plan } from './plan.ts'
 import { policy, requiresApproval } from './policy.ts'
 import type { DocumentRef } from './projection.ts'
@@ -31,6 +32,7 @@ export const ENTITIES = {
   change_requests: changeRequest,
   mappings: mapping,
   findings: finding,
+  people: person,
 }
 
 export type Table = keyof typeof ENTITIES

@@ -19,6 +19,8 @@ export const defaultPolicy = (environment: string, environments: readonly string
   owner_approves: false,
   exclusive: [],
   revision: 0,
+  kinds: null,
+  flags: null,
 })
 
 export const requiresApproval = ({ approvals, owner_approves }: Policy): boolean =>

@@ -90,7 +90,7 @@ export function flagRoutes(api: Api): void {
     method: 'patch',
     path: '/flags/{flag}',
     tag: 'Flags',
-    summary: 'Change the name, description, owner, tags or reviews of a flag',
+    summary: 'Update the metadata of a flag: name, description, owner, tags and reviews',
     roles: EDITORS,
     params: flagParams,
     body: flagUpdate,

@@ -7,7 +7,7 @@ import { changeSchema, viewChange } from '../change_requests/view.ts'
 import { effectSchema } from '../effects/view.ts'
 import type { Edit } from '../entities/edit.ts'
 import type { Command } from '../ledger/command.ts'
-import type { Answerable } from '../ledger/commit.ts'
+import type { Outcome } from '../ledger/commit.ts'
 import { claimOf } from '../ledger/idempotency.ts'
 import type { Refusal } from '../refusals.ts'
 import type { Api, ControlContext } from './context.ts'
@@ -107,61 +107,49 @@ async function execute<P extends Shape, B extends Shape, E extends Edit>(
     ifMatch: revisionOf(header),
     dryRun,
     idempotency: claim.value,
-    answer(result) {
-      if (failureOf(route, result)) return undefined
-      const { status, etag, body } = answerOf(route, result)
+    answer(outcome) {
+      if (failureOf(route, outcome)) return undefined
+      const { status, etag, body } = answerOf(route, outcome)
       return { status, etag, body: JSON.stringify(body) }
     },
   })
   if (!committed.ok) return refuse(c, committed.reason, undefined, committed.contradictions)
-  const result = committed.value
-  if (result.kind === 'replayed') {
-    const { status, etag, body } = result.answer
-    return send({ status, etag }, body, { 'idempotency-replayed': 'true' })
+  const outcome = committed.value
+  if (outcome.kind === 'replayed') {
+    return send(outcome.answer, outcome.answer.body, { 'idempotency-replayed': 'true' })
   }
-  const { seq } = result.outcome
-  if (seq !== null) c.var.log.seq = seq
-  const failure = failureOf(route, result)
+  if (outcome.seq !== null) c.var.log.seq = outcome.seq
+  const failure = failureOf(route, outcome)
   if (failure) return refuse(c, failure)
-  const { body, headers, ...answer } = answerOf(route, result)
-  const shown = secret !== undefined && result.kind === 'committed' ? { ...body, secret } : body
+  const { body, headers, ...answer } = answerOf(route, outcome)
+  const shown = secret !== undefined && outcome.kind === 'committed' ? { ...body, secret } : body
   return send(answer, JSON.stringify(shown), headers)
 }
 
 const failureOf = <P extends Shape, B extends Shape, E extends Edit>(
   { failure }: WriteRoute<P, B, E>,
-  result: Answerable<E>,
-): Refusal | undefined =>
-  result.kind === 'needs_approval' ? undefined : failure?.(result.outcome.edit.after)
+  { edit, request }: Outcome<E>,
+): Refusal | undefined => (request ? undefined : failure?.(edit.after))
 
 function answerOf<P extends Shape, B extends Shape, E extends Edit>(
   route: WriteRoute<P, B, E>,
-  result: Answerable<E>,
+  { kind, edit, request, effect, seq, guarded, detail }: Outcome<E>,
 ) {
-  if (result.kind === 'needs_approval') {
-    const { edit, seq } = result.outcome
-    const { id, effect, revision } = edit.after
+  if (request) {
     return {
       status: 202,
-      etag: `"${revision}"`,
-      body: { data: viewChange(edit.after), effect, seq, dry_run: false },
-      headers: { location: `/api/v1/changes/${id}` },
+      etag: `"${request.revision}"`,
+      body: { data: viewChange(request), effect: request.effect, seq, dry_run: false },
+      headers: { location: `/api/v1/changes/${request.id}` },
     }
   }
-  const { edit, effect, seq, guarded, detail } = result.outcome
-  const dryRun = result.kind === 'dry_run'
-  const isNew = result.kind === 'committed' && edit.before === null
+  const dryRun = kind === 'dry_run'
+  const data = route.view(edit.after, detail)
   return {
-    status: isNew ? (route.status ?? 200) : 200,
+    status: kind === 'committed' && edit.before === null ? (route.status ?? 200) : 200,
     // What a dry run shows is not there to be matched.
     etag: dryRun ? null : `"${edit.after.revision}"`,
-    body: {
-      data: route.view(edit.after, detail),
-      effect,
-      seq,
-      dry_run: dryRun,
-      requires_approval: guarded,
-    },
+    body: { data, effect, seq, dry_run: dryRun, requires_approval: guarded },
     headers: {},
   }
 }

@@ -31,16 +31,18 @@ export const toRow = (entry: AuditEntry): AuditRow => ({
   effect: canonical(entry.effect),
 })
 
-/**
- * The hash of a row: over all its members except the hash itself, `prev` included. A row without a change request is
- * hashed without `change`, like the rows from before change requests existed.
- */
-export const hashEntry = ({
+/** Columns that are later than the first rows: where they are empty, a row is hashed without them, as it was before. */
+const LATER = ['change', 'on_behalf_of'] as const
+
+/** The hash of a row: over all its members except the hash itself, `prev` included. */
+export function hashEntry({
   hash: _,
-  change,
   ...entry
-}: Omit<AuditEntry, 'hash'> & { hash?: string }): Promise<string> =>
-  sha256Hex(canonical(change === null ? entry : { ...entry, change }))
+}: Omit<AuditEntry, 'hash'> & { hash?: string }): Promise<string> {
+  const hashed: Record<string, unknown> = { ...entry }
+  for (const column of LATER) if ((entry[column] ?? null) === null) delete hashed[column]
+  return sha256Hex(canonical(hashed))
+}
 
 export interface Head {
   readonly seq: number

@@ -82,7 +82,7 @@ export interface Decision<E extends Edit | null = Edit> {
 export interface Step extends Why {
   readonly edit: Edit
   readonly action: string
-  readonly actor: Pick<Actor, 'id' | 'apiKey'>
+  readonly actor: Pick<Actor, 'id' | 'apiKey' | 'onBehalfOf'>
 }
 
 /** How commands of one action are made. */

@@ -6,20 +6,21 @@
  * the next `seq`. So everything that was read in between is still true at the commit, without a lock; the second of two
  * writers decides again on the result of the first. Edits that a policy guards become a change request in the same attempt.
  */
-import { desc } from 'drizzle-orm'
+import { desc, inArray } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
 import type { Actor } from '../auth/actor.ts'
 import { type Database, isOvertaken, isTaken } from '../db/client.ts'
+import type { ChangeRequestRow } from '../db/rows.ts'
 import { audit, policies } from '../db/schema.ts'
-import type { Evaluation } from '../effects/evaluate.ts'
-import { noEffects } from '../effects/evaluate.ts'
-import { type EffectSummary, NO_EFFECT } from '../effects/summary.ts'
+import { list } from '../db/sql.ts'
+import type { Statement } from '../db/upsert.ts'
+import { type Evaluation, noEffects } from '../effects/evaluate.ts'
+import { type EffectSummary, summarize } from '../effects/summary.ts'
 import { type Edit, type EditOf, environmentsOf, guardedEnvironments, isUnchanged } from '../entities/edit.ts'
 import { GENESIS, type Head } from './audit_chain.ts'
-import { batchOf, type Statement } from './batch.ts'
+import { batchOf } from './batch.ts'
 import type { Command, Decided, Decision, Facts, Step } from './command.ts'
 import { type Diff, DiffCache } from './diff_cache.ts'
-import { entriesOf, summaryOf } from './entries.ts'
 import { findReplay, type IdempotencyClaim, type Replay } from './idempotency.ts'
 import { policiesOf } from './policies.ts'
 import { State } from './state.ts'
@@ -30,7 +31,7 @@ const MAX_PAUSE_MS = 50
 
 export type ChangeRequestEdit = EditOf<'change_requests'>
 
-/** A command whose edits a policy guards, with its decision. */
+/** A command whose edit a policy guards, with its decision. */
 export interface Guarded {
   readonly command: Command
   readonly edit: Edit
@@ -64,48 +65,46 @@ export interface CommitOptions<E extends Edit | null = Edit> {
   readonly dryRun?: boolean
   readonly idempotency?: IdempotencyClaim | undefined
   /** The response to store for a repetition of the same request; `undefined` if it may be retried. */
-  readonly answer?: (committed: Answerable<E>) => Replay | undefined
+  readonly answer?: (outcome: Outcome<E>) => Replay | undefined
   /** Further statements for the same batch. @param seq - of the last audit row; `null`: no row changes */
   readonly alongside?: (seq: number | null) => readonly Statement[]
 }
 
 export interface Outcome<E extends Edit | null = Edit> {
+  readonly kind: 'committed' | 'unchanged' | 'dry_run' | 'needs_approval'
   readonly edit: E
-  /** All committed edits, the command's own last. */
-  readonly edits: readonly Edit[]
   readonly effect: EffectSummary
-  /** The environments whose policies require approval: for a dry run, and for a request. */
+  /** The environments whose policies require approval. */
   readonly guarded: readonly string[]
   /** What the response shows in addition to the row. */
   readonly detail?: unknown
+  /** With `needs_approval`: nothing was applied; this change request was opened. */
+  readonly request?: ChangeRequestRow
   /** The number of the last audit row; `null` if nothing was written. */
   readonly seq: number | null
 }
 
-export type Answerable<E extends Edit | null = Edit> =
-  | { readonly kind: 'committed' | 'unchanged' | 'dry_run'; readonly outcome: Outcome<E> }
-  /** Not applied: a policy requires approval, and this is the change request. */
-  | { readonly kind: 'needs_approval'; readonly outcome: Outcome<ChangeRequestEdit> }
-
-export type Committed<E extends Edit | null = Edit> =
-  | Answerable<E>
-  | { readonly kind: 'replayed'; readonly answer: Replay }
+/** The answer that the same request got before. */
+export interface Replayed {
+  readonly kind: 'replayed'
+  readonly answer: Replay
+}
 
 export interface Ledger {
   commit<E extends Edit | null>(
     command: Command<E>,
     actor: Actor,
     options?: CommitOptions<E>,
-  ): Promise<Decided<Committed<E>>>
+  ): Promise<Decided<Outcome<E> | Replayed>>
 }
 
-/** The result of an attempt. */
-interface Attempt<E extends Edit | null> {
-  readonly facts: Facts
+/** The decision of an attempt, and the steps that change something. */
+interface Made<E extends Edit | null> {
   readonly decision: Decision<E>
   readonly steps: readonly Step[]
-  readonly edits: readonly Edit[]
 }
+
+type Lost = 'overtaken'
 
 export function createLedger(ledger: LedgerOptions): Ledger {
   const { db, clock, environments } = ledger
@@ -114,7 +113,7 @@ export function createLedger(ledger: LedgerOptions): Ledger {
     command: Command<E>,
     actor: Actor,
     options: CommitOptions<E> = {},
-  ): Promise<Decided<Committed<E>>> {
+  ): Promise<Decided<Outcome<E> | Replayed>> {
     const giveUpAt = clock() + GIVE_UP_AFTER_MS
     const diffs = new DiffCache(db)
     for (;;) {
@@ -130,7 +129,7 @@ export function createLedger(ledger: LedgerOptions): Ledger {
     actor: Actor,
     options: CommitOptions<E>,
     diffs: DiffCache,
-  ): Promise<Decided<Committed<E>> | 'overtaken'> {
+  ): Promise<Decided<Outcome<E> | Replayed> | Lost> {
     const { idempotency, dryRun = false } = options
     const replay = idempotency ? await findReplay(db, idempotency) : ok(undefined)
     if (!replay.ok) return replay
@@ -140,59 +139,51 @@ export function createLedger(ledger: LedgerOptions): Ledger {
     const decided = await decide(command, facts, options.ifMatch)
     if (!decided.ok) return decided
     const made = decided.value
-    if (made.steps.length === 0) return unchanged(made, options)
+    const { edit, detail } = made.decision
+    const edits = made.steps.map((step) => step.edit)
+    if (edits.length === 0) {
+      const same = edit && { ...edit, after: edit.before }
+      const shown = { kind: 'unchanged' as const, edit: same as E, guarded: [], detail }
+      return write(shown, made, { ...noEffects([]), base: 0 }, head, facts, options)
+    }
 
-    const guarded = command.clearance ? [] : guardedEnvironments(made.edits, facts.policies)
-    const diff = await evaluate(command, made, diffs)
+    const required = command.clearance ? [] : guardedEnvironments(edits, facts.policies)
+    const diff = await evaluate(command, made, facts, diffs)
     if (!diff.ok) return diff
-    const shown = [...new Set([...guarded, ...(made.decision.guarded ?? [])])]
+    const guarded = [...new Set([...required, ...(made.decision.guarded ?? [])])]
     if (dryRun) {
-      const effect = await summaryOf(diff.value.effects, diff.value.base)
-      return ok({ kind: 'dry_run', outcome: outcomeOf(made, effect, shown, null) })
+      const effect = await summarize(diff.value.effects, diff.value.base)
+      return ok({ kind: 'dry_run', edit, effect, guarded, detail, seq: null })
     }
-    if (guarded.length === 0) {
-      return write(made, diff.value, head, options, (effect, seq) => ({
-        kind: 'committed',
-        outcome: outcomeOf(made, effect, shown, seq),
-      }))
+    if (required.length === 0) {
+      return write({ kind: 'committed', edit, guarded, detail }, made, diff.value, head, facts, options)
     }
 
-    if (!command.item || !made.decision.edit) return err('approval_required')
-    const request = ledger.requestApproval({
-      command: command as unknown as Command,
-      edit: made.decision.edit,
-      steps: made.steps,
-      evaluation: diff.value,
-    })
-    const opened = await decide(request, facts)
+    if (!command.item || edit === null) return err('approval_required')
+    const { steps } = made
+    const request = { command: command as unknown as Command, edit, steps, evaluation: diff.value }
+    const opened = await decide(ledger.requestApproval(request), facts)
     if (!opened.ok) return opened
-    const nothing = { ...noEffects(opened.value.edits), base: head.seq }
-    return write(opened.value, nothing, head, options, (effect, seq) => ({
-      kind: 'needs_approval',
-      outcome: outcomeOf(opened.value, effect, guarded, seq),
-    }))
+    const { after } = opened.value.decision.edit
+    const shown = { kind: 'needs_approval' as const, edit, guarded, request: after }
+    return write(shown, opened.value, { ...noEffects([after]), base: head.seq }, head, facts, options)
   }
 
   /** The state before the commit, valid if the head of the chain is the same then. */
   async function readFacts(actor: Actor): Promise<{ head: Head; facts: Facts }> {
-    const [heads, rows] = await db.batch([headOf(db), db.select().from(policies)])
+    const own = inArray(policies.environment, list(environments))
+    const [heads, rows] = await db.batch([headOf(db), db.select().from(policies).where(own)])
     const head = heads[0] ?? { seq: 0, hash: GENESIS }
-    const facts = {
-      state: new State(db),
-      head: head.seq,
-      now: clock(),
-      environments,
-      policies: policiesOf(rows, environments),
-      actor,
-    }
-    return { head, facts }
+    const set = policiesOf(rows, environments)
+    const state = new State(db)
+    return { head, facts: { state, head: head.seq, now: clock(), environments, policies: set, actor } }
   }
 
   async function decide<E extends Edit | null>(
     command: Command<E>,
     facts: Facts,
     ifMatch?: number,
-  ): Promise<Decided<Attempt<E>>> {
+  ): Promise<Decided<Made<E>>> {
     const decided = await command.decide(facts)
     if (!decided.ok) return decided
     const decision: Decision<E> =
@@ -200,23 +191,23 @@ export function createLedger(ledger: LedgerOptions): Ledger {
     const { first, edit } = decision
     if (ifMatch !== undefined && ifMatch !== (edit?.before?.revision ?? 0)) return err('revision_conflict')
     const { action, reason, ticket } = command
-    const own = edit ? [{ edit, action, actor: facts.actor, reason, ticket }] : []
-    const steps = [...first, ...own]
     const { actor } = facts
+    const steps = edit ? [...first, { edit, action, actor, reason, ticket }] : first
     const touched = steps.flatMap((step) => environmentsOf(step.edit, environments))
     if (actor.environments !== null && !touched.every((name) => actor.environments?.includes(name))) {
       return err('environment_forbidden')
     }
-    const changing = first.length === 0 && edit && isUnchanged(edit) ? [] : steps
-    return ok({ facts, decision, steps: changing, edits: changing.map((step) => step.edit) })
+    return ok({ decision, steps: first.length === 0 && edit && isUnchanged(edit) ? [] : steps })
   }
 
   async function evaluate<E extends Edit | null>(
     { checkContracts }: Command<E>,
-    { decision, edits, facts }: Attempt<E>,
+    { decision, steps }: Made<E>,
+    facts: Facts,
     diffs: DiffCache,
   ): Promise<Decided<Diff>> {
     if (decision.evaluation) return ok({ ...decision.evaluation, base: facts.head })
+    const edits = steps.map(({ edit }) => edit)
     const checked = checkContracts
       ? edits.flatMap((edit) => (edit.table === 'rules' ? [edit.after] : []))
       : []
@@ -225,54 +216,34 @@ export function createLedger(ledger: LedgerOptions): Ledger {
     return { ok: false, reason: 'contract_contradicts', contradictions: diff.value.contradictions }
   }
 
-  async function unchanged<E extends Edit | null>(
-    made: Attempt<E>,
-    { alongside }: CommitOptions<E>,
-  ): Promise<Decided<Committed<E>>> {
-    const { edit } = made.decision
-    const [first, ...others] = alongside?.(null) ?? []
-    if (first) await db.batch([first, ...others])
-    const same = edit && { ...edit, after: edit.before }
-    const decision = { ...made.decision, edit: same as E }
-    return ok({ kind: 'unchanged', outcome: outcomeOf({ ...made, decision }, NO_EFFECT, [], null) })
-  }
-
-  async function write<E extends Edit | null, Made extends Edit | null>(
-    { facts, decision, steps, edits }: Attempt<Made>,
+  async function write<E extends Edit | null>(
+    shown: Omit<Outcome<E>, 'effect' | 'seq'>,
+    { decision, steps }: Made<Edit | null>,
     diff: Diff,
     head: Head,
+    { now }: Facts,
     { requestId = crypto.randomUUID(), idempotency, answer, alongside }: CommitOptions<E>,
-    result: (effect: EffectSummary, seq: number) => Answerable<E>,
-  ): Promise<Decided<Committed<E>> | 'overtaken'> {
-    const entries = await entriesOf(steps, diff, head, {
-      ...facts,
-      requestId,
-      change: decision.change ?? null,
-    })
-    const seq = head.seq + entries.length
-    const committed = result(await summaryOf(diff.effects, diff.base), seq)
-    const kept = idempotency && answer?.(committed)
-    const batch = batchOf(db, entries, environments, kept && { ...idempotency, ...kept })
+  ): Promise<Decided<Outcome<E>> | Lost> {
+    const seq = steps.length === 0 ? null : head.seq + steps.length
+    const outcome = { ...shown, effect: await summarize(diff.effects, diff.base), seq }
+    const kept = idempotency && seq !== null ? answer?.(outcome) : undefined
+    const replay = idempotency && kept && { ...idempotency, ...kept }
+    const { change } = decision
+    const batch = await batchOf(db, steps, diff, { head, now, environments, requestId, change, replay })
     const [first, ...others] = [...batch.statements, ...(alongside?.(seq) ?? [])]
     try {
-      await db.batch([first as Statement, ...others])
+      if (first) await db.batch([first, ...others])
     } catch (error) {
       if (isOvertaken(error) || isTaken(error, 'idempotency.actor')) return 'overtaken'
       throw error
     }
-    ledger.afterCommit({ seq, edits, environments: batch.environments })
-    return ok(committed)
+    const edits = steps.map(({ edit }) => edit)
+    if (seq !== null) ledger.afterCommit({ seq, edits, environments: batch.environments })
+    return ok(outcome)
   }
 
   return { commit }
 }
-
-const outcomeOf = <E extends Edit | null>(
-  { decision: { edit, detail }, edits }: Attempt<E>,
-  effect: EffectSummary,
-  guarded: readonly string[],
-  seq: number | null,
-): Outcome<E> => ({ edit, edits, effect, guarded, detail, seq })
 
 const headOf = (db: Database) =>
   db.select({ seq: audit.seq, hash: audit.hash }).from(audit).orderBy(desc(audit.seq)).limit(1)

@@ -14,6 +14,7 @@ type Reads = Map<string, Promise<readonly Row[]>>
 export class State {
   readonly db: Database
   readonly #edits: readonly Edit[]
+  readonly #edited = new Map<Table, ReadonlyMap<string, Row>>()
   readonly #reads: Reads
 
   /** @param reads - of a state of the same moment, still valid */
@@ -29,8 +30,12 @@ export class State {
   }
 
   rows<T extends Table>(table: T): Rows<RowOf<T>> {
-    const own = this.#edits.filter((edit) => edit.table === table)
-    const edited = new Map(own.map(({ after }) => [nameOf(table, after), after]))
+    let edited = this.#edited.get(table)
+    if (!edited) {
+      const own = this.#edits.filter((edit) => edit.table === table)
+      edited = new Map(own.map(({ after }) => [nameOf(table, after), after]))
+      this.#edited.set(table, edited)
+    }
     return new RowsOfTable(this.db, table, edited, this.#reads) as unknown as Rows<RowOf<T>>
   }
 }

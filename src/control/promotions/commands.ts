@@ -109,6 +109,10 @@ export const promoteCommand = (
     const comparison = { from, to, ...compared.value, dryRun }
     if (taken.length === 0 && dryRun) return ok(emptyPromotion(comparison, facts.now))
     if (taken.length > MAX_ITEMS && !dryRun) return err('change_too_large')
+    // Each item reads these; one by one they would be more queries than an invocation may make.
+    await facts.state.rows('flags').loadMany(taken.map(({ flag }) => flag))
+    const sides = taken.flatMap(({ flag }) => [from, to].map((environment) => [environment, flag]))
+    await facts.state.rows('rules').loadMany(sides)
     const items = taken.map((one) => itemOf(one, from, to))
     const contradictions = dryRun ? 'show' : 'refuse'
     const change = { id: newChangeId(), items, applyAt, draft: false, contradictions } as const
@@ -136,6 +140,7 @@ function emptyPromotion(
     state: 'draft',
     author: '',
     author_key: null,
+    on_behalf_of: null,
     people: [],
     items: [],
     rows: [],

@@ -12,7 +12,7 @@ const self = z
     roles: z.array(z.enum(ROLES)),
     environments: z.array(z.string()).nullable(),
   })
-  .openapi('Self')
+  .openapi('Account')
 
 const environments = z.object({
   data: z.array(z.object({ name: z.string(), protected: z.boolean() })),

@@ -1,8 +1,8 @@
 /**
- * The entitlements of a subject now, for verifiers that ask again and again.
+ * The current entitlements of a subject, for verifiers that check again and again.
  *
- * What was evaluated is kept as long as it cannot have changed: while the documents are the very same, and until the next
- * window of theirs opens or closes. A decision about a token is never kept; it is made of this anew each time.
+ * An evaluation is cached while it cannot have changed: as long as the documents are the same, and until one of their windows
+ * opens or closes. A decision about a token is never cached.
  */
 import type { SubjectIds } from '../../core/claims.ts'
 import { type Decision, nextChange } from '../../core/evaluate.ts'
@@ -24,7 +24,7 @@ interface Kept {
   readonly entitlements: CurrentEntitlements
 }
 
-/** Subjects kept in an isolate; at 3 KiB each, some 6 MiB of its 128. */
+/** Subjects cached per isolate: at 3 KiB each, about 6 MiB of its 128. */
 const MAX_SUBJECTS = 2_000
 
 export class EntitlementsNow {
@@ -35,7 +35,7 @@ export class EntitlementsNow {
     this.#environment = environment
   }
 
-  /** @returns nothing where a document could not be read, or somebody is named whom no document can be about. @param now - epoch milliseconds */
+  /** @returns `undefined` if a document could not be read, or an id cannot have a document. @param now - epoch milliseconds */
   of(found: Documents, ids: SubjectIds, now: number): CurrentEntitlements | undefined {
     if (ids.unreadable) return undefined
     const documents = [found.catalog?.document, found.org?.document, found.user?.document]
@@ -53,13 +53,13 @@ export class EntitlementsNow {
     if (meta.src === 'degraded') return undefined
     const [org, user] = [found.org?.document, found.user?.document]
     const entitlements = { flags, decisions, version: meta.ver }
-    // Ends count as having come within their last second: see `entitle`.
+    // Within its last second a window counts as ended: see `entitle`.
     const until = nextChange({ org, user }, now) - 1000
     this.#kept.set(key, { documents, from: now, until, entitlements })
     return entitlements
   }
 }
 
-/** Epoch seconds: tokens issued earlier are void, by what documents could be read. */
+/** Epoch seconds: tokens issued earlier are void, according to the documents that could be read. */
 export const notBeforeOf = ({ org, user }: Documents): number =>
   Math.max(org?.document?.not_before ?? 0, user?.document?.not_before ?? 0)

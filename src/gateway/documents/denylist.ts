@@ -1,8 +1,8 @@
 /**
- * The denylist in KV: tokens and sessions that are over before their tokens expire. Read by `live` verification.
+ * The denylist in KV: tokens and sessions that end before their tokens expire. Read by `live` verification.
  *
- * An entry lasts as long as anything it denies could be valid, and no longer: KV forgets it by itself. KV takes up to a
- * minute to tell other places; this isolate knows at once.
+ * An entry lasts as long as anything it denies could be valid; then KV deletes it. KV takes up to a minute to show it in
+ * other places; this isolate knows at once.
  */
 import { revocationDocument, revokedKey } from '../../core/documents.ts'
 import { LruMap } from '../../core/lru.ts'
@@ -12,13 +12,13 @@ import type { Config, EntitlementsKV } from '../config.ts'
 
 /** The shortest life of a KV entry. */
 const KV_MIN_TTL_SECONDS = 60
-/** Somebody waits for it, and who logs out does not know of it. */
+/** A client waits for it, and a log-out does not depend on it. */
 const PUT_TIMEOUT_MS = 2_000
-/** How long a refresh session waits for an answer that is late; see `sessions/send.ts`. */
+/** How long a refresh session waits for a late answer; see `sessions/send.ts`. */
 const LATE_ANSWER_SECONDS = 60
-/** What a refresh takes besides upstream: to read keys and documents, and to mint. */
+/** The time of a refresh besides upstream: reading keys and documents, and minting. */
 const MINT_SECONDS = 5
-/** Entries of which an isolate remembers that they are written; at 150 bytes each, some 600 KiB. */
+/** Written entries that an isolate remembers: at 150 bytes each, about 600 KiB. */
 const MAX_WRITTEN = 4_000
 
 export type DenylistReason = 'denylist_unwritable'
@@ -30,7 +30,7 @@ export interface Entry {
   readonly until: number
 }
 
-/** Takes note of what was written, for those who read the denylist in this isolate. */
+/** Records written entries for readers of the denylist in this isolate. */
 interface Notes {
   note(key: string, text: string): void
 }
@@ -40,7 +40,7 @@ export class Denylist {
   readonly #notes: Notes
   readonly #config: Config
   readonly #clock: () => number
-  /** Until when what this isolate wrote denies. KV takes one write of a key a second, and each one is paid for. */
+  /** The ends of the entries that this isolate wrote. KV accepts one write per second for a key, and each one costs money. */
   readonly #written = new LruMap<string, number>(MAX_WRITTEN)
 
   constructor(kv: EntitlementsKV, notes: Notes, config: Config, clock: () => number) {
@@ -51,9 +51,9 @@ export class Denylist {
   }
 
   /**
-   * All tokens of a session, also those that are yet to be minted: a refresh may be on its way, to upstream twice if the
-   * first attempt times out, and its answer is given again for as long as it is kept. What upstream itself still grants
-   * after that is not ended by this.
+   * All tokens of a session, including those that a refresh in progress will mint: it may go to upstream twice if the first
+   * attempt times out, and its answer is replayed as long as it is stored. Later refreshes that upstream accepts are not
+   * affected.
    */
   session(sid: string): Entry {
     const { tokenMaxSeconds, reuseSeconds, upstream } = this.#config
@@ -62,7 +62,7 @@ export class Denylist {
     return { kind: 'sid', id: sid, until: mintedUntil + tokenMaxSeconds }
   }
 
-  /** Writes them down within a time limit. What is written already, for as long or longer, is not written again. */
+  /** Writes entries within a time limit. Entries that are already written for as long or longer are skipped. */
   async add(entries: readonly Entry[]): Promise<Result<void, DenylistReason>> {
     try {
       const written = await within(PUT_TIMEOUT_MS, Promise.all(entries.map((entry) => this.#put(entry))))

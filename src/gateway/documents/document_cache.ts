@@ -1,7 +1,7 @@
 /**
- * The documents that say what subjects are entitled to, as an isolate keeps them: catalog, organization, user.
+ * The isolate's cache of the documents that hold entitlements: catalog, organization, user.
  *
- * Organizations and users may have no document; an environment without a catalog was never published.
+ * Organizations and users may have no document. An environment without a catalog was never published.
  */
 import type { SubjectIds } from '../../core/claims.ts'
 import {
@@ -18,7 +18,7 @@ import {
 import type { Result } from '../../core/result.ts'
 import { type Reading, ReadingCache } from './reading_cache.ts'
 
-/** Documents kept in an isolate; at 2 KiB each, some 8 MiB of its 128. */
+/** Documents cached per isolate: at 2 KiB each, about 8 MiB of its 128. */
 const MAX_DOCUMENTS = 4_000
 
 export type DocumentFault = 'document_invalid' | 'document_older' | 'catalog_missing'
@@ -26,7 +26,7 @@ export type DocumentFault = 'document_invalid' | 'document_older' | 'catalog_mis
 type Document = Catalog | OrgDocument | UserDocument
 type Parse = (text: string) => Result<Document>
 
-/** Every document that was looked up; `undefined` where it could not be read and no good one is left. */
+/** Every document that was looked up; `undefined` if it could not be read and there is no good copy. */
 export interface SubjectDocuments {
   readonly catalog: Reading<Catalog> | undefined
   readonly org: Reading<OrgDocument> | undefined

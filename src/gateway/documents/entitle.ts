@@ -1,5 +1,5 @@
 /**
- * Documents become the flags of a token, with the name of the fall-back that they came by. Pure.
+ * From documents to the flags of a token, with the name of the fallback that was used. Pure.
  *
  * `fresh`, `stale`, `degraded`: least privilege, never a lock-out.
  */
@@ -10,7 +10,7 @@ import type { Documents } from './store.ts'
 export interface Entitlements {
   /** Sorted and unique. */
   readonly flags: readonly string[]
-  /** The reason for each flag of the catalog; none where not everything could be read. */
+  /** The reason for each flag of the catalog; empty if not everything could be read. */
   readonly decisions: readonly Decision[]
   /** Epoch seconds at which a window that holds one of the flags on ends, later than now; `null` when none ends. */
   readonly until: number | null
@@ -34,7 +34,7 @@ export function entitle(
 
   if (!catalog) return { flags: [], decisions: [], until: null, meta: { ...meta, src: 'degraded' } }
   if (ids.unreadable || (ids.orgId !== undefined && !org) || (ids.userId !== undefined && !user)) {
-    // Nobody in particular has what everybody has, and no more.
+    // Without documents, the subject has what everybody has, and no more.
     const { flags } = evaluate(catalog, {}, now)
     return { flags, decisions: [], until: null, meta: { ...meta, src: 'degraded' } }
   }

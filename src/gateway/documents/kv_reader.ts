@@ -1,15 +1,15 @@
 /**
- * One read of KV, in bulk and within a time limit. A fault is a result: `kv_failed` and `kv_timeout` are told apart in the
- * log, and mean the same to a request, which goes on with what the isolate has.
+ * One read of KV, in bulk and within a time limit. A fault is a result: `kv_failed` and `kv_timeout` differ in the log, and
+ * mean the same to a request, which continues with the isolate's cache.
  */
 
 import { err, ok, type Result } from '../../core/result.ts'
 import { within } from '../../core/within.ts'
 import type { EntitlementsKV } from '../config.ts'
 
-/** The shortest that KV allows for its own cache at the edge. */
+/** The minimum that KV allows for its own cache at the edge. */
 const KV_CACHE_SECONDS = 30
-/** A user waits for this refresh; what KV has not said by then it may say to the next one. */
+/** A user waits for this refresh; a later answer of KV serves the next one. */
 const TIMEOUT_MS = 2_000
 
 export type KvFault = 'kv_failed' | 'kv_timeout'

@@ -1,16 +1,16 @@
 /**
- * Waits a moment for documents that are at least as new as the client knows that there are: who has just paid sees it with
- * the next click. Upstream has already said yes by then, so that waiting ends with a token in any case.
+ * Waits a moment for documents that are at least as new as the client requires, so that customers who just paid see it with
+ * the next click. Upstream has already accepted the refresh, so the wait always ends with a token.
  *
- * A version is the number of the last change that touched a document, out of one sequence for all of them. KV decides how
- * soon a change is seen, and may take longer than anybody waits; reads are few whatever is asked for.
+ * A version is the number of the last change of a document, out of one sequence for all documents. KV decides how soon a
+ * change shows, and may take longer than the wait; the number of reads is limited.
  */
 import type { SubjectIds } from '../../core/claims.ts'
 import type { DocumentStore, Documents, OnFault } from './store.ts'
 
-/** What a person waits for after a click, and a client beside the time that upstream may take. */
+/** How long a person waits after a click, and a client in addition to upstream's time. */
 const WAIT_MS = 3_000
-/** Between one read and the next; the last one has the rest of the time. */
+/** The pauses between reads; the last one is the rest of the time. */
 const PAUSES_MS = [100, 200, 400, 800, 1_200]
 
 export interface Timing {
@@ -21,7 +21,7 @@ export interface Timing {
 /**
  * Looks documents up until one of them has the version, with growing pauses, for three seconds at most.
  *
- * @param onFault - as for `lookup`; a fault is told once, however often it is met
+ * @param onFault - as for `lookup`; a fault is reported once, however often it occurs
  */
 export async function lookupAtLeast(
   minVersion: number,
@@ -43,7 +43,7 @@ export async function lookupAtLeast(
   return found
 }
 
-/** The highest version of what was read; 0 where there is nothing. */
+/** The highest version that was read; 0 if there is none. */
 export const newestVersion = (found: Documents): number =>
   Math.max(0, ...readings(found).map(({ document }) => document?.version ?? 0))
 

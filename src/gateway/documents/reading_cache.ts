@@ -1,22 +1,22 @@
 /**
- * What an isolate keeps of KV: per key the last good value, as current for a few seconds, and after that for when KV does
- * not answer. Holds values only; who reads KV hands in what came of it.
+ * An isolate's cache of KV: per key the last good value, current for a few seconds, and afterwards used when KV does not
+ * answer. It holds values only; the reader of KV passes in the results.
  *
  * A text that does not parse never replaces a good value.
  */
 import { LruMap } from '../../core/lru.ts'
 import type { Result } from '../../core/result.ts'
 
-/** How long a value is current without asking KV again: the most that a change can be late in one isolate. */
+/** How long a value is current without another read: the longest delay of a change in one isolate. */
 export const CURRENT_MS = 5_000
 
 /** A value as it was last read. */
 export interface Reading<T> {
-  /** `null`: there is no such entry, which is an answer too. */
+  /** `null`: KV has no such entry. */
   readonly document: T | null
   /** Epoch milliseconds. */
   readonly readAt: number
-  /** Whether KV failed to give a newer one. */
+  /** Whether KV failed to return a newer one. */
   readonly stale: boolean
 }
 
@@ -24,7 +24,7 @@ interface Kept<T> {
   readonly text: string | null
   readonly document: T | null
   readAt: number
-  /** When KV last failed to give it, if it did not give it since. */
+  /** When KV last failed to return it, if it has not returned it since. */
   failedAt: number | undefined
 }
 
@@ -32,7 +32,7 @@ export interface ReadingCacheOptions<T> {
   readonly maxEntries: number
   readonly staleMaxSeconds: number
   readonly clock: () => number
-  /** Whether a value was taken back already: the edges of KV do not agree at once. */
+  /** Whether a value was already replaced: the edges of KV do not agree at once. */
   readonly isOlder?: (value: T | null, kept: T | null) => boolean
   /** Until when a value cannot change, whatever KV says; epoch milliseconds. */
   readonly finalUntil?: (value: T) => number
@@ -47,7 +47,7 @@ export class ReadingCache<T> {
     this.#kept = new LruMap(options.maxEntries)
   }
 
-  /** A key whose reading failed a moment ago is not due again either, as long as a good value stands in. */
+  /** A key whose read failed a moment ago is not due either, as long as there is a good value. */
   isCurrent(key: string): boolean {
     const kept = this.#kept.get(key)
     if (!kept) return false
@@ -56,14 +56,14 @@ export class ReadingCache<T> {
     return now - (kept.failedAt ?? kept.readAt) < CURRENT_MS && this.#isUsable(kept)
   }
 
-  /** The last good value; nothing where there is none, or it has been stale for too long. */
+  /** The last good value; `undefined` if there is none, or it has been stale for too long. */
   reading(key: string): Reading<T> | undefined {
     const kept = this.#kept.get(key)
     if (!kept || !this.#isUsable(kept)) return undefined
     return { document: kept.document, readAt: kept.readAt, stale: kept.failedAt !== undefined }
   }
 
-  /** Takes in what KV gave. @returns what is wrong with it, if it cannot be taken */
+  /** Stores a result of KV. @returns what is wrong with it, if it is not usable */
   keep(
     key: string,
     text: string | null,
@@ -84,7 +84,7 @@ export class ReadingCache<T> {
     return undefined
   }
 
-  /** Takes note that KV did not give a usable value just now. */
+  /** Records that KV did not return a usable value. */
   fail(key: string): void {
     const kept = this.#kept.get(key)
     if (kept) kept.failedAt = this.#options.clock()

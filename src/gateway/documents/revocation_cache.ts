@@ -1,24 +1,24 @@
 /**
- * Which sessions and tokens are known to be revoked, or not to be, as an isolate keeps it.
+ * An isolate's cache of sessions and tokens that are known to be revoked, or not revoked.
  *
- * Apart from the documents: tokens come and go, and must not push out what is needed when KV fails. What is revoked stays
- * so, though an edge of KV may not have heard of it for a while.
+ * Separate from the documents: tokens come and go, and must not evict what is needed when KV fails. A revoked one stays
+ * revoked, even if an edge of KV does not show it yet.
  */
 import { parseRevokedUntil, revokedKey } from '../../core/documents.ts'
 import { ok, type Result } from '../../core/result.ts'
 import type { CacheOptions } from './document_cache.ts'
 import { ReadingCache } from './reading_cache.ts'
 
-/** Sessions and tokens of which an isolate remembers whether they were revoked; at 200 bytes each, some 4 MiB. */
+/** Sessions and tokens that an isolate remembers: at 200 bytes each, about 4 MiB. */
 const MAX_REVOCATIONS = 20_000
 
-/** The ids under which a token can have been revoked. */
+/** The ids by which a token can be revoked. */
 export interface SessionIds {
   readonly sid: string | undefined
   readonly jti: string | undefined
 }
 
-/** That there is one is what counts; what it says tells how long it is good for. */
+/** An entry that exists denies; its content says until when. */
 interface Revocation {
   /** Epoch milliseconds. */
   readonly revokedUntil: number
@@ -60,13 +60,13 @@ export class RevocationCache {
     this.#readings.fail(key)
   }
 
-  /** Takes note of a revocation that was just written, which KV may be slow to give back. */
+  /** Records a revocation that was just written, because KV may return it late. */
   note(key: string, text: string): void {
     this.#readings.delete(key)
     this.#readings.keep(key, text, parseRevocation)
   }
 
-  /** Whether one of the ids is revoked; `undefined` where that cannot be told. */
+  /** Whether one of the ids is revoked; `undefined`: unknown. */
   isRevoked(ids: SessionIds): boolean | undefined {
     const readings = this.keysOf(ids).map((key) => this.#readings.reading(key))
     if (readings.some((reading) => reading?.document)) return true

@@ -1,7 +1,7 @@
 /**
- * What a subject is entitled to now and whether its session is revoked, in at most one read of KV over two caches.
+ * A subject's current documents and whether its session is revoked, in at most one read of KV over two caches.
  *
- * A document that does not parse counts as one that could not be read and never replaces a good one.
+ * A document that does not parse counts as unreadable and never replaces a good one.
  */
 import type { SubjectIds } from '../../core/claims.ts'
 import type { Result } from '../../core/result.ts'
@@ -16,7 +16,7 @@ import { type KvFault, KvReader, type KvTexts } from './kv_reader.ts'
 import { RevocationCache, type SessionIds } from './revocation_cache.ts'
 
 export interface Documents extends SubjectDocuments {
-  /** Whether the token or its session was revoked, if that was looked up and can be told. */
+  /** Whether the token or its session was revoked; `undefined`: not looked up, or unknown. */
   readonly revoked?: boolean | undefined
 }
 
@@ -24,7 +24,7 @@ export type LookupFault = KvFault | DocumentFault
 
 export type DocumentKind = 'catalog' | 'org' | 'user' | 'revoked'
 
-/** Receives a fault and the kind of document that it is about, for the log: whose it is says who is logging in. */
+/** Receives a fault and the kind of document, for the log. Not its key, which would say who is logging in. */
 export type OnFault = (fault: LookupFault, kind: DocumentKind) => void
 
 const kindOf = (key: string): DocumentKind => key.slice(0, key.indexOf(':')) as DocumentKind
@@ -63,8 +63,8 @@ export class DocumentStore {
   }
 
   /**
-   * The same, read from KV once more, however young the cached documents are. Where KV does not answer, those are
-   * returned: a read that is cut short for the client's sake is no fault.
+   * The same, read from KV again, however young the cached documents are. If KV does not answer, those are returned: a read
+   * that is cut short for the client is not a fault.
    */
   async lookAgain(ids: SubjectIds, onFault: OnFault, timeoutMs: number): Promise<Documents> {
     const texts = await this.#reader.read([...this.#documents.keysOf(ids).keys()], timeoutMs)

@@ -1,7 +1,7 @@
 /**
- * The handlers of verification: each dialect's questions in, its answers out, and a reason for the log.
+ * The handlers of verification: each dialect's requests in, its responses out, and a reason for the log.
  *
- * All of them reach the same verdict; what is here is only how each is asked and answered.
+ * All of them use the same verdict; only the form of requests and responses is here.
  */
 import { ok, type Result } from '../../core/result.ts'
 import { NO_STORE } from '../http/answers.ts'
@@ -38,8 +38,8 @@ export async function answerGuard(context: RequestContext): Promise<Response> {
 }
 
 /**
- * Only POST is ours at `/verify` and `/introspect`; upstream may have a page there. But what comes with a token or a key was
- * meant for us, and is not upstream's to see.
+ * At `/verify` and `/introspect` only POST is the gateway's; upstream may have a page there. But a request with a token or a
+ * key was meant for the gateway, and upstream must not see it.
  */
 function isForUs(request: Request): boolean {
   const wanted = isPreflight(request) ? requestedMethod(request) : request.method
@@ -51,7 +51,7 @@ export function answerNowhere(context: RequestContext): Response {
   return answerNothing(context)
 }
 
-/** Introspection takes the place of upstream's only where somebody is configured to ask. */
+/** Introspection replaces upstream's only if verifiers are configured. */
 export async function answerIntrospection(context: RequestContext): Promise<Response> {
   const { request, gateway, log } = context
   if (gateway.config.verifiers.length === 0 || !isForUs(request)) return route(context)
@@ -81,15 +81,15 @@ export async function answerAuthzen(context: RequestContext): Promise<Response> 
   )
   const json = answer.ok ? ok(Response.json(answer.value, { headers: NO_STORE })) : answer
   const response = toResponse(context, json, problemEncoder('authzen'))
-  // The caller's own name for the request comes back as it was, whatever the log calls it.
+  // The caller's own request id is returned unchanged, whatever the log's id is.
   const given = request.headers.get('x-request-id')
   if (given !== null) response.headers.set('x-request-id', given)
   return response
 }
 
 /**
- * Web pages evaluate flags with the user's token, from whatever origin they are. No cookie takes part, so that every page
- * and every header is allowed: tracing agents add their own.
+ * Web pages of any origin evaluate flags with the user's token. No cookie is involved, so every page and every header is
+ * allowed: tracing agents add their own.
  */
 export const forPages =
   (handler: Handler): Handler =>
@@ -114,7 +114,7 @@ export async function answerOfrep(context: RequestContext): Promise<Response> {
   return toResponse(context, answer, ofrepEncoder(key))
 }
 
-/** Finds out who is calling, and answers them. */
+/** Authenticates the caller and responds. */
 async function answerCaller<T, Reason extends RefusalReason>(
   context: RequestContext,
   answer: (caller: Caller, verification: Verification) => Promise<Result<T, Reason>>,
@@ -127,7 +127,7 @@ async function answerCaller<T, Reason extends RefusalReason>(
   return answer(caller.value, verification)
 }
 
-/** The one place where a reason of verification leaves as an answer, and is logged. */
+/** The one place where a reason of verification becomes a response and is logged. */
 function toResponse(
   { log }: RequestContext,
   answer: Result<Response, RefusalReason>,

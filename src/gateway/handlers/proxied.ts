@@ -1,6 +1,6 @@
 /**
- * Requests that go to upstream: as they are, or without what only the gateway understands. And back: an access token that
- * comes where none belongs is minted or withheld, so that no path, form or redirect leads past the pipeline.
+ * Requests that go to upstream: unchanged, or without what only the gateway understands. And back: an access token in an
+ * unexpected place is minted or withheld, so that no path, form or redirect leads past the pipeline.
  */
 import type { MintedEvent } from '../../core/mint_event.ts'
 import { readableBy } from '../http/cors.ts'
@@ -18,11 +18,11 @@ import { endpointTarget, type ProxiedRequest, proxy, upstreamUrl } from '../prox
 import { mayBeUpstreams } from '../signing_keys/recognize.ts'
 import type { RequestContext } from './request_context.ts'
 
-/** Passes a request on as it is. */
+/** Passes a request on unchanged. */
 export const proxyAsIs = (context: RequestContext): Promise<Response> =>
   send(context, context.request, upstreamUrl(context.request, context.gateway.config), context.request.body)
 
-/** Passes a request on to an endpoint that takes ID token hints; it is upstream's, wherever that has it. */
+/** Passes a request on to an endpoint that takes ID token hints, wherever upstream has it. */
 export async function proxyWithoutHint(
   context: RequestContext,
   endpoint: Endpoint,
@@ -51,8 +51,8 @@ export async function proxyWithoutHint(
 }
 
 /**
- * A browser goes on to another origin by itself: upstream's cookies are there, and a form can be a query as well (OpenID
- * Connect Core section 3.1.2.1).
+ * A browser is redirected to another origin: upstream's cookies are there, and a form can also be a query (OpenID Connect
+ * Core section 3.1.2.1).
  */
 function redirectTo(target: URL, form: URLSearchParams | undefined): Response {
   const location = new URL(target)
@@ -63,7 +63,7 @@ function redirectTo(target: URL, form: URLSearchParams | undefined): Response {
   })
 }
 
-/** Sends a request on, and looks at what comes back. */
+/** Sends a request on, and inspects the response. */
 export async function send(
   context: RequestContext,
   request: ProxiedRequest,
@@ -77,14 +77,14 @@ export async function send(
   return mayHoldTokens(context, response) ? inspected(context, response) : response
 }
 
-/** Only the authorization endpoint issues tokens where nothing is posted, or somebody who takes a GET for a token request. */
+/** Without a POST, only the authorization endpoint issues tokens, or an upstream that takes a GET for a token request. */
 function mayHoldTokens({ request, log }: RequestContext, { status }: Response): boolean {
   if (status >= 300 && status < 400) return false
   const isRead = ['GET', 'HEAD', 'OPTIONS'].includes(request.method)
   return !isRead || log.route === 'authorize' || new URL(request.url).searchParams.has('grant_type')
 }
 
-/** The front channel: `response_type=token` in whatever way upstream was asked for it. */
+/** The front channel: `response_type=token`, however it was requested. */
 async function withoutRedirectedToken(context: RequestContext, response: Response): Promise<Response> {
   const location = response.headers.get('location')
   const token = location === null ? undefined : accessTokenOf(location)
@@ -108,7 +108,7 @@ async function inspected(context: RequestContext, original: Response): Promise<R
   const own = await Promise.all(tokens.map((token) => isUpstreams(context, token)))
   if (!own.includes(true)) return response
 
-  // An address of upstream's at which it issues tokens, and of which it tells nobody: see UPSTREAM_TOKEN_PATHS.
+  // An unpublished address at which upstream issues tokens: see UPSTREAM_TOKEN_PATHS.
   warn(log, 'access_token_at_another_path')
   log.upstream_status = response.status
   const object = response.ok && text !== undefined ? parseObjectText(text) : undefined

@@ -1,6 +1,6 @@
 /**
- * One request on its way through the gateway: what every handler is given, and the withGateway around all of them, which opens
- * the gateway, writes one log line, and turns a bug into an answer that a client can live with.
+ * The context of one request, which every handler receives, and `withGateway` around all of them: it opens the gateway, writes
+ * one log line, and turns a bug into a response that clients can handle.
  */
 import type { Context } from 'hono'
 import type { GatewayBindings } from '../config.ts'
@@ -14,18 +14,18 @@ export interface RequestContext {
   readonly request: Request
   readonly path: string
   readonly gateway: Gateway
-  /** Filled in on the way, and written when the answer is known. */
+  /** Filled in on the way, and written with the response. */
   readonly log: LogLine
-  /** Has work finish that the answer does not wait for. */
+  /** Lets work finish that the response does not wait for. */
   readonly defer: (work: Promise<unknown>) => void
 }
 
 export type Handler = (context: RequestContext) => Response | Promise<Response>
 
 export interface GatewayOptions {
-  /** Where the bindings are in the Worker's environment; by default the environment itself. */
+  /** The bindings in the Worker's environment; by default the environment itself. */
   readonly bindings?: (env: never) => GatewayBindings
-  /** How upstream is reached, for an identity provider behind a service binding. */
+  /** For requests to upstream; for example an identity provider behind a service binding. */
   readonly fetch?: typeof fetch
   /** Epoch milliseconds. */
   readonly now?: () => number
@@ -34,7 +34,7 @@ export interface GatewayOptions {
 /** Opens the gateway of an environment object. */
 export type Open = (env: object) => Promise<GatewayResult>
 
-/** What is opened is kept per environment object, which on Workers means per isolate. */
+/** An opened gateway is cached per environment object, which on Workers means per isolate. */
 export function openOnce(options: GatewayOptions): Open {
   const { bindings = (env: GatewayBindings) => env, now = Date.now } = options
   const fetcher: typeof fetch = options.fetch ?? ((...args) => fetch(...args))
@@ -43,14 +43,14 @@ export function openOnce(options: GatewayOptions): Open {
     const known = opened.get(env)
     if (known) return known
     const result = await openGateway(bindings(env as never), fetcher, now)
-    // Of several requests that open it at once, which must not wait for each other, the first to be done counts.
+    // Requests must not wait for each other. If several open it at once, the first to finish counts.
     const first = opened.get(env) ?? result
     opened.set(env, first)
     return first
   }
 }
 
-/** Makes the withGateway. */
+/** Makes `withGateway`. */
 export function withGateway(
   { now = Date.now }: GatewayOptions,
   open: Open,
@@ -85,27 +85,27 @@ export function withGateway(
   }
 }
 
-/** The edge's name of the request, or the caller's if it can be trusted to be a name, or a new one. */
+/** The request id of the edge, or the caller's if it is well-formed, or a new one. */
 function requestId(headers: Headers): string {
   const given = headers.get('cf-ray') ?? headers.get('x-request-id')
   return given !== null && /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID()
 }
 
 /**
- * A client that leaves must not take the work with it: a refresh token that upstream has rotated would be lost, and a
- * fetch that other requests wait for would never come back.
+ * A client that disconnects must not end the work: a refresh token that upstream has rotated would be lost, and a fetch that
+ * other requests wait for would never return.
  */
 function keepAlive(c: Context, work: Promise<unknown>): void {
   try {
     c.executionCtx.waitUntil(work)
   } catch {
-    // Not on Workers: nothing ends the work early there.
+    // Not on Workers: the work is not ended early there.
   }
 }
 
 /**
- * Under the origin of the guards there is nothing else. A proxy that appends a client's path to a guard's may meet an edge
- * that resolves `..` in it before the gateway sees anything, and takes every 200 for a yes.
+ * The origin of the guards has nothing else. If a proxy appends a client's path to a guard's, an edge may resolve `..` in it
+ * before the gateway sees the request, and the proxy accepts every 200.
  */
 const isClosed = (request: Request, path: string, { config }: Gateway): boolean =>
   config.guardOrigin !== undefined &&
@@ -128,13 +128,13 @@ function misconfigured(path: string, problems: readonly string[], log: LogLine):
   return problem(503, 'misconfigured', 'The gateway is not configured; see /healthz.', log.request_id)
 }
 
-/** Where it happened, without the message, which may quote what it was given. */
+/** Where it happened, without the message, which may quote input. */
 function failed(bug: unknown, path: string, log: LogLine): Response {
   const frames =
     bug instanceof Error ? (bug.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)) : []
   log.reason = 'internal_error'
   log.stack = frames.slice(0, 8).map((line) => line.trim())
-  // A proxy that asks a guard must hear a no that it understands.
+  // A proxy needs a refusal that it understands.
   if (isGuardPath(path)) return refuseGuarded('internal_error', log.request_id).response
   return problem(503, 'internal_error', 'Something went wrong. Try again.', log.request_id, RETRY)
 }

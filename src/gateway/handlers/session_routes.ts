@@ -1,6 +1,6 @@
 /**
- * Where tokens and sessions end early: upstream's log-out, its revocation of tokens (RFC 7009) and of sessions. What ends
- * there also ends what the gateway minted, for `live` verification.
+ * Where tokens and sessions end early: upstream's log-out, and its revocation of tokens (RFC 7009) and of sessions. These also
+ * end what the gateway minted, for `live` verification.
  */
 import { documentId } from '../../core/claims.ts'
 import { NO_STORE } from '../http/answers.ts'
@@ -24,21 +24,21 @@ export async function endUserSession(
 ): Promise<Response> {
   const { request, log } = context
   log.route = 'logout'
-  // A preflight, or a look at the headers, logs nobody out.
+  // A preflight or a HEAD request does not log anybody out.
   const isLogOut = request.method === 'GET' || request.method === 'POST'
   if (session === undefined) {
     return proxyWithoutHint(context, endpoint, async (sid) => isLogOut && denySession(context, sid))
   }
   const answer = await proxyAsIs(context)
-  // No proof comes with the parameter: upstream's yes is what says that there was such a session. Which of two it was
-  // about, nobody can say.
+  // The parameter has no proof: only upstream's success shows that there was such a session. With two, it is unclear
+  // which one it was.
   const [sid, ...others] = new URL(request.url).searchParams.getAll(session.parameter)
   const isOver = isLogOut && answer.status < 400 && others.length === 0
   if (isOver) await denySession(context, sessionId(sid, session))
   return answer
 }
 
-/** Upstream ends a session that a service names, whose key upstream checks. */
+/** Upstream ends a session that a service names. Upstream checks the service's key. */
 export async function revokeSession(
   context: RequestContext,
   endpoint: Endpoint,
@@ -59,12 +59,12 @@ export async function revokeSession(
   return answer
 }
 
-/** Only ids that upstream could have given: whoever makes others up would write to KV at will. */
+/** Only ids in upstream's form: otherwise anybody could write invented ones to KV. */
 function sessionId(id: unknown, { form }: NonNullable<Endpoints['session']>): string | undefined {
   return typeof id === 'string' && form.test(id) ? documentId(id) : undefined
 }
 
-/** A log-out goes on without it: the denylist takes its time limit at most, while upstream is asked. */
+/** A log-out does not depend on it: the denylist takes its time limit at most, in parallel with upstream. */
 async function denySession({ gateway, log }: RequestContext, sid: string | undefined): Promise<void> {
   const { denylist } = gateway
   if (sid === undefined) return
@@ -90,6 +90,6 @@ export async function revokeToken(context: RequestContext, endpoint: Endpoint): 
     return readableBy(request, oauthEncoder('revoke')(reason, log.request_id))
   }
   const answer = await send(context, request, endpointTarget(request, endpoint, context.gateway.config), body)
-  // Upstream does not know a token of ours, and may say so in any way it likes.
+  // Upstream does not know the gateway's token, and its response to it does not matter.
   return revoked.value ? readableBy(request, new Response(null, { status: 200, headers: NO_STORE })) : answer
 }

@@ -35,8 +35,8 @@ export async function serveTokens(context: RequestContext, endpoint: Endpoint): 
 }
 
 /**
- * A browser asks upstream whether it may send the request; the request itself is ours. Nothing else of it goes along: an
- * upstream that is told to take it for a POST would answer with a token.
+ * Upstream answers whether a browser may send the request; the request itself is the gateway's. Nothing else is passed on: an
+ * upstream that takes it for a POST because of a header would answer with a token.
  */
 async function proxyPreflight(context: RequestContext, { url }: Endpoint): Promise<Response> {
   const { request } = context

@@ -1,8 +1,8 @@
 /**
- * The paths that only upstream's own description tells apart: its token endpoint, its key set, its discovery document,
- * where it logs users in and out; and the rest, which is proxied.
+ * The paths that upstream's own description defines: its token endpoint, key set, discovery document, log-in and log-out; and
+ * the rest, which is proxied.
  *
- * While upstream cannot be described, nothing is proxied: a path that may be the token endpoint must not slip by.
+ * While upstream's description is unknown, nothing is proxied: a path that may be the token endpoint must not slip through.
  */
 import { problem } from '../http/answers.ts'
 import { answerPublicPreflight, isPreflight } from '../http/cors.ts'
@@ -18,7 +18,7 @@ import type { Handler, RequestContext } from './request_context.ts'
 import { endUserSession, revokeSession, revokeToken } from './session_routes.ts'
 import { serveTokens } from './token_endpoint.ts'
 
-/** Public documents: any origin may read them, and keep them for a while. */
+/** Public documents: any origin may read and cache them. */
 export const PUBLIC = {
   'cache-control': `public, max-age=${JWKS_MAX_AGE_SECONDS}`,
   'access-control-allow-origin': '*',
@@ -61,12 +61,12 @@ export async function route(context: RequestContext): Promise<Response> {
     : proxyAsIs(context)
 }
 
-/** What is ours and leads nowhere is not upstream's either: it would be shown the keys of services. */
+/** An unknown path of the gateway's own is not passed to upstream, which would see the keys of services. */
 export function answerNothing({ log }: RequestContext): Response {
   return problem(404, 'not_found', 'There is nothing here.', log.request_id)
 }
 
-/** Our own address of the key set; other methods are upstream's affair. */
+/** The gateway's own address of the key set; other methods go to upstream. */
 export const answerKeys: Handler = (context) =>
   isReadOrPreflight(context.request) ? servePublishedKeys(context) : route(context)
 
@@ -98,6 +98,6 @@ async function serveMetadata(context: RequestContext, endpoints: Endpoints): Pro
   return Response.json(rewriteMetadata(metadata.value, endpoints, config, keyring), { headers: PUBLIC })
 }
 
-/** Documents may be read, and a page may be allowed to. */
+/** Documents can be read, also by pages. */
 export const isReadOrPreflight = (request: Request): boolean =>
   request.method === 'GET' || request.method === 'HEAD' || isPreflight(request)

@@ -1,6 +1,6 @@
 /**
- * What every answer of the gateway's own is made of: the headers of what must not be stored, and errors in the two forms
- * that clients know. Pure.
+ * What the gateway's own responses consist of: headers against caching, and errors in the two forms that clients know.
+ * Pure.
  *
  * Which reason gets which status and text is in `refusals.ts`.
  */
@@ -9,13 +9,13 @@
 export const RETRY_AFTER_SECONDS = 2
 export const RETRY = { 'retry-after': String(RETRY_AFTER_SECONDS) } as const
 
-/** For everything that holds a token or a decision (RFC 6749 section 5.1). */
+/** For every response with a token or a decision (RFC 6749 section 5.1). */
 export const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' } as const
 
-/** The same, made once for answers that are given often: the runtime copies headers faster than it makes them. */
+/** The same, made once for frequent responses: the runtime copies headers faster than it makes them. */
 export const NO_STORE_HEADERS = new Headers(NO_STORE)
 
-/** An OAuth error answer (RFC 6749 section 5.2). */
+/** An OAuth error response (RFC 6749 section 5.2). */
 export function oauthError(
   status: number,
   error: string,
@@ -29,7 +29,7 @@ export function oauthError(
   )
 }
 
-/** A problem answer (RFC 9457) with a stable `code`. */
+/** A problem response (RFC 9457) with a stable `code`. */
 export function problem(
   status: number,
   code: string,

@@ -1,15 +1,15 @@
 /**
- * Bodies of requests and answers, read within bounds: as bytes, as text, as a form, as JSON.
+ * Bodies of requests and responses, read within limits: as bytes, as text, as a form, as JSON.
  *
- * A limit holds whatever length a message declares: reading stops as soon as it is passed.
+ * A limit holds whatever length a message declares: reading stops as soon as it is exceeded.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { parseUniqueJson } from '../../core/unique_json.ts'
 
-/** A token request or a question about a token is a few KiB. */
+/** A token request or a verification request is a few KiB. */
 export const MAX_BODY_BYTES = 64 * 1024
 
-/** A request that is not UTF-8 is refused: it would reach upstream as something else. An answer is taken as it comes. */
+/** A request that is not UTF-8 is refused: it would reach upstream changed. A response is accepted as it is. */
 const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 const LENIENT = new TextDecoder()
 
@@ -53,7 +53,7 @@ export async function readBytes(
   }
 }
 
-/** The length where it is known before the body is read, which is then read in one go. */
+/** The length, if it is known before the body is read; the body is then read at once. */
 function declaredBytes({ headers }: Request | Response): number | undefined {
   const declared = headers.get('content-length')
   return declared === null || headers.has('content-encoding') ? undefined : Number(declared)
@@ -108,7 +108,7 @@ export interface Parameters {
   readonly body: string
 }
 
-/** The same of a form or, as some SDKs send it, of JSON. */
+/** The same for a form or, as some SDKs send it, JSON. */
 export async function readParameters(
   request: Request,
   required: string,

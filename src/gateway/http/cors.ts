@@ -1,13 +1,13 @@
 /**
  * What a browser may send from a page of another origin, and what that page may read. Pure.
  *
- * A preflight of upstream's paths is upstream's to answer; of the gateway's own documents, the gateway's. Whether a request
+ * Upstream answers preflights of its own paths, the gateway those of its own documents. Whether a request
  * is a preflight does not depend on its body: Safari declares one of length 0, and workerd makes a stream of that.
  *
  * @see https://fetch.spec.whatwg.org/#http-cors-protocol
  */
 
-/** How long a browser may keep the answer to a preflight. */
+/** How long a browser may cache the answer to a preflight. */
 const PREFLIGHT_MAX_AGE_SECONDS = 600
 
 const REQUESTED_METHOD = 'access-control-request-method'
@@ -16,7 +16,7 @@ const ALLOWED_ORIGIN = 'access-control-allow-origin'
 const ALLOWED_HEADERS = 'access-control-allow-headers'
 const EXPOSED_HEADERS = 'access-control-expose-headers'
 
-/** Fields of the gateway's own, of which upstream knows nothing. */
+/** The gateway's own fields, which upstream does not know. */
 const OWN_REQUEST_HEADERS = ['remint-min-version']
 
 export const isPreflight = ({ method, headers }: Request): boolean =>
@@ -26,8 +26,8 @@ export const isPreflight = ({ method, headers }: Request): boolean =>
 export const requestedMethod = ({ headers }: Request): string | null => headers.get(REQUESTED_METHOD)
 
 /**
- * The answer for a document that anybody may read. Tracing agents add fields of their own to every request, so that every
- * field is allowed; none of them counts.
+ * The answer for a document that anybody may read. Tracing agents add their own fields to every request, so every field is
+ * allowed; none has an effect.
  */
 export function answerPublicPreflight({ headers }: Request, methods = 'GET, HEAD'): Response {
   const requested = headers.get(REQUESTED_HEADERS)
@@ -43,14 +43,14 @@ export function answerPublicPreflight({ headers }: Request, methods = 'GET, HEAD
   })
 }
 
-/** Lets every page read an answer, and these fields in it. */
+/** Lets every page read a response, and these fields in it. */
 export function readableByAll(response: Response, names: string): Response {
   response.headers.set(ALLOWED_ORIGIN, '*')
   response.headers.set(EXPOSED_HEADERS, names)
   return response
 }
 
-/** The headers of a preflight as upstream is sent them: without fields that it has never heard of. */
+/** The headers of a preflight for upstream: without fields that it does not know. */
 export function preflightForUpstream(request: Headers): Headers {
   const headers = new Headers(request)
   const others = fieldNames(headers.get(REQUESTED_HEADERS)).filter(
@@ -61,7 +61,7 @@ export function preflightForUpstream(request: Headers): Headers {
   return headers
 }
 
-/** Allows a page whose request upstream allows the gateway's own fields too, if it would send one. */
+/** If upstream allows a page's request, allows the gateway's own fields in it too. */
 export function allowOwnHeaders(request: Headers, response: Headers): void {
   const requested = fieldNames(request.get(REQUESTED_HEADERS)).filter((name) =>
     OWN_REQUEST_HEADERS.includes(name),
@@ -70,14 +70,14 @@ export function allowOwnHeaders(request: Headers, response: Headers): void {
   response.append(ALLOWED_HEADERS, requested.join(', '))
 }
 
-/** Lets a page that may read the answer read a field of ours in it. */
+/** Lets a page that may read the response read a field of the gateway in it. */
 export function expose(response: Headers, name: string): void {
   if (response.has(ALLOWED_ORIGIN)) response.append(EXPOSED_HEADERS, name)
 }
 
 /**
- * Lets the page that sent the request read an error of the gateway's: to a browser's SDK an answer that it may not read is
- * a network failure, and it would not learn when to try again. Nothing in it is secret.
+ * Lets the page that sent the request read an error of the gateway: to a browser's SDK an unreadable response is a network
+ * failure, and it would not learn when to retry. Nothing in it is secret.
  */
 export function readableBy(request: Request, response: Response): Response {
   const origin = request.headers.get('origin')

@@ -1,8 +1,8 @@
 /**
- * From a fault of the gateway's or of upstream's to what the client of a token endpoint receives. Pure.
+ * From a fault of the gateway or upstream to what the client of a token endpoint receives. Pure.
  *
- * Every one of them is 503 with JSON and `Retry-After`, because that is what SDKs retry instead of ending the session. The
- * client learns what to expect; the named reason goes to the log.
+ * Every fault is a 503 with JSON and `Retry-After`, because SDKs retry that instead of ending the session. The client learns
+ * what to expect; the named reason goes to the log.
  */
 import { oauthError, RETRY } from './answers.ts'
 
@@ -39,7 +39,7 @@ const FAULTS = {
   token_not_yet_valid: WITHHELD,
 }
 
-/** Why upstream's answer cannot be passed on, or upstream not be asked. */
+/** Why upstream's response cannot be passed on, or no request can be sent to it. */
 export type FaultReason = keyof typeof FAULTS
 
 export const encodeFault = (reason: FaultReason, requestId: string): Response =>

@@ -1,8 +1,8 @@
 /**
- * What crosses the gateway in a request's and an answer's headers. Pure.
+ * What crosses the gateway in the headers of requests and responses. Pure.
  *
- * What the client claims about itself (`X-Forwarded-*`) is dropped and said anew from configuration and from the edge,
- * so that upstream can build its public addresses on it.
+ * What the client claims about itself (`X-Forwarded-*`) is dropped and set again from configuration and from the edge, so
+ * that upstream can build its public addresses on it.
  */
 import { type Config, preservesIssuer } from '../config.ts'
 
@@ -19,13 +19,13 @@ const HOP_BY_HOP = new Set([
   'upgrade',
 ])
 
-/** What a request says of its own length and target, said anew by the runtime. */
+/** A request's length and target, which the runtime sets again. */
 const OF_THE_MESSAGE = new Set(['content-length', 'host'])
 
 /**
- * What only a proxy that upstream trusts may say: where a request came from, by whose certificate (RFC 9440), who was
- * logged in there, and what the request was before it was rewritten. We are that proxy now, so a client must not say it.
- * The list holds what is known of proxies, clouds and frameworks; `STRIP_HEADERS` adds to it.
+ * Headers that only a proxy that upstream trusts may set: the address and certificate of the client (RFC 9440), the user who
+ * is logged in, and the original request. The gateway is that proxy now, so a client must not set them. The list holds
+ * those known from proxies, clouds and frameworks; `STRIP_HEADERS` adds to it.
  */
 const OF_A_TRUSTED_PROXY = new RegExp(
   `^(${[
@@ -67,13 +67,13 @@ const OF_A_TRUSTED_PROXY = new RegExp(
   ].join('|')})$`,
 )
 
-/** What has some frameworks take a request for one of another method, of which the gateway would know nothing. */
+/** Headers by which some frameworks override the method, which the gateway would not see. */
 const OF_ANOTHER_METHOD = /^x-(http-)?method(-override)?$/
 
-/** What a client says to the gateway alone: `Remint-Min-Version`. */
+/** For the gateway alone: `Remint-Min-Version`. */
 const OURS = /^remint-/
 
-/** The client's headers, made ready for upstream. */
+/** The client's headers, prepared for upstream. */
 export function requestHeaders(headers: Headers, config: Config): Headers {
   const forwarded = endToEnd(headers, (name) => isNotForUpstream(name, config))
   const clientIp = headers.get('cf-connecting-ip')
@@ -82,17 +82,17 @@ export function requestHeaders(headers: Headers, config: Config): Headers {
   return forwarded
 }
 
-/** Under which address upstream is known to clients. */
+/** The address by which clients know upstream. */
 function publicAddress({ issuer }: Config): Record<string, string> {
   const [protocol, host] = issuer.split('://') as [string, string]
   return { 'x-forwarded-host': host, 'x-forwarded-proto': protocol }
 }
 
-/** The same for a document that the gateway fetches for itself, unless it is somebody else's. */
+/** The same for a document of upstream that the gateway fetches for itself. */
 export const documentHeaders = (url: string, config: Config): Record<string, string> =>
   new URL(url).origin === config.upstream.origin ? publicAddress(config) : {}
 
-/** The same for a token request, whose answer must be one that the pipeline can read. */
+/** The same for a token request, whose response must be readable for the pipeline. */
 export function tokenRequestHeaders(headers: Headers, config: Config): Headers {
   const forwarded = requestHeaders(headers, config)
   for (const name of ['accept-charset', 'range']) forwarded.delete(name)
@@ -101,14 +101,14 @@ export function tokenRequestHeaders(headers: Headers, config: Config): Headers {
   return forwarded
 }
 
-/** CGI and what came after it cannot tell `_` from `-`. */
+/** CGI and its successors cannot distinguish `_` from `-`. */
 function isNotForUpstream(name: string, { stripHeaders }: Config): boolean {
   const dashed = name.replaceAll('_', '-')
   const isKnown = OF_A_TRUSTED_PROXY.test(dashed) || OF_ANOTHER_METHOD.test(dashed) || OURS.test(dashed)
   return OF_THE_MESSAGE.has(name) || isKnown || stripHeaders.includes(dashed)
 }
 
-/** Upstream's answer for the client: same status, same stream. */
+/** Upstream's response for the client: same status, same stream. */
 export const passThrough = (response: Response, config: Config): Response =>
   new Response(response.body, {
     status: response.status,
@@ -116,7 +116,7 @@ export const passThrough = (response: Response, config: Config): Response =>
     headers: responseHeaders(response.headers, config),
   })
 
-/** Upstream's headers, made ready for the client. */
+/** Upstream's headers, prepared for the client. */
 export function responseHeaders(headers: Headers, config: Config): Headers {
   const returned = endToEnd(headers, () => false)
   const location = returned.get('location')
@@ -124,7 +124,7 @@ export function responseHeaders(headers: Headers, config: Config): Headers {
   return returned
 }
 
-/** Without the connection's own fields, those that it names, and what else is to be dropped. */
+/** Without the connection's own fields, those that it names, and others to drop. */
 function endToEnd(headers: Headers, isDropped: (name: string) => boolean): Headers {
   const kept = new Headers(headers)
   const named = headers.get('connection')?.toLowerCase().split(/[ ,]+/) ?? []
@@ -135,8 +135,8 @@ function endToEnd(headers: Headers, isDropped: (name: string) => boolean): Heade
 }
 
 /**
- * A redirect to upstream comes back to the gateway, and the `iss` of an authorization response (RFC 9207) names the
- * issuer that the client asked. Everything else in it stays as upstream wrote it.
+ * A redirect to upstream is rewritten to the gateway, and the `iss` of an authorization response (RFC 9207) names the
+ * issuer that the client used. Everything else in it stays as upstream wrote it.
  */
 export function rewriteLocation(location: string, config: Config): string {
   const { origin, issuer } = config.upstream

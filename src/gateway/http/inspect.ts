@@ -1,30 +1,30 @@
 /**
- * Reads an answer of upstream's far enough to tell whether it holds an access token, and gives it back whole.
+ * Reads a response of upstream far enough to see whether it holds an access token, and returns it complete.
  *
- * Bounded: of a larger body the beginning is looked at, and it is streamed on. A token answer is some 10 KiB.
+ * Bounded: only the beginning of a larger body is inspected, and the body is streamed on. A token response is about 10 KiB.
  */
 import { concat } from './body.ts'
 import { accessTokensIn } from './token_search.ts'
 
 export const MAX_INSPECTED_BYTES = 256 * 1024
 
-/** What holds no text that a client would read a token from. */
+/** Types without text that a client would read a token from. */
 const NOT_TEXT = /^(image|audio|video|font)\/|event-stream|octet-stream|zip|pdf|protobuf|grpc|javascript|css/i
 
-/** What the runtime unpacks by itself. */
+/** Encodings that the runtime decodes itself. */
 export const isUnpacked = (headers: Headers): boolean =>
   /^((x-)?gzip|br|identity|)$/i.test(headers.get('content-encoding')?.trim() ?? '')
 
 export interface Inspected {
-  /** The answer, to be passed on. */
+  /** The response to pass on. */
   readonly response: Response
-  /** The whole text, where it was short enough. */
+  /** The whole text, if it was short enough. */
   readonly text: string | undefined
-  /** The JWTs that call themselves access tokens. */
+  /** The JWTs that are named access tokens. */
   readonly tokens: readonly string[]
 }
 
-/** @throws where the body breaks off */
+/** @throws if the body breaks off */
 export async function inspect(response: Response): Promise<Inspected> {
   const isText = !NOT_TEXT.test(response.headers.get('content-type') ?? '')
   if (!response.body || !isText || !isUnpacked(response.headers))
@@ -43,7 +43,7 @@ export async function inspect(response: Response): Promise<Inspected> {
   const bytes = concat(chunks)
   const text = new TextDecoder().decode(bytes)
   const headers = new Headers(response.headers)
-  // The body is unpacked by now, and the runtime says its length.
+  // The body is decoded by now, and the runtime sets its length.
   for (const name of ['content-length', 'content-encoding']) headers.delete(name)
   const { status, statusText } = response
   const body = isWhole ? bytes : rest(bytes, reader)

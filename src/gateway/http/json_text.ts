@@ -1,13 +1,13 @@
 /**
  * A JSON object as text: its top-level members with their places, and replacement of single values. Pure.
  *
- * Parsing and printing again would lose what JavaScript cannot hold (large numbers, repeated names, spacing), and what
- * is not ours must stay byte for byte what upstream wrote.
+ * Parsing and printing again would lose what JavaScript cannot represent (large numbers, repeated names, spacing), and
+ * everything that is not replaced must stay byte for byte what upstream wrote.
  */
 
 export interface JsonObjectText {
   readonly text: string
-  /** What `JSON.parse` makes of it: of a repeated member the last counts. */
+  /** The result of `JSON.parse`: of a repeated member the last counts. */
   readonly object: Readonly<Record<string, unknown>>
   /** Every member in the order of the text, repeated names included. */
   readonly members: readonly Member[]

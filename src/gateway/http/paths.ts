@@ -3,11 +3,11 @@
  */
 import type { Config } from '../config.ts'
 
-/** Servers decode a path once, and some that stand behind others once more. */
+/** Servers decode a path once, and some that are behind others once more. */
 const ESCAPE_LEVELS = 3
 
 /**
- * Tells the paths that upstream might take for this one. Servers differ in what they make of case, escapes, backslashes,
+ * Finds the paths that upstream might treat as this one. Servers differ in how they treat case, escapes, backslashes,
  * parameters, dots, white space, an extension at the end, doubled and trailing slashes; a token request in such a spelling
  * must not slip past the pipeline.
  */
@@ -36,7 +36,7 @@ export function canonicalPath(path: string): string {
 const visible = (name: string): string =>
   [...name].filter((character) => character > ' ' && character !== '\u007f').join('')
 
-/** By a loop: a pattern for this would take time by the square of a long row of dots. */
+/** A loop, because a pattern would take quadratic time on a long row of dots. */
 function withoutDots(name: string): string {
   let end = name.length
   while (name[end - 1] === '.') end--
@@ -78,8 +78,8 @@ function everyDiscoveryPath(issuer: string): string[] {
 }
 
 /**
- * What a path of a well-known document means: our own discovery document, one that would lead clients past the gateway (of
- * another issuer of upstream's, or of a protocol that has a token endpoint in it too), or nothing of the kind.
+ * The meaning of a well-known path: the gateway's own discovery document, one that would lead clients past the gateway (of
+ * another issuer of upstream, or of a protocol whose document names a token endpoint too), or neither.
  */
 export function discoveryAt(
   canonical: string,
@@ -93,20 +93,20 @@ export function discoveryAt(
   return LEADS_PAST.test(canonical) ? 'leads_past' : undefined
 }
 
-/** User-Managed Access, SMART on FHIR, and OpenID Federation name endpoints and keys of upstream's as well. */
+/** User-Managed Access, SMART on FHIR, and OpenID Federation also name endpoints and keys of upstream. */
 const LEADS_PAST =
   /(^|\/)\.well-known\/(openid-configuration|oauth-authorization-server|uma2-configuration|smart-configuration|openid-federation)(\/|$)/
 
-/** Names of the gateway's own under which there is nothing of upstream's, in whatever spelling. */
+/** The gateway's own names, which upstream has no paths under, in any spelling. */
 const OWN_NAMES = /^(access\/v1|ofrep|remint)(\/|$)/
 
 /**
- * Whether a path is ours as somebody else on the way may have spelt it. What is sent there is not upstream's to see: services
- * send their keys.
+ * Whether a path is the gateway's in a spelling that something on the way may have produced. Upstream must not see requests
+ * to it: services send their keys.
  */
 export function isMisspeltOwnPath(canonical: string, method: string, { verifiers }: Config): boolean {
   if (OWN_NAMES.test(canonical)) return true
-  // Without anybody who may introspect, it is upstream's endpoint.
+  // Without verifiers, it is upstream's endpoint.
   const posts = verifiers.length > 0 ? ['verify', 'introspect'] : ['verify']
   return method === 'POST' && posts.includes(canonical)
 }

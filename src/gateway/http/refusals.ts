@@ -1,21 +1,21 @@
 /**
- * From a named reason to what the client receives: one record, and in it what a dialect says differently. Pure.
+ * From a named reason to what the client receives: one record, with the differences of single dialects. Pure.
  *
  * The client learns a stable code and the request id; the reason itself goes to the log. `encode.ts` writes a refusal in
  * the form of its dialect. 401 where another token could help, 403 where it could not (RFC 6750 section 3.1).
  */
 import { type BearerError, bearerChallenge } from '../../core/bearer.ts'
 
-/** Who is answered, and so in which words: an endpoint, or a protocol of verification. */
+/** The receiver, and so the wording: an endpoint, or a protocol of verification. */
 export type Dialect = 'token' | 'hint' | 'revoke' | 'introspect' | 'verify' | 'guard' | 'authzen' | 'ofrep'
 
 export interface Refusal {
   readonly status: number
   readonly text: string
   readonly headers?: Readonly<Record<string, string>>
-  /** The error code of OAuth, where it is not the usual one of its status. */
+  /** The error code of OAuth, if it is not the default of its status. */
   readonly oauth?: string
-  /** The error code of OFREP, where it has one for this. */
+  /** The error code of OFREP, if there is one for this. */
   readonly ofrep?: string
 }
 
@@ -31,14 +31,14 @@ const TOKEN_REQUIRED = 'A valid bearer token is required.'
 const NOT_ALLOWED = 'The token does not allow this.'
 const CLIENT_UNKNOWN: Partial<Refusal> = { text: 'Client authentication failed.', headers: BASIC_CHALLENGE }
 
-/** A token that was presented does not verify, or is over. */
+/** A presented token does not verify, or has ended. */
 const TOKEN_INVALID: Entry = {
   status: 401,
   text: CREDENTIALS_REQUIRED,
   headers: challenge('invalid_token'),
   in: { guard: { text: TOKEN_REQUIRED } },
 }
-/** A proxy understands no other denial than 401 and 403. */
+/** Proxies understand only 401 and 403 as a denial. */
 const GUARD_CLOSED: Entry = { status: 403, text: NOT_ALLOWED }
 
 const ENTRIES = {

@@ -1,21 +1,21 @@
 /**
- * A JSON document of upstream's (discovery, JWKS) that the isolate keeps in hand.
+ * A JSON document of upstream (discovery, JWKS) that the isolate caches.
  *
- * A failed fetch never replaces a good value, a successful one replaces it whole. Once a value is in hand, there is at
- * most one attempt per cool-down because it has grown old, and one because something is missing in it. Only settled
- * values are kept: on Workers a promise that one request started must not be awaited by another.
+ * A failed fetch never replaces a good value, a successful one replaces it whole. Once there is a value, there is at most
+ * one attempt per cool-down because it is old, and one because something is missing in it. Only settled values are cached:
+ * on Workers a promise that one request started must not be awaited by another.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { readBounded } from './body.ts'
 
-/** After this long the document is fetched again before it is used: a key that upstream withdrew is gone by then. */
+/** After this long the document is fetched again before use, so that a withdrawn key is gone by then. */
 const MAX_AGE_MS = 10 * 60_000
 /** An unknown `kid`, or an upstream that is down, causes at most one fetch in this time. */
 const COOL_DOWN_MS = 30_000
-/** The same while there is nothing in hand, so that a crowd of clients does not keep a fallen upstream down. */
+/** The same while there is no value, so that a crowd of clients does not keep upstream down. */
 const COLD_COOL_DOWN_MS = 1_000
 const TIMEOUT_MS = 5_000
-/** How often a request looks whether another one's fetch has come back. */
+/** How often a request checks whether another one's fetch has finished. */
 const POLL_MS = 20
 /** A JWKS or a discovery document is a few KiB. */
 const MAX_DOCUMENT_BYTES = 256 * 1024
@@ -27,17 +27,17 @@ export class RemoteDocument<T, Fault extends string> {
   #fault: Fault | undefined
   #loadedAt = Number.NEGATIVE_INFINITY
   #attemptedAt = Number.NEGATIVE_INFINITY
-  /** When something was last missing. A fetch that was due anyway may have come just before upstream added it. */
+  /** When something was last missing. A regular fetch may have happened just before upstream added it. */
   #missedAt = Number.NEGATIVE_INFINITY
   #loading = false
 
-  /** @param load - gives the parsed document, or why it cannot be had; must not throw */
+  /** @param load - returns the parsed document, or why it is unavailable; must not throw */
   constructor(load: () => Promise<Result<T, Fault>>, clock: () => number) {
     this.#load = load
     this.#clock = clock
   }
 
-  /** The document: in hand, or fetched now; an old one when upstream does not answer. */
+  /** The document: cached, or fetched now; an old one if upstream does not answer. */
   async current(): Promise<Result<T, Fault>> {
     const now = this.#clock()
     if (this.#isDue(now)) await this.#attempt(now)
@@ -45,10 +45,10 @@ export class RemoteDocument<T, Fault extends string> {
   }
 
   /**
-   * Fetches the document anew because something is missing in it, unless that was tried a moment ago; a fetch that is
-   * under way is waited for.
+   * Fetches the document again because something is missing in it, unless that was tried a moment ago. Waits for a fetch in
+   * progress.
    *
-   * @returns whether the document in hand is one that upstream gave since the last attempt began
+   * @returns whether upstream has returned the cached document since the last attempt began
    */
   async refresh(): Promise<boolean> {
     const now = this.#clock()
@@ -61,12 +61,12 @@ export class RemoteDocument<T, Fault extends string> {
     return this.#loadedAt >= this.#attemptedAt
   }
 
-  /** Why the last attempt failed, if it did; nothing is fetched for it. */
+  /** Why the last attempt failed, if it did. Does not fetch. */
   get fault(): Fault | undefined {
     return this.#loadedAt >= this.#attemptedAt ? undefined : this.#fault
   }
 
-  /** While a fetch is under way an old value will do; only where there is none, a second request fetches too. */
+  /** During a fetch an old value is used; only without one, a second request fetches too. */
   #isDue(now: number): boolean {
     const sinceAttempt = now - this.#attemptedAt
     if (this.#value === undefined) return this.#loading || sinceAttempt >= COLD_COOL_DOWN_MS
@@ -91,10 +91,10 @@ export class RemoteDocument<T, Fault extends string> {
 const sleep = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
 
 /**
- * Fetches a JSON object: no redirects, bounded in time and size.
+ * Fetches a JSON object: no redirects, limited in time and size.
  *
- * @param forwarded - what upstream is told of its public address: a provider that makes its issuer of that must be told the
- *   same here as with token requests
+ * @param forwarded - headers with upstream's public address: a provider that derives its issuer from them must get the same
+ *   here as with token requests
  */
 export async function fetchJson(
   url: string,

@@ -1,8 +1,8 @@
 /**
- * Finds JWTs in what upstream answers, in or under whatever calls itself an access token. Pure.
+ * Finds JWTs in upstream's responses, in or under any member named as an access token. Pure.
  *
  * JSON is read member by member, so that no repeated name, no nesting and no escape hides one. In other text (forms, XML, a
- * page that posts itself) the name and a JWT behind it are looked for.
+ * page that posts itself) it searches for the name followed by a JWT.
  */
 import { looksLikeJws } from '../../core/jws.ts'
 import { valuesNamed } from './json_text.ts'
@@ -13,7 +13,7 @@ const isAccessTokenName = (name: string): boolean => /^access[_-]?token$/i.test(
 const JSON_STRING = /"(?:[^"\\]|\\.)*"/g
 /** A name, a little of markup, and a JWT. */
 const IN_TEXT = /access[_-]?token.{0,80}?(eyJ[\w-]*\.[\w-]+\.[\w-]*)/gis
-/** More than this are not looked at one by one. */
+/** More than this are not inspected one by one. */
 const MAX_MATCHES = 100
 
 /** Every JWT in or under a member of such a name; of text that is not JSON, every one behind such a name. */
@@ -39,7 +39,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** The access token of a redirect, by query or fragment, if it is a JWT. */
+/** The access token of a redirect, in the query or fragment, if it is a JWT. */
 export function accessTokenOf(location: string): string | undefined {
   const [address = '', fragment = ''] = location.split('#', 2)
   const query = address.includes('?') ? address.slice(address.indexOf('?') + 1) : ''
@@ -50,8 +50,8 @@ export function accessTokenOf(location: string): string | undefined {
 }
 
 /**
- * The redirect as OAuth answers what it does not support (RFC 6749 section 4.2.2.1): to the same address, with the state,
- * and without anything that was issued.
+ * The redirect with OAuth's error for an unsupported response type (RFC 6749 section 4.2.2.1): to the same address, with the
+ * state, and without anything that was issued.
  */
 export function refusedRedirect(location: string): string {
   const [address = '', fragment] = location.split('#', 2)

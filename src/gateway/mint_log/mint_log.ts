@@ -1,10 +1,10 @@
 /**
- * Tells a queue what was minted, beside the answer and never before it: a full, slow or broken queue costs events, which
- * are counted, and nothing else.
+ * Sends an event for each minted token to a queue, beside the response and never before it: a full, slow or broken queue
+ * costs events, which are counted, and nothing else.
  *
- * What an isolate mints within `COLLECT_MS` goes in one batch, as a send costs a large part of a refresh's CPU time: N
- * events in a batch cost 1/N of it each. The trade-off: an isolate that is evicted takes what it has collected in that time
- * with it, uncounted. The request that opens a batch waits and sends in its own `waitUntil`, and the others only add to it,
+ * The events of an isolate within `COLLECT_MS` go in one batch, because a send costs a large part of a refresh's CPU time: N
+ * events in a batch cost 1/N of it each. The trade-off: if an isolate is evicted, the events of that time are lost and not
+ * counted. The request that opens a batch waits and sends in its own `waitUntil`, and the others only add to it,
  * because a promise of one request must not be awaited in another. If the opener was ended, a later request sends.
  */
 import type { DroppedEvent, MintedEvent } from '../../core/mint_event.ts'
@@ -12,19 +12,19 @@ import { MINT_EVENT_FORMAT } from '../../core/names.ts'
 import type { MintLogMessage, MintLogQueue } from '../config.ts'
 
 const COLLECT_MS = 50
-/** The opener of a batch that is still collected after so long was ended by the platform. */
+/** If a batch is still open after this long, the platform has ended the request that opened it. */
 const ORPHANED_MS = 1_000
-/** A batch that has said nothing for so long counts as dropped. It may yet arrive: the consumer takes a `jti` once. */
+/** A batch without a result after this long counts as dropped. It may still arrive: the consumer stores a `jti` once. */
 const SEND_TIMEOUT_MS = 10_000
-/** Events that an isolate has collected or under way at a time, at a KiB or so each. */
+/** How many events an isolate holds at a time, collected or being sent, at about a KiB each. */
 const MAX_IN_FLIGHT = 500
-/** A queue takes 100 messages and 256 KB a batch, and 128 KB a message, its own part of each included. */
+/** A queue takes 100 messages and 256 KB per batch, and 128 KB per message, overhead included. */
 const MAX_BATCH_MESSAGES = 100
 const MAX_BATCH_BYTES = 240_000
 const MAX_MESSAGE_BYTES = 120_000
-/** What JSON makes of one character of a string at most: `\u0000`. */
+/** The longest JSON form of one character: `\u0000`. */
 const MAX_BYTES_PER_CHARACTER = 6
-/** The members' names, the numbers, and what comes from a short list. */
+/** The names of the members, the numbers, and short enumerated values. */
 const FRAME_BYTES = 400
 
 export interface MintLogLimits {
@@ -34,7 +34,7 @@ export interface MintLogLimits {
 }
 
 /**
- * What a log line says of it: this event is lost, or earlier ones are, of which the queue has not heard yet.
+ * For the log line: this event is lost, or earlier ones are and the queue has not received their number yet.
  */
 export type MintLogWarning = 'mint_log_dropped' | 'mint_log_untold'
 
@@ -42,16 +42,16 @@ interface Batch {
   /** Epoch milliseconds. */
   readonly openedAt: number
   readonly events: MintedEvent[]
-  /** At least what they take as JSON. */
+  /** An upper bound of their size as JSON. */
   bytes: number
 }
 
 interface Sending {
   /** Epoch milliseconds. */
   readonly startedAt: number
-  /** How many minted events are under way with it. */
+  /** How many mint events it contains. */
   readonly events: number
-  /** How many minted tokens are untold if it fails. */
+  /** How many minted tokens are not reported if it fails. */
   readonly count: number
 }
 
@@ -60,13 +60,13 @@ export class MintLog {
   readonly #environment: string
   readonly #clock: () => number
   readonly #limits: MintLogLimits
-  /** The batch that is being collected. Who takes it away sends it. */
+  /** The open batch. The request that removes it sends it. */
   #open: Batch | undefined
   /** Oldest first. */
   readonly #inFlight = new Set<Sending>()
-  /** Events that are collected or under way. */
+  /** Events that are collected or being sent. */
   #held = 0
-  /** Events that were dropped since the queue was last told. */
+  /** Events that were dropped since the last report to the queue. */
   #dropped = 0
 
   constructor(
@@ -87,9 +87,9 @@ export class MintLog {
   }
 
   /**
-   * Takes an event in, to be sent with others, and never throws.
+   * Adds an event to a batch, and never throws.
    *
-   * @param defer - keeps the request alive for what is still to be done
+   * @param defer - keeps the request alive until the batch is sent
    */
   record(event: MintedEvent, defer: (work: Promise<void>) => void): MintLogWarning | undefined {
     this.#giveUpLate()
@@ -118,7 +118,7 @@ export class MintLog {
     await this.#sendBatch(batch)
   }
 
-  /** Unless another request has sent it. */
+  /** Does nothing if another request has sent it. */
   async #sendBatch(batch: Batch): Promise<void> {
     if (this.#open !== batch) return
     this.#open = undefined
@@ -127,11 +127,11 @@ export class MintLog {
     if (await this.#send(messages, length, length)) await this.#tellDropped()
   }
 
-  /** The queue has just taken a batch, so that it may also take the number of those that it did not. */
+  /** The queue has just accepted a batch, so it may also accept the number of dropped events. */
   async #tellDropped(): Promise<void> {
     const count = this.#dropped
     if (count === 0) return
-    // Taken away before it is told, so that two requests do not tell the same.
+    // Reset before it is sent, so that two requests do not report the same.
     this.#dropped = 0
     const body: DroppedEvent = {
       type: 'token.dropped',
@@ -144,7 +144,7 @@ export class MintLog {
   }
 
   /**
-   * @param events - how many of the messages are minted events
+   * @param events - how many of the messages are mint events
    * @param count - how many are dropped if they do not arrive
    * @returns whether they did
    */
@@ -161,7 +161,7 @@ export class MintLog {
     }
   }
 
-  /** Once for each, so that a batch that fails after it was given up is dropped once. */
+  /** Once per batch, so that one that fails after it counted as dropped is not counted twice. */
   #settle(sending: Sending, dropped: number): void {
     if (!this.#inFlight.delete(sending)) return
     this.#held -= sending.events
@@ -169,8 +169,8 @@ export class MintLog {
   }
 
   /**
-   * By the clock, when the next event comes: a request that the platform has ended has no timer, though its batch must
-   * not hold places for ever.
+   * Checked when the next event arrives: a request that the platform has ended has no timer, and its batch must not take up
+   * space for ever.
    */
   #giveUpLate(): void {
     const latest = this.#clock() - this.#limits.timeoutMs

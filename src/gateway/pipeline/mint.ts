@@ -1,5 +1,5 @@
 /**
- * A verified token becomes one of ours, with the flags of now.
+ * Mints a token with the current flags from a verified one.
  *
  * It never lives longer than upstream's, and never says more than upstream's about who it is for. `mint` takes only a
  * `VerifiedToken`: what was not verified cannot be signed.
@@ -37,8 +37,9 @@ export async function mint(
 }
 
 /**
- * The same for a replay whose documents have not changed, so that every token which a client holds leads to the row of the
- * first one in the mint log, and replays add none. Made of upstream's token, which nobody else knows, and of what was put in.
+ * The id of a minted token: the same for a replay whose documents have not changed, so that every token of a client leads to
+ * the row of the first one in the mint log, and replays add none. It is derived from upstream's token, which is secret, and
+ * from what was added to it.
  *
  * @see RFC 9562 section 5.8 for the form
  */
@@ -56,14 +57,14 @@ async function tokenId(
 }
 
 /**
- * Mints an ID token again where it would no longer be true: its `iss` changes, or it carries the hash of an access
- * token that was replaced. Otherwise there is nothing to mint.
+ * Re-signs an ID token that would otherwise be wrong: its `iss` changes, or it carries the hash of an access token that was
+ * replaced. Otherwise there is nothing to do.
  *
- * @param accessToken - the one that goes into the same answer
- * @param key - of upstream's algorithm, if there is one: many clients accept RS256 alone
- * @param replaced - whether that is another one than upstream's
+ * @param accessToken - the one in the same response
+ * @param key - of upstream's algorithm, if there is one: many clients accept only RS256
+ * @param replaced - whether it differs from upstream's
  * @param now - epoch milliseconds
- * @param session - of the access token. An ID token of the same subject that does not name its session gets its name, so
+ * @param session - of the access token. An ID token of the same subject that does not name its session gets this one, so
  *   that logging out with it ends the access tokens of the session.
  */
 export async function mintIdToken(
@@ -78,7 +79,7 @@ export async function mintIdToken(
   const { claims } = upstream
   const hasHash = Object.hasOwn(claims, 'at_hash')
   if (claims.iss === config.tokenIssuer && !(hasHash && replaced)) return undefined
-  // Flags live in access tokens, which end with what pays for them; what upstream said of them is not ours to repeat.
+  // Flags belong into access tokens, which end with what pays for them; upstream's flags are not repeated.
   const { feature_flags: _, feature_flags_meta: __, ...kept } = claims
   const atHash = hasHash ? { at_hash: await accessTokenHash(accessToken, key.alg) } : {}
   const named = session.sid !== undefined && session.sub === claims.sub ? { sid: session.sid } : {}
@@ -86,7 +87,7 @@ export async function mintIdToken(
   return sign({ ...named, ...kept, ...times, iss: config.tokenIssuer, ...atHash }, 'JWT', key)
 }
 
-/** Upstream's clock may be ahead of ours; what we sign must be valid at once. */
+/** Upstream's clock may be ahead of the gateway's; a minted token must be valid at once. */
 function notAfter(seconds: number, claims: Claims, ...names: string[]): Record<string, number> {
   const ahead = names.filter((name) => typeof claims[name] === 'number' && claims[name] > seconds)
   return Object.fromEntries(ahead.map((name) => [name, seconds]))

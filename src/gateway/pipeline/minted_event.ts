@@ -1,7 +1,7 @@
 /**
- * What the mint log is told of a token: who got what from which documents, and nothing that opens anything. Pure.
+ * The mint log's event for a token: who got what from which documents, and no token or secret. Pure.
  *
- * Upstream says what stands in a claim; here an id is a string of a bounded length, or `null`.
+ * Upstream's claims can have any form; here an id is a string of limited length, or `null`.
  */
 import { type Claims, documentId, type SubjectIds } from '../../core/claims.ts'
 import type { MintedEvent } from '../../core/mint_event.ts'

@@ -2,7 +2,7 @@
  * The token pipeline: `RefreshRequest -> UpstreamTokens -> VerifiedToken -> Documents -> Entitlements -> MintedToken ->
  * Response`. Here the request goes to upstream; `replace.ts` does the rest.
  *
- * Before upstream says yes, every fault leaves the client's refresh token good.
+ * Before upstream accepts the request, every fault leaves the client's refresh token valid.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { passThrough } from '../http/headers.ts'
@@ -31,9 +31,9 @@ export type RefreshReason = KeysFault | UpstreamReason | ReplaceReason
 /**
  * Refreshes a session, or takes any other grant through the pipeline.
  *
- * @param headers - the client's headers, made ready for upstream
+ * @param headers - the client's headers, prepared for upstream
  * @param log - filled in on the way
- * @returns the answer for the client; a reason when the answer is a fault of ours or of upstream's
+ * @returns the response for the client; a reason if it is a fault of the gateway or upstream
  */
 export async function refresh(
   context: RefreshContext,
@@ -60,7 +60,7 @@ export async function refresh(
   return replaceTokens(context, response, tokens, { minVersion: request.minVersion, tokenType }, log)
 }
 
-/** A refusal, or a yes without tokens: upstream's own affair, unless an access token is hidden in it. */
+/** A refusal, or a success without tokens: passed on, unless an access token is hidden in it. */
 async function passOn(
   { config, keyring }: RefreshContext,
   response: Response,

@@ -1,9 +1,9 @@
 /**
- * An answer of upstream's that holds tokens becomes one with ours: `UpstreamTokens -> VerifiedToken -> Documents ->
+ * Replaces the tokens in a response of upstream by minted ones: `UpstreamTokens -> VerifiedToken -> Documents ->
  * Entitlements -> MintedToken -> Response`.
  *
- * Upstream has said yes, so that no fault of ours may cost the session: only an access token that does not verify is
- * withheld. What upstream or the client calls it does not decide that.
+ * Upstream has accepted the request, so no fault of the gateway may cost the session: only an access token that does not
+ * verify is withheld, whatever upstream or the client calls it.
  */
 import { decodeProtectedHeader } from 'jose'
 import type { Claims, SubjectIds } from '../../core/claims.ts'
@@ -32,16 +32,16 @@ export interface MintContext {
   readonly keyring: Keyring
   readonly keys: UpstreamKeys
   readonly documents: DocumentStore
-  /** Tells the mint log, if there is one. @returns what the log line should say of it */
+  /** Sends an event to the mint log, if there is one. @returns a warning for the log line */
   readonly record: ((event: MintedEvent) => string | undefined) | undefined
   readonly clock: () => number
 }
 
 export type ReplaceReason = VerifyReason | 'access_token_misplaced'
 
-/** What the client wanted of this answer. */
+/** What the client requested. */
 export interface Wanted {
-  /** The version that the entitlements should have at least, where the client knows of one. */
+  /** The minimum version of the entitlements, if the client sent one. */
   readonly minVersion?: number | undefined
   /** The kind of token that a token exchange was to return (RFC 8693 section 2.1). */
   readonly tokenType?: unknown
@@ -95,7 +95,7 @@ export async function replaceTokens(
   return ok(response)
 }
 
-/** Whether a JWT of upstream's stands in or under another `access_token` than the one that is replaced. */
+/** Whether a JWT of upstream is in or under another `access_token` than the one that is replaced. */
 async function holdsAnother({ config, keyring, keys }: MintContext, { body, accessToken }: UpstreamTokens) {
   // Almost every answer has one such name and no escape that could hide another.
   const names = body.text.match(/access[_-]?token|\\u/gi) ?? []
@@ -108,8 +108,8 @@ async function holdsAnother({ config, keyring, keys }: MintContext, { body, acce
 }
 
 /**
- * Whether `access_token` holds what the client asked for, and that is no access token. By HMAC nobody verifies a token
- * with a key set.
+ * Whether `access_token` holds what the client requested, and that is not an access token. A token with an HMAC cannot be
+ * verified with a key set.
  */
 function isWantedOther(
   reason: VerifyReason,
@@ -140,7 +140,7 @@ async function mintAccessToken(
   const { config, keyring, clock, record } = context
   const lookedUpAt = clock()
   const subject = subjectOf(verified.claims, config.orgClaim)
-  // An organization that cannot be told is worth a look: everybody in it has too little.
+  // An unreadable organization deserves a warning: everybody in it has too little.
   if (subject.unreadable) warn(log, 'org_unreadable')
   const documents = await lookUp(context, subject, minVersion, log)
   const version = minVersion === undefined ? undefined : newestVersion(documents)
@@ -156,7 +156,7 @@ async function mintAccessToken(
   log.src = entitlements.meta.src
   log.ver = entitlements.meta.ver
   log.flags = entitlements.flags.length
-  // What is larger than the second is refused by every verifier of ours.
+  // A token larger than the second limit is refused by every verifier here.
   if (minted.jwt.length > MAX_JWT_BYTES) warn(log, 'access_token_over_16_kib')
   else if (minted.jwt.length > LARGE_JWT_BYTES) warn(log, 'access_token_over_2_kib')
   if (record) {
@@ -180,7 +180,7 @@ function lookUp(
     : lookupAtLeast(minVersion, documents, subject, onFault, context)
 }
 
-/** An ID token that cannot be verified is left as it is: it is the client's to refuse, and nothing of ours is in it. */
+/** An ID token that cannot be verified is not changed: the client refuses it, and it holds nothing of the gateway's. */
 async function replaceIdToken(
   context: MintContext,
   { idToken, accessToken: upstreamAccessToken }: UpstreamTokens,
@@ -200,7 +200,7 @@ async function replaceIdToken(
   return mintIdToken(verified.value, accessToken, replaced, key, context.config, now, session)
 }
 
-/** What is left of an opaque token's life; `undefined` where upstream's own figure still holds. */
+/** The remaining life of an opaque token; `undefined` if upstream's own figure still holds. */
 function remainingSeconds({ body, receivedAt }: UpstreamTokens, now: number): number | undefined {
   const { expires_in: lifetime } = body.object
   const age = Math.floor((now - receivedAt) / 1000)

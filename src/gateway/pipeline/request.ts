@@ -1,29 +1,29 @@
 /**
- * An HTTP request becomes a `RefreshRequest`, or is refused before upstream hears of it.
+ * From an HTTP request to a `RefreshRequest`; a bad one is refused before it reaches upstream.
  *
- * The body is only looked at, never rewritten: upstream gets the same text, so that parameters we do not know, and
- * client authentication of any method, pass through unchanged.
+ * The body is only read, never rewritten: upstream gets the same text, so that unknown parameters, and client authentication
+ * of any method, pass through unchanged.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { MAX_BODY_BYTES, readBounded } from '../http/body.ts'
 import { parseObjectText } from '../http/json_text.ts'
 import type { BodyFormat } from '../profiles/profile.ts'
 
-/** A parameter's name, and its text, name included, as it stands in the body. */
+/** A parameter's name, and its text in the body, name included. */
 export type WrittenParameter = readonly [name: string, text: string]
 
-/** A token request of any grant; the name is that of the one it is mostly for. */
+/** A token request of any grant, named after the most common one. */
 export interface RefreshRequest {
   readonly grantType: string
   readonly body: string
-  /** What the body says, repeated parameters included. */
+  /** The parameters of the body, repeated ones included. */
   readonly parameters: readonly (readonly [name: string, value: unknown])[]
-  /** The same as they were written: what parsing makes equal (`%FF` and `%FE`, large numbers) is not the same here. */
+  /** The same unparsed: parsing can make different texts equal (`%FF` and `%FE`, large numbers). */
   readonly written: readonly WrittenParameter[]
   readonly headers: Headers
-  /** The query, with its question mark, or nothing. */
+  /** The query with its question mark, or empty. */
   readonly search: string
-  /** The version that the entitlements should have at least, where the client knows of one. */
+  /** The minimum version of the entitlements, if the client sent one. */
   readonly minVersion: number | undefined
 }
 
@@ -78,11 +78,16 @@ export async function parseTokenRequest(
   }
   const grantType = seen.get('grant_type')
   if (typeof grantType !== 'string' || grantType === '') return err('parameter_missing')
-  // AuthKit in a browser keeps the refresh token in a cookie, which upstream reads.
+  // AuthKit in a browser stores the refresh token in a cookie, which upstream reads.
   const refreshToken = seen.get('refresh_token') || request.headers.get('cookie')
   if (grantType === 'refresh_token' && !refreshToken) return err('parameter_missing')
   return ok({
-    ...{ grantType, body: body.value, parameters, written, headers: request.headers, search },
+    grantType,
+    body: body.value,
+    parameters,
+    written,
+    headers: request.headers,
+    search,
     minVersion: minVersion === null ? undefined : Number(minVersion),
   })
 }

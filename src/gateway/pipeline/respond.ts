@@ -1,7 +1,7 @@
 /**
- * Upstream's answer with our tokens in it; everything else stays byte for byte upstream's. Pure.
+ * Upstream's response with minted tokens in it; everything else stays byte for byte upstream's. Pure.
  *
- * No field is added: some SDKs seal the whole answer into a cookie, which has no room for more.
+ * No field is added: some SDKs seal the whole response into a cookie, which has no room for more.
  */
 import type { Config } from '../config.ts'
 import { NO_STORE } from '../http/answers.ts'
@@ -10,17 +10,17 @@ import { replaceMembers } from '../http/json_text.ts'
 import type { LogLine } from '../log.ts'
 import type { AnswerHead, UpstreamTokens } from './upstream.ts'
 
-/** What goes into the answer in place of upstream's. */
+/** The replacements in the response. */
 export interface Replacements {
   readonly accessToken?: string | undefined
   readonly idToken?: string | undefined
-  /** Seconds; replaces upstream's figure where it gave one. */
+  /** Seconds; replaces upstream's figure, if there is one. */
   readonly expiresIn?: number | undefined
   /** The end of the access token, for siblings of `expires_in`; epoch seconds. */
   readonly exp?: number | undefined
 }
 
-/** What some providers say of the end besides (Supabase, Entra), and clients go by. */
+/** Further fields for the end that some providers send (Supabase, Entra) and clients use. */
 function endsOf(body: Readonly<Record<string, unknown>>, { expiresIn, exp }: Replacements) {
   const ends = new Map<string, string | number>()
   if (exp === undefined || expiresIn === undefined) return ends
@@ -43,10 +43,10 @@ const MAX_EPOCH_SECONDS = 1e11
 const as = (given: unknown, value: number): string | number =>
   typeof given === 'string' ? String(value) : value
 
-/** Fields that speak of the body as it was on the wire. */
+/** Fields that describe the body as it was on the wire. */
 const OF_THE_OLD_BODY = ['content-length', 'content-encoding', 'etag']
 
-/** @param serverTiming - how long our stages took */
+/** @param serverTiming - how long the gateway's stages took */
 export function respond(
   upstream: AnswerHead,
   { body }: UpstreamTokens,

@@ -1,8 +1,8 @@
 /**
- * The request goes to upstream as it came, and the answer comes back whole or not at all.
+ * Sends the request to upstream unchanged, and returns its complete response or a fault.
  *
- * From here on the refresh token may be spent. A refusal, and an answer that holds no access token, is upstream's own
- * affair and passes through as it is. A yes that cannot be read is withheld, because it may hold one.
+ * From here on the refresh token may be spent. A refusal, or a response without an access token, is passed on unchanged. A
+ * success that cannot be read is withheld, because it may hold an access token.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { NO_STORE } from '../http/answers.ts'
@@ -11,10 +11,10 @@ import { type JsonObjectText, parseObjectText } from '../http/json_text.ts'
 import type { NoAnswer, NoSessionAnswer, ReplaysExhausted, SessionPath } from '../sessions/call.ts'
 import type { RefreshRequest } from './request.ts'
 
-/** A token answer with the user's profile in it is some 10 KiB; this only keeps the isolate alive. */
+/** A token response with the user's profile is about 10 KiB; the limit only protects the isolate. */
 const MAX_ANSWER_BYTES = 1024 * 1024
 
-/** What upstream said: tokens, or anything else, which is not ours to read. */
+/** Upstream's response: tokens, or anything else, which is passed on. */
 export type UpstreamAnswer =
   | { readonly kind: 'tokens'; readonly response: AnswerHead; readonly tokens: UpstreamTokens }
   | { readonly kind: 'other'; readonly response: Response }
@@ -25,7 +25,7 @@ export interface UpstreamTokens {
   readonly idToken: string | undefined
   /** Upstream says that `access_token` holds a token of another kind (RFC 8693 section 2.2.1). */
   readonly labelledAs: string | undefined
-  /** When upstream gave them; epoch milliseconds. */
+  /** When upstream returned them; epoch milliseconds. */
   readonly receivedAt: number
 }
 
@@ -34,31 +34,31 @@ export type UpstreamReason = NoSessionAnswer | 'upstream_answer_unreadable' | 'a
 export interface UpstreamCall {
   readonly url: string
   readonly request: RefreshRequest
-  /** The client's headers, made ready for upstream. */
+  /** The client's headers, prepared for upstream. */
   readonly headers: Headers
 }
 
-/** What an answer says before its body. */
+/** The head of a response. */
 export type AnswerHead = Pick<Response, 'ok' | 'status' | 'statusText' | 'headers'>
 
 export type UpstreamReply = (
   | { readonly response: Response; readonly text?: undefined }
-  /** A yes whose body was read already. */
+  /** A success whose body is already read. */
   | { readonly response: AnswerHead; readonly text: string }
 ) & {
-  /** When upstream gave it, which may have been a while ago; epoch milliseconds. */
+  /** When upstream returned it, which may be a while ago; epoch milliseconds. */
   readonly receivedAt: number
-  /** How a refresh came by it. */
+  /** How a refresh got it. */
   readonly session?: SessionPath
   readonly warnings?: readonly string[]
 }
 
-/** How a request comes by upstream's answer: directly, or through the object that all requests for one refresh share. */
+/** Sends a request to upstream: directly, or through the object that all requests for one refresh share. */
 export type SendTokenRequest = (
   call: UpstreamCall,
 ) => Promise<Result<UpstreamReply, UpstreamReason> | ReplaysExhausted>
 
-/** Asks upstream, once. */
+/** Sends the request to upstream, once. */
 export const direct =
   (timeoutMs: number, fetcher: typeof fetch, clock: () => number): SendTokenRequest =>
   async ({ url, request, headers }) => {
@@ -76,7 +76,7 @@ export const direct =
     }
   }
 
-/** Reads tokens out of an answer that holds some. */
+/** Reads the tokens of a response. */
 export async function readAnswer(reply: UpstreamReply): Promise<Result<UpstreamAnswer, UpstreamReason>> {
   const { response, receivedAt } = reply
   if (reply.text === undefined && !response.ok) return ok({ kind: 'other', response: reply.response })
@@ -101,8 +101,8 @@ const reasonOf = (cause: unknown): NoAnswer =>
   cause instanceof Error && cause.name === 'TimeoutError' ? 'upstream_timeout' : 'upstream_unreachable'
 
 /**
- * Where a request goes. The endpoint's own query (a tenant, a policy) is in its published address too, and so comes back
- * with the request; a client cannot change it.
+ * The address of a request. The endpoint's own query (a tenant, a policy) is in its published address too, and so in the
+ * request; a client cannot change it.
  */
 export function endpointUrl(endpoint: string, { search }: RefreshRequest): string {
   if (search === '' || !endpoint.includes('?')) return endpoint + search
@@ -119,7 +119,7 @@ const OTHER_TOKEN_TYPES = ['id_token', 'refresh_token', 'saml1', 'saml2'].map(
   (name) => `urn:ietf:params:oauth:token-type:${name}`,
 )
 
-/** The tokens of an answer; nothing where it has no access token, or not in its place. */
+/** The tokens of a response; `undefined` if it has no access token in the expected place. */
 export function readTokens(body: JsonObjectText, receivedAt: number): UpstreamTokens | undefined {
   const { access_token: accessToken, id_token: idToken, issued_token_type: type } = body.object
   if (typeof accessToken !== 'string') return undefined
@@ -132,7 +132,7 @@ export function readTokens(body: JsonObjectText, receivedAt: number): UpstreamTo
   }
 }
 
-/** An answer whose body was read, whole again. */
+/** Rebuilds a response whose body was read. */
 function sameAgain(response: AnswerHead, body: string): Response {
   const headers = new Headers(response.headers)
   for (const name of ['content-length', 'content-encoding']) headers.delete(name)

@@ -1,8 +1,8 @@
 /**
- * Upstream's token is verified; only what comes out of here can be minted.
+ * Verifies upstream's token; only the result can be minted.
  *
- * "The token is bad" and "we cannot tell right now" (`keys_unreachable`) are different reasons. Reasons name what is
- * wrong and never what stands in the token.
+ * "The token is bad" and "we cannot tell right now" (`keys_unreachable`) are different reasons. Reasons name what is wrong
+ * and never quote the token.
  */
 import { compactVerify, errors } from 'jose'
 import type { Claims } from '../../core/claims.ts'
@@ -56,7 +56,7 @@ export interface VerifyContext {
  * Verifies upstream's access token.
  *
  * @param now - epoch milliseconds
- * @param isLabelled - whether upstream calls it a token of another kind, so that its place is no evidence
+ * @param isLabelled - whether upstream labels it as a token of another kind, so that its place is no evidence
  */
 export async function verifyAccessToken(
   token: string,
@@ -73,7 +73,7 @@ export async function verifyAccessToken(
 }
 
 /**
- * Verifies upstream's ID token; its audience is the client's affair, which checks it.
+ * Verifies upstream's ID token. The client checks its audience.
  *
  * @param now - epoch milliseconds
  */
@@ -118,12 +118,12 @@ async function verifySigned(
   const seconds = Math.floor(now / 1000)
   // Whole seconds: the minted token must not end as it begins.
   if (Math.floor(claims.exp) <= seconds) return err('token_expired')
-  // Upstream says that it has just issued the token; its clock may be ahead (RFC 7519 section 4.1.5).
+  // Upstream has just issued the token; its clock may be ahead (RFC 7519 section 4.1.5).
   if ((claims.nbf ?? 0) > seconds + config.clockSkewSeconds) return err('token_not_yet_valid')
   return ok({ claims, typ, alg })
 }
 
-/** An unknown key may be a new one: upstream is asked again, at most once in a while. */
+/** An unknown key may be a new one: the key set is fetched again, at most once per cool-down. */
 async function findKeys(
   keys: UpstreamKeys,
   kid: string | undefined,
@@ -139,7 +139,7 @@ async function findKeys(
   return found.length > 0 ? ok(found) : err('key_unknown')
 }
 
-/** What one of the keys has signed: all of them are upstream's, and of the same algorithm. */
+/** Tries the keys in turn: all of them are upstream's, and of the same algorithm. */
 async function payloadOf(
   token: string,
   keys: readonly CryptoKey[],

@@ -1,8 +1,8 @@
 /**
  * Any OpenID Connect provider or OAuth 2 authorization server, found by its discovery document.
  *
- * The document is asked for at the origin that requests are sent to. An upstream that knows itself by the gateway's
- * public address names endpoints there; they are reached at the same origin all the same, never through ourselves.
+ * The document is fetched from the origin that requests are sent to. An upstream that is configured with the gateway's
+ * public address names endpoints there; they are still called at upstream's origin, never through the gateway itself.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { type Config, isSecureUrl } from '../config.ts'
@@ -11,7 +11,7 @@ import { discoveryPaths } from '../http/paths.ts'
 import { fetchJson, RemoteDocument } from '../http/remote_document.ts'
 import type { Endpoint, Endpoints, MetadataFault, Profile } from './profile.ts'
 
-/** Of another's words, in `/healthz`. */
+/** The length of quoted text in `/healthz`. */
 const MAX_ISSUER_LENGTH = 200
 
 interface Discovered {
@@ -33,7 +33,7 @@ export function oidcProfile(config: Config, fetcher: typeof fetch, clock: () => 
   }, clock)
 
   return {
-    // RFC 6749 has a form only; some providers take JSON too, and say no themselves where they do not.
+    // RFC 6749 knows only forms; some providers take JSON too, and others refuse it themselves.
     bodyFormats: ['form', 'json'],
     discoveryPath: undefined,
     replaysRefresh: false,
@@ -52,7 +52,7 @@ export function oidcProfile(config: Config, fetcher: typeof fetch, clock: () => 
   }
 }
 
-/** All of it is public: addresses, and what the document says of itself. */
+/** Everything in it is public: addresses, and members of the document. */
 function problemText(fault: MetadataFault, location: string, issuer: unknown, { upstream }: Config): string {
   switch (fault) {
     case 'metadata_unreachable':
@@ -93,7 +93,7 @@ function readMetadata(metadata: Record<string, unknown>, config: Config): Result
   return ok({ metadata, endpoints })
 }
 
-/** Where an endpoint is called: upstream's public names and our own all mean the origin that requests are sent to. */
+/** Where an endpoint is called: upstream's public names and the gateway's all mean the origin that requests are sent to. */
 function reachable({ origin, pathname, search, href }: URL, config: Config): Endpoint {
   const names = [config.upstream.origin, config.issuer, new URL(config.upstream.issuer).origin]
   return names.includes(origin)

@@ -1,7 +1,7 @@
 /**
  * WorkOS AuthKit: fixed paths under one origin, JSON requests, keys by client id.
  *
- * The same path serves every grant. Form bodies are taken too, because WorkOS takes them and some SDKs send them.
+ * The same path serves every grant. Form bodies are accepted too, because WorkOS accepts them and some SDKs send them.
  */
 import { err, ok } from '../../core/result.ts'
 import type { Config } from '../config.ts'

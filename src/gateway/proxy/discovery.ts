@@ -1,15 +1,15 @@
 /**
- * Upstream's discovery document, rewritten to what a client of the gateway will meet. Pure.
+ * Upstream's discovery document, rewritten for clients of the gateway. Pure.
  *
- * What would lead a client past the gateway, or promise it an answer that the gateway cannot make true, is taken out:
- * a document that says less is better than a client that fails later.
+ * Members that would lead a client past the gateway, or promise something that cannot work through it, are removed: a shorter
+ * document is better than a client that fails later.
  */
 import type { Claims } from '../../core/claims.ts'
 import { type Config, preservesIssuer } from '../config.ts'
 import type { Endpoints } from '../profiles/profile.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
 
-/** Signed by upstream over its own addresses, or reached by a client certificate, which ends at the edge. */
+/** Signed by upstream over its own addresses, or used with a client certificate, which ends at the edge. */
 const NEVER_TRUE = [
   'signed_metadata',
   'mtls_endpoint_aliases',
@@ -17,8 +17,8 @@ const NEVER_TRUE = [
 ] as const
 
 /**
- * What upstream signs or encrypts in its own name and hands to the client past the token endpoint, and what a client signs
- * for an issuer that upstream is not (request objects name it as their audience, RFC 9101 section 4).
+ * What upstream signs or encrypts in its own name and returns outside the token endpoint, and what a client signs for an
+ * issuer other than upstream's (request objects name it as their audience, RFC 9101 section 4).
  */
 const NOT_TRUE_FOR_ANOTHER_ISSUER =
   /^((authorization|userinfo|introspection)_(signing|encryption)_|id_token_encryption_|request_object_|request_(uri_)?parameter_|require_(request_uri_registration|signed_request_object)$|(back|front)channel_logout_|backchannel_authentication_request_signing_)/
@@ -30,7 +30,7 @@ const CERTIFICATE_METHODS = /^(self_signed_)?tls_client_auth$/
 /** An assertion names the issuer, or its token endpoint, as its audience (RFC 7523 section 3). */
 const ASSERTION_METHODS = /^(client_secret|private_key)_jwt$/
 
-/** The endpoints that are the gateway's own wherever upstream has them: they take tokens or hints of its making. */
+/** Endpoints that are the gateway's own wherever upstream has them: they take tokens or hints that it made. */
 const OWN_ENDPOINTS = {
   token_endpoint: 'token',
   authorization_endpoint: 'authorization',
@@ -75,7 +75,7 @@ export function rewriteMetadata(
   keep(rewritten, 'grant_types_supported', (type) => type !== 'implicit')
   // Nor does one that upstream pushes to its client (CIBA section 10.3.1).
   keep(rewritten, 'backchannel_token_delivery_modes_supported', (mode) => mode !== 'push')
-  // Upstream answers by itself, in its own name (RFC 9207).
+  // Upstream responds itself, in its own name (RFC 9207).
   if (endpoints.authorization?.isElsewhere) delete rewritten.authorization_response_iss_parameter_supported
   if (!preserved) {
     keep(rewritten, 'response_types_supported', (type) => !/\bid_token\b/.test(type))
@@ -86,12 +86,12 @@ export function rewriteMetadata(
   return rewritten
 }
 
-/** With which algorithms a client meets ID tokens, now and after the next promotion. */
+/** The algorithms of ID tokens that a client can receive, now and after the next promotion. */
 function idTokenAlgorithms(metadata: Claims, { upstream, ...config }: Config, keyring: Keyring): string[] {
   const theirs = strings(metadata.id_token_signing_alg_values_supported)
   const resigned = theirs.filter((alg) => upstream.algorithms.includes(alg))
   const ours = resigned.map((alg) => keyring.signerLike(alg).alg)
-  // A document that names none is of an authorization server that may issue some all the same.
+  // An authorization server whose document names none may still issue some.
   const seen = ours.length > 0 ? ours : [keyring.active.alg]
   const kept = preservesIssuer({ ...config, upstream }) ? theirs : []
   return [...new Set([...seen, ...keyring.nextAlgorithms, ...kept])]

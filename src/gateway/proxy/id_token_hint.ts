@@ -1,8 +1,8 @@
 /**
  * An `id_token_hint` that the gateway signed means nothing to upstream, which did not sign it.
  *
- * On its way to an endpoint that takes one it is verified, removed, and replaced by what says the same in upstream's terms:
- * the `client_id` that it was issued to, and the user. A hint that is not ours passes through.
+ * On its way to an endpoint that takes one it is verified, removed, and replaced by parameters with the same meaning for
+ * upstream: the `client_id` that it was issued to, and the user. Other hints pass through.
  */
 import { audiences, type Claims, documentId, stringClaim } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -14,18 +14,18 @@ import { verifyOwnToken } from '../signing_keys/own_token.ts'
 export interface HintlessRequest {
   readonly target: URL
   readonly body: string | ReadableStream | null
-  /** What the body says, where it is a form. */
+  /** The body's parameters, if it is a form. */
   readonly parameters: URLSearchParams | undefined
-  /** The session that the hint was issued in, where it says. */
+  /** The session that the hint names, if it names one. */
   readonly sid: string | undefined
 }
 
 export type HintReason = 'hint_of_another_client' | 'body_too_large'
 
 /**
- * What upstream is sent in place of a request with a hint.
+ * The request for upstream that replaces one with a hint.
  *
- * @param takesClaims - whether upstream can be asked for a certain user by the parameter `claims`
+ * @param takesClaims - whether the parameter `claims` can request a certain user from upstream
  */
 export async function withoutOwnHint(
   request: Request,
@@ -57,7 +57,7 @@ export async function withoutOwnHint(
 
 /**
  * @param parameters - changed in place
- * @returns whether they were changed, and the session of the hint. An expired hint is as good as any (RP-Initiated Logout 1.0 section 2).
+ * @returns whether they were changed, and the session of the hint. An expired hint is valid too (RP-Initiated Logout 1.0 section 2).
  */
 async function replaceHint(
   parameters: URLSearchParams,
@@ -82,8 +82,8 @@ async function replaceHint(
 const LOGIN_NAMES = ['email', 'preferred_username', 'upn', 'sub']
 
 /**
- * The user of the hint, for an authorization request: without it `prompt=none` would be answered for whoever is logged in
- * (OpenID Connect Core section 3.1.2.1). `login_hint` is a hint; a `sub` that is asked for by `claims` is binding (section
+ * The user of the hint, for an authorization request: without it `prompt=none` would succeed for any user who is logged in
+ * (OpenID Connect Core section 3.1.2.1). `login_hint` is only a hint; a `sub` that `claims` requests is binding (section
  * 5.5.1).
  */
 function nameUser(parameters: URLSearchParams, hint: Claims, takesClaims: boolean): void {

@@ -1,5 +1,5 @@
 /**
- * Everything that is not intercepted goes to upstream and back as it is: streamed, redirects not followed.
+ * Everything that is not intercepted goes to upstream and back unchanged: streamed, redirects not followed.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Config } from '../config.ts'
@@ -17,18 +17,18 @@ export function endpointTarget(request: Request, { url, isElsewhere }: Endpoint,
   if (!isElsewhere) return upstreamUrl(request, config)
   const target = new URL(url)
   const { search } = new URL(request.url)
-  // Its own query is in its published address too, and so comes back with the request.
+  // Its own query is in its published address too, and so is already in the request.
   if (search !== '') target.search = search
   return target
 }
 
-/** The parts of a request that go on. */
+/** The parts of a request that are passed on. */
 export type ProxiedRequest = Pick<Request, 'method' | 'headers'>
 
-/** What the runtime unpacks, so that an answer to something posted can be looked at. */
+/** Encodings that the runtime decodes, so that the response to a POST can be inspected. */
 const READABLE_ENCODING = 'gzip'
 
-/** Passes a request on. @param body - the request's own, or what stands in for it */
+/** Passes a request on. @param body - the request's own, or its replacement */
 export async function proxy(
   request: ProxiedRequest,
   target: URL,
@@ -45,7 +45,7 @@ export async function proxy(
     const response = await fetcher(target.href, {
       method: request.method,
       headers,
-      // The runtime makes a stream of a declared length of 0, which is no content (RFC 9110 section 8.6).
+      // The runtime makes a stream of a declared length of 0, which means no content (RFC 9110 section 8.6).
       body: request.headers.get('content-length') === '0' ? null : body,
       redirect: 'manual',
     })

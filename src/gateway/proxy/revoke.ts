@@ -1,9 +1,9 @@
 /**
- * Token revocation (RFC 7009) of our own access tokens: what upstream has never seen, it cannot revoke.
+ * Token revocation (RFC 7009) of the gateway's own access tokens, which upstream has never seen and cannot revoke.
  *
- * The token and its session go on the denylist. The request then goes on to upstream, which can do nothing with it: the
- * session there goes on, and so do its refreshes, until the refresh token is revoked too. To revoke takes no more than the
- * token itself; a client that names itself must be the one that it was issued to.
+ * The token and its session are put on the denylist. The request is then passed on to upstream, which can do nothing with it:
+ * the session there continues, and so do its refreshes, until the refresh token is revoked too. The token itself is enough
+ * to revoke it; a client that names itself must be the one that it was issued to.
  */
 import { documentId, stringClaim } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -13,10 +13,10 @@ import type { Keyring } from '../signing_keys/keyring.ts'
 import { verifyOwnToken } from '../signing_keys/own_token.ts'
 
 /**
- * Revokes one of our own access tokens.
+ * Revokes one of the gateway's own access tokens.
  *
- * @param clientId - the client that asks, as far as it names itself; upstream authenticates it
- * @returns whether it was one of ours, expired or not. Others are upstream's to answer for.
+ * @param clientId - the client, if it names itself; upstream authenticates it
+ * @returns whether it was one of the gateway's, expired or not. Upstream answers for others.
  */
 export async function revokeOwnToken(
   token: string,
@@ -27,7 +27,7 @@ export async function revokeOwnToken(
   const claims = await verifyOwnToken(token, 'at+jwt', context.config, context.keyring)
   if (!claims) return ok(false)
   const issuedTo = stringClaim(claims, 'client_id')
-  // RFC 7009 section 2.1 has an error for it: whoever mistypes would believe that the token is revoked.
+  // RFC 7009 section 2.1 has an error for it: otherwise a typing mistake would look like a revocation.
   if (clientId !== undefined && issuedTo !== undefined && clientId !== issuedTo)
     return err('token_of_another_client')
   const exp = typeof claims.exp === 'number' ? claims.exp : 0

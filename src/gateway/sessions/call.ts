@@ -1,12 +1,11 @@
 /**
- * What the gateway's Worker and its Durable Object say to each other. Types only.
+ * The messages between the gateway's Worker and its Durable Object. Types only.
  *
- * Everything that the object needs is in the call: it has no configuration of its own that could differ from that of the
- * Worker which named it.
+ * Everything that the object needs is in the call: it has no configuration of its own that could differ from the Worker's.
  */
 import type { Result } from '../../core/result.ts'
 
-/** One refresh, ready to be sent to upstream. */
+/** One refresh, ready for upstream. */
 export interface SessionCall {
   readonly url: string
   readonly headers: Headers
@@ -14,17 +13,17 @@ export interface SessionCall {
   /** The key to a stored answer is derived from the refresh token, with the object's name as salt. */
   readonly refreshToken: string
   readonly name: string
-  /** How long upstream may take to answer once. */
+  /** How long one request to upstream may take. */
   readonly timeoutMs: number
-  /** How long the client waits for the object's answer, however often upstream is asked. */
+  /** How long the client waits for the object's answer, however many requests go to upstream. */
   readonly patienceMs: number
-  /** How long an answer is given again; 0 keeps none. */
+  /** How long an answer is replayed; 0: not at all. */
   readonly reuseSeconds: number
-  /** Whether upstream answers the same again when a refresh token is used twice, so that it may be asked twice. */
+  /** Whether upstream returns the same answer when a refresh token is used twice, so that a second request is safe. */
   readonly replays: boolean
 }
 
-/** Upstream's answer as it came, whole. */
+/** Upstream's complete, unchanged answer. */
 export interface RawAnswer {
   readonly status: number
   readonly statusText: string
@@ -36,16 +35,16 @@ export interface RawAnswer {
 
 export type NoAnswer = 'upstream_timeout' | 'upstream_unreachable' | 'upstream_answer_too_large'
 
-/** How a request came by its answer: it had upstream asked, waited for one that did, or came later. */
+/** How a request got its answer: it was sent to upstream, waited for another one, or came later. */
 export type AnswerOrigin = 'asked' | 'joined' | 'replayed'
 
-/** How a refresh came by its answer, seen from the Worker: from the object, or directly and why. */
+/** How a refresh got its answer, seen from the Worker: from the object, or directly and why. */
 export type SessionPath = AnswerOrigin | 'unreachable' | 'bypassed'
 
 export interface SessionAnswer {
   readonly answer: RawAnswer
   readonly origin: AnswerOrigin
-  /** Whether the answer could not be stored, so that it will not outlive the object. */
+  /** Whether the answer could not be stored, so it will not outlive the object. */
   readonly unstored: boolean
 }
 

@@ -1,8 +1,8 @@
 /**
- * The Worker's side of a shared refresh: proves who asks, names the refresh, and has its object bring the answer.
+ * The Worker's side of a shared refresh: verifies the proof, names the refresh, and calls its object for the answer.
  *
- * An object that breaks is called once more, because the answer is where it broke off. Only when that fails too does the
- * request go to upstream directly: without the object, but not without the session.
+ * An object that breaks is called once more, because it may have stored the answer. Only if that fails too does the request
+ * go to upstream directly: without the object, but not without the session.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { within } from '../../core/within.ts'
@@ -15,12 +15,12 @@ import { verifyProof } from './dpop.ts'
 import { nameOf } from './name.ts'
 
 const ATTEMPTS = 2
-/** How much longer than for upstream the object is waited for: for its store, twice, and for the way there. */
+/** How much longer than upstream's time the object may take: two writes to its store, and the network. */
 const OBJECT_WAIT_MS = 4000
 
 const decoder = new TextDecoder()
 
-/** Answers that have no body (RFC 9110 section 15.4.5). */
+/** Statuses without a body (RFC 9110 section 15.4.5). */
 const WITHOUT_BODY = [304]
 
 export interface CoalesceOptions {
@@ -38,7 +38,7 @@ export function coalesced(options: CoalesceOptions): SendTokenRequest {
   return async function sendShared(call) {
     if (call.request.grantType !== 'refresh_token') return direct(call)
     const session = await sessionCall(call, options)
-    // Whose request this is cannot be told, so that it shares nothing; upstream will say what is wrong with it.
+    // The owner of this request is unknown, so it shares nothing; upstream will say what is wrong with it.
     if (!session) return bypass(direct, call, 'bypassed')
 
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
@@ -58,7 +58,7 @@ async function bypass(direct: SendTokenRequest, call: UpstreamCall, session: 'by
   return exchanged.ok ? ok({ ...exchanged.value, session, warnings: [`session_${session}`] }) : exchanged
 }
 
-/** What the object is asked; `undefined` where the request does not prove the key that it claims to hold. */
+/** The call of the object; `undefined` if the request does not prove possession of its key. */
 async function sessionCall(
   { url, request, headers }: UpstreamCall,
   { config, profile, pepper, clock }: CoalesceOptions,
@@ -93,8 +93,8 @@ async function provenKey(url: string, headers: Headers, { issuer, upstream }: Co
 }
 
 /**
- * A fault of upstream's is an outcome; what is thrown here is about the object itself. One that hangs is not called
- * again, and upstream is not asked past it: it may have the answer when the client comes back.
+ * A fault of upstream is an outcome; what is thrown here is about the object itself. An object that hangs is not called again,
+ * and not bypassed: it may have the answer when the client returns.
  */
 async function callObject(
   sessions: RefreshSessions,
@@ -108,7 +108,7 @@ async function callObject(
   }
 }
 
-/** The answer as the pipeline takes it. A yes goes as text: the pipeline reads it, and would only have to unpack it. */
+/** The answer for the pipeline. 2xx bodies are passed as text, because the pipeline parses them anyway. */
 function read({ status, statusText, headers, body, receivedAt }: RawAnswer): UpstreamReply {
   if (status >= 200 && status < 300) {
     return { response: { ok: true, status, statusText, headers }, text: decoder.decode(body), receivedAt }

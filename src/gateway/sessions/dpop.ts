@@ -1,9 +1,9 @@
 /**
- * Whose key a request proves to hold: the DPoP proof, verified before the answer to somebody else's request is shared.
+ * The key that a request proves to hold: the DPoP proof, verified before the answer to another request is shared.
  *
- * Upstream judges proofs; this is only about who may have an answer that upstream has already given. So the signature
- * counts, and that the proof was made for this request just now. Its nonce and its `jti` are upstream's to check: who
- * repeats a whole request gets tokens bound to a key that it does not have.
+ * Upstream judges proofs; this only decides who may get an answer that upstream has already given. So it checks the signature,
+ * and that the proof was made for this request just now. Upstream checks nonce and `jti`: repeating a whole request returns
+ * only tokens that are bound to a key of somebody else.
  */
 import { calculateJwkThumbprint, decodeProtectedHeader, EmbeddedJWK, type JWK, jwtVerify } from 'jose'
 import { MAX_JWT_BYTES } from '../../core/jws.ts'
@@ -13,7 +13,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 const MAX_AGE_SECONDS = 300
 const MAX_AHEAD_SECONDS = 30
 
-/** Every asymmetric one that can be verified here; a proof by another shares nothing, and is upstream's to judge. */
+/** Every asymmetric one that can be verified here; a proof with another one shares nothing, and upstream judges it. */
 const ALGORITHMS = [
   ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
   ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],

@@ -1,7 +1,7 @@
 /**
  * Which of upstream's answers are given again, and until when. Pure.
  *
- * Only what upstream has decided is: tokens, or that this refresh token is good no more (400 by RFC 6749 section 5.2, 403
+ * Only what upstream has decided is: tokens, or that this refresh token is no longer valid (400 by RFC 6749 section 5.2, 403
  * by Auth0). Everything else may be another answer the next time: too many requests, a fault, a DPoP nonce to be used, a
  * client that did not authenticate, a page or an error that calls itself 200.
  */

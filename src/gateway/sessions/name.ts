@@ -1,38 +1,37 @@
 /**
  * The name of a refresh: equal for two requests only if upstream would give both the same answer. Pure but for the HMAC.
  *
- * Everything that the client sent is in it unless it is known not to matter: a parameter or a header that nobody here has
- * heard of keeps two requests apart instead of letting one have the other's answer. That costs a client which adds noise
- * to its headers the coalescing, never its safety. Without the pepper a name cannot be made or checked, so
- * that a list of objects says nothing about refresh tokens.
+ * Everything that the client sent is in it unless it is known not to matter: an unknown parameter or header keeps two requests
+ * apart instead of sharing an answer. A client that varies its headers loses the sharing, never its safety. Without the
+ * pepper a name cannot be made or checked, so a list of objects reveals nothing about refresh tokens.
  */
 import { base64url } from 'jose'
 
 export interface NamedRequest {
   /** The `iss` of upstream's tokens. */
   readonly issuer: string
-  /** Where the request goes, query included. */
+  /** The address of the request, query included. */
   readonly url: string
   /**
    * Every parameter of the body as it was written: refresh token, client, secret or assertion, scope, resource,
-   * organization, others. Their order does not count, but that of a parameter which is there more than once does.
+   * organization, others. Their order does not count, but the order of repeated parameters does.
    */
   readonly written: readonly (readonly [name: string, text: string])[]
   readonly headers: Headers
-  /** The thumbprint of the key whose possession a DPoP proof has shown. */
+  /** The thumbprint of the key that a DPoP proof has proven. */
   readonly proofThumbprint: string | undefined
 }
 
 /**
- * Headers that are known not to change upstream's answer: what was said about the network, the trace and the page, and
- * what is new for every attempt. The DPoP proof is one of these; the key that it shows is named instead. `Origin` is not
- * among them, because answers say in their headers whose page may read them.
+ * Headers that are known not to change upstream's answer: about the network, the trace and the page, and those that are new
+ * for every attempt. The DPoP proof is one of these; its key is in the name instead. `Origin` is not among them, because
+ * the headers of an answer say whose page may read it.
  */
 const WITHOUT_MEANING = new Set([
   ...['user-agent', 'referer', 'priority', 'dnt', 'sec-gpc', 'save-data', 'upgrade-insecure-requests'],
   ...['cache-control', 'pragma', 'content-length', 'via', 'forwarded', 'dpop', 'idempotency-key'],
   ...['x-request-id', 'x-correlation-id', 'x-retry-count', 'x-stainless-retry-count'],
-  // Of tracing: agents of browsers and proxies on the way add one to every request, new each time.
+  // Tracing: agents of browsers and proxies add a new one to every request.
   ...[
     'traceparent',
     'tracestate',

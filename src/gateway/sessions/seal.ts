@@ -1,8 +1,8 @@
 /**
- * Upstream's answer as it lies in the store: AES-GCM under a key that only the presented refresh token gives.
+ * Upstream's answer as it is stored: AES-GCM under a key that is derived from the presented refresh token.
  *
- * Whoever reads the store has neither the token nor, as it is the salt, the object's name made with the pepper. A sealed
- * answer that does not open is one that is not there.
+ * A reader of the store has neither the token nor the salt, which is the object's name, made with the pepper. A sealed answer
+ * that does not open counts as missing.
  */
 import { concat } from '../http/body.ts'
 import type { RawAnswer } from './call.ts'
@@ -27,7 +27,7 @@ export async function sealingKey(refreshToken: string, salt: string): Promise<Cr
   )
 }
 
-/** The initialization vector, and what AES-GCM makes of the answer. */
+/** The initialization vector, and the encrypted answer. */
 export async function seal(answer: RawAnswer, key: CryptoKey): Promise<Uint8Array> {
   const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES))
   const sealed = await crypto.subtle.encrypt({ name: 'AES-GCM', iv }, key, encode(answer))
@@ -44,7 +44,7 @@ export async function unseal(sealed: Uint8Array, key: CryptoKey): Promise<RawAns
   }
 }
 
-/** The length of the head, the head as JSON, the body as it came. */
+/** The length of the head, the head as JSON, the unchanged body. */
 function encode({ body, headers, ...head }: RawAnswer): Uint8Array {
   const json = encoder.encode(JSON.stringify({ ...head, headers: [...headers] }))
   const length = new Uint8Array(LENGTH_BYTES)

@@ -1,19 +1,19 @@
 /**
- * Sends the refresh to upstream, from inside the object, and returns its answer whole, byte for byte.
+ * Sends the refresh to upstream, from inside the object, and returns its complete answer, byte for byte.
  *
- * An upstream that replays may be asked a second time when it did not answer, or its answer broke off. Any other is waited for longer than the
- * client is: it may have spent the refresh token, and its late answer is the only way to the next one.
+ * An upstream that replays gets a second request if it did not answer, or its answer broke off. For any other, the object
+ * waits longer than the client: the refresh token may be spent, and the late answer is the only way to the next one.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { readBytes } from '../http/body.ts'
 import type { NoAnswer, RawAnswer, SessionCall } from './call.ts'
 
-/** A token answer with the user's profile in it is some 10 KiB. */
+/** A token response with the user's profile is about 10 KiB. */
 const MAX_ANSWER_BYTES = 1024 * 1024
-/** How long an answer that nobody may be waiting for any more is still wanted. */
+/** How long to wait for an answer when no client may be waiting any more. */
 const LATE_ANSWER_MS = 60_000
 
-/** @param received - is handed the answer in the moment in which it is whole, before anything is waited for */
+/** @param received - called with the answer as soon as it is complete, before anything is awaited */
 export async function send(
   call: SessionCall,
   received: (answer: RawAnswer) => void,
@@ -34,7 +34,7 @@ async function sendOnce(
   fetcher: typeof fetch,
   clock: () => number,
 ): Promise<Result<RawAnswer, NoAnswer>> {
-  // Not `AbortSignal.timeout`: its timer would keep the object in memory long after the answer has come.
+  // Not `AbortSignal.timeout`: its timer would keep the object in memory long after the answer has arrived.
   const limit = new AbortController()
   const timer = setTimeout(() => limit.abort(new DOMException('', 'TimeoutError')), timeoutMs)
   try {

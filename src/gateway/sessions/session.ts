@@ -1,9 +1,9 @@
 /**
- * One refresh and everybody who asks for it: the first has upstream asked, those who come meanwhile wait for that answer,
- * those who come within the reuse interval get it again.
+ * One refresh and all requests for it: the first is sent to upstream, those that arrive meanwhile wait for its answer, those
+ * within the reuse interval get it again.
  *
- * The answer is stored before anything else is done with it. It is also kept in memory, which is what is left when the
- * store fails. Upstream's answer is never withheld for a fault of ours: what goes wrong here costs a later replay.
+ * The answer is stored before anything else is done with it. It is also kept in memory, in case the store fails. A fault of
+ * the gateway never withholds upstream's answer: it only costs a later replay.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { within } from '../../core/within.ts'
@@ -39,11 +39,11 @@ interface Kept {
 }
 
 const ANSWER = 'answer'
-/** How long an answer, or the question for it, waits for the store. */
+/** How long a read or a write of the store may take. */
 const STORE_WAIT_MS = 1500
-/** How often one answer is given again. A client needs a few; each is a token that is minted, signed and logged. */
+/** How often one answer is replayed. A client needs a few; each replay is signed and logged. */
 export const MAX_REPLAYS = 20
-/** When deleting is tried again. */
+/** When a failed deletion is retried. */
 const DELETE_AGAIN_MS = 60_000
 
 interface Done extends Omit<SessionAnswer, 'origin'> {
@@ -73,7 +73,7 @@ export class Session {
     this.#running ??= this.#run(call).finally(() => {
       this.#running = undefined
     })
-    // A client that has waited long enough comes back; what it waited for goes on without it.
+    // A client that has waited long enough returns later; the request continues without it.
     const result = await within(call.patienceMs, this.#running)
     if (result === undefined) return err('upstream_timeout')
     if (!result.ok) return result
@@ -90,7 +90,7 @@ export class Session {
     return { ok: false, reason: 'replays_exhausted', retryAfterSeconds }
   }
 
-  /** The alarm: when the interval is over, nothing is left. One that comes too early is set again. */
+  /** The alarm deletes everything when the interval is over. One that is too early is set again. */
   async forget(): Promise<void> {
     const until = this.#kept?.until ?? (await this.#stored())?.until
     if (until !== undefined && this.#clock() < until) return this.#store.setAlarm(until)
@@ -137,15 +137,15 @@ export class Session {
     }
   }
 
-  /** The answer and the alarm that deletes it go into one transaction: neither is there without the other. */
+  /** The answer and the alarm that deletes it are written in one transaction: neither exists without the other. */
   async #keep(answer: RawAnswer, until: number, key: CryptoKey): Promise<boolean> {
     try {
       const stored: StoredAnswer = { until, sealed: await seal(answer, key) }
       const put = this.#store.put(ANSWER, stored)
       const alarm = this.#store.setAlarm(until)
-      // However late it fails: what no alarm will delete must not stay.
+      // However late it fails: an answer without an alarm must not stay.
       alarm.catch(() => Promise.allSettled([put]).then(() => this.#store.deleteAll())).catch(() => {})
-      // A store that hangs is one that fails.
+      // A store that hangs counts as failed.
       return (await within(STORE_WAIT_MS, Promise.all([put, alarm]))) !== undefined
     } catch {
       return false

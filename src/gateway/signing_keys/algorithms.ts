@@ -1,5 +1,5 @@
 /**
- * One key serves one algorithm: which one is a property of the key and of configuration, never of a token. Pure.
+ * One key serves one algorithm, given by the key and configuration, never by a token. Pure.
  */
 import type { JWK } from 'jose'
 
@@ -33,7 +33,7 @@ export function algorithmOf(jwk: JWK, allowed: readonly string[]): string | unde
 
 const PUBLIC_MEMBERS = ['kty', 'crv', 'x', 'y', 'n', 'e', 'kid', 'alg', 'use'] as const
 
-/** The public half of a key: what may be published, by name, so that nothing else ever is. */
+/** The public half of a key: a list of the members that may be published. */
 export const publicHalf = (jwk: JWK): JWK =>
   Object.fromEntries(
     PUBLIC_MEMBERS.filter((name) => jwk[name] !== undefined).map((name) => [name, jwk[name]]),

@@ -1,5 +1,5 @@
 /**
- * The published key set: our own keys, marked as such, and upstream's beside them where both speak for one issuer.
+ * The published key set: the gateway's own keys, marked as such, and upstream's too if both share one issuer.
  */
 import type { JWK } from 'jose'
 import { markOwnKey } from '../../core/own_keys.ts'
@@ -8,7 +8,7 @@ import { type Config, preservesIssuer } from '../config.ts'
 import type { Keyring } from './keyring.ts'
 import type { KeysFault, UpstreamKeys } from './upstream_keys.ts'
 
-/** How long verifiers may keep the set. The key tool waits at least this long between publishing and signing. */
+/** How long verifiers may cache the set. The key tool waits at least this long between publishing and signing. */
 export const JWKS_MAX_AGE_SECONDS = 300
 
 /** The gateway's own keys alone. They are published whatever upstream's state is. */
@@ -16,7 +16,7 @@ export const ownKeys = ({ environment }: Config, keyring: Keyring): { keys: read
   keys: keyring.published.map((jwk) => markOwnKey(jwk, environment)),
 })
 
-/** A set that lacks upstream's keys would make good tokens look forged, so it is not given at all. */
+/** A set without upstream's keys would make valid tokens look forged, so it is not returned at all. */
 export async function publishedKeys(
   config: Config,
   keyring: Keyring,

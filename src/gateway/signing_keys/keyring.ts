@@ -49,7 +49,7 @@ const jwkSetSchema = z.object({
  * Parses and imports a private JWK Set (RFC 7517 section 5).
  *
  * @returns every problem at once; a key set with one bad key is refused whole, because a key that cannot be published
- *   breaks tokens that are already out
+ *   breaks tokens that are already issued
  */
 export async function loadKeyring(signingKeys: string): Promise<KeyringResult> {
   const set = parseJwkSet(signingKeys)
@@ -106,7 +106,7 @@ export async function loadKeyring(signingKeys: string): Promise<KeyringResult> {
   }
 }
 
-/** `npm run keys` writes down when it made a key and when it let it sign. */
+/** `npm run keys` records when it made a key and when it started signing. */
 const isWaiting = ({ created_at, promoted_at }: JWK & Record<string, unknown>): boolean =>
   created_at !== undefined && promoted_at === undefined
 
@@ -123,7 +123,7 @@ async function importKey(jwk: JWK, alg: string): Promise<CryptoKey> {
   return (await importJWK({ ...key, ext: false }, alg)) as CryptoKey
 }
 
-/** Throws where a key would only fail once a refresh token is spent. */
+/** Throws now for a key that would otherwise fail only after a refresh token is spent. */
 async function probe(privateKey: CryptoKey, publicKey: CryptoKey, alg: string): Promise<void> {
   const jws = await new CompactSign(new Uint8Array(1)).setProtectedHeader({ alg }).sign(privateKey)
   await compactVerify(jws, publicKey)

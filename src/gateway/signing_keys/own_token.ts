@@ -1,7 +1,7 @@
 /**
- * Claims of a token that this gateway signed, whatever it is for and however old: hints at log-out, tokens to revoke.
+ * Claims of a token that this gateway signed, of any purpose and age: hints at log-out, tokens to revoke.
  *
- * Not for access: expiry, audience and binding are not looked at.
+ * Not for access: expiry, audience and binding are not checked.
  */
 import { type CryptoKey, compactVerify } from 'jose'
 import { type Claims, environmentOf } from '../../core/claims.ts'
@@ -12,7 +12,7 @@ interface Keys {
   find(kid: string | undefined, alg: string): CryptoKey | undefined
 }
 
-/** @param typ - `at+jwt` for an access token, `jwt` for an ID token. @returns nothing where it is not one of ours. */
+/** @param typ - `at+jwt` for an access token, `jwt` for an ID token. @returns `undefined` if the gateway did not sign it. */
 export async function verifyOwnToken(
   token: string,
   typ: 'at+jwt' | 'jwt',

@@ -1,8 +1,8 @@
 /**
- * Whose a JWT is, by what it says of itself and before anything is verified. Pure.
+ * The issuer of a JWT by its own claims, before anything is verified. Pure.
  *
- * It only decides whether a token must be looked at: what may be upstream's is, and what is clearly another issuer's (a
- * token of a social log-in, of a third API) is worth nothing to the services behind the gateway and passes.
+ * It only decides whether a token must be inspected. One that may be upstream's must; one that clearly comes from another
+ * issuer (a social log-in, a third API) is worth nothing to the services behind the gateway and passes.
  */
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import type { Config } from '../config.ts'

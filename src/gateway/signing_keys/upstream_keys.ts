@@ -1,8 +1,8 @@
 /**
- * Upstream's public keys, in hand before a refresh token is spent.
+ * Upstream's public keys, fetched before a refresh token is spent.
  *
- * Every key is given its one algorithm when the set arrives, so that a token's header can choose among keys but never
- * among rules. The set is bounded, and our own keys never count as upstream's, even if upstream publishes them.
+ * Every key gets its one algorithm when the set arrives, so that a token's header can choose among keys but never among
+ * rules. The set is limited, and the gateway's own keys never count as upstream's, even if upstream publishes them.
  */
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
 import type { Claims } from '../../core/claims.ts'
@@ -18,7 +18,7 @@ const MAX_KEYS = 64
 
 export class UpstreamKeySet {
   readonly #keys: readonly { kid: string | undefined; alg: string; thumbprint: string; key: CryptoKey }[]
-  /** The usable keys' public halves, for a gateway that speaks for the same issuer. */
+  /** The usable keys' public halves, for a gateway with the same issuer. */
   readonly published: readonly JWK[]
 
   constructor(keys: readonly { jwk: JWK; alg: string; thumbprint: string; key: CryptoKey }[]) {
@@ -27,8 +27,8 @@ export class UpstreamKeySet {
   }
 
   /**
-   * The keys of that id and algorithm. Several may have one id, though they should not (RFC 7517 section 4.5); a token
-   * without `kid` finds a key only where there is no choice.
+   * The keys of that id and algorithm. Several may share one id, although they should not (RFC 7517 section 4.5); a token
+   * without `kid` finds a key only if there is no choice.
    */
   candidates(kid: string | undefined, alg: string): readonly CryptoKey[] {
     const found = this.#keys.filter((key) => key.alg === alg && (kid === undefined || key.kid === kid))
@@ -42,12 +42,12 @@ export class UpstreamKeySet {
   }
 }
 
-/** Unusable: no key in the set is for signatures of a configured algorithm. */
+/** No key in the set is for signatures of a configured algorithm. */
 export type KeysFault = 'keys_unreachable' | 'keys_unusable'
 
 export type UpstreamKeys = RemoteDocument<UpstreamKeySet, KeysFault>
 
-/** @param url - where the key set is, or nothing while that cannot be told */
+/** @param url - the address of the key set; `undefined` while it is unknown */
 export function upstreamKeys(
   url: () => Promise<string | undefined>,
   config: Config,
@@ -65,7 +65,7 @@ export function upstreamKeys(
   }, clock)
 }
 
-/** A set without one usable key is no key set: it must not replace one that has some. */
+/** A set without a usable key must not replace one that has some. */
 async function importKeySet(
   json: Claims,
   algorithms: readonly string[],
@@ -79,7 +79,7 @@ async function importKeySet(
       const alg = algorithmOf(jwk, algorithms)
       if (alg === undefined || keyring.has(jwk.kid)) continue
       const thumbprint = await calculateJwkThumbprint(jwk)
-      // The same key in the set twice is one.
+      // The same key twice in the set is one key.
       const identity = JSON.stringify([jwk.kid, thumbprint])
       if (keyring.has(thumbprint) || seen.has(identity)) continue
       seen.add(identity)

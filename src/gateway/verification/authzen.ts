@@ -1,8 +1,8 @@
 /**
  * AuthZEN Authorization API 1.0: may this subject use this feature? One question or several in one request.
  *
- * Ours are `subject.type` `organization` or `user`, `action.name` `use`, `resource.type` `feature`; anything else is
- * denied with a reason, because a decision that cannot be reached is a denial. A user's organization, which decides most
+ * Supported are `subject.type` `organization` or `user`, `action.name` `use`, `resource.type` `feature`; anything else is
+ * denied with a reason, because without a decision the answer is a denial. A user's organization, which decides most
  * entitlements, is taken from `subject.properties.org_id`.
  *
  * @see https://openid.net/specs/authorization-api-1_0.html
@@ -101,7 +101,7 @@ async function one(
   return decideEvaluation(question.data, (subject) => entitledNow(caller, subject, verification))
 }
 
-/** What is wrong with one item of several is told in its place. */
+/** The fault of one item of several is reported in its place. */
 async function decideItem(evaluation: Evaluation, ask: Ask): Promise<Result<Decision, AuthzenReason>> {
   const decision = await decideEvaluation(evaluation, ask)
   if (!decision.ok && decision.reason === 'subject_not_yours')
@@ -117,7 +117,7 @@ async function decideEvaluation(
 ): Promise<Result<Decision, AuthzenReason>> {
   const ids = subjectIds(subject)
   if (!ids) return ok(denied('subject_unknown'))
-  // Without its organization a user would also be without what it is denied there.
+  // Without its organization, a user would also lose that organization's denials.
   if (ids.unreadable) return err('body_malformed')
   const entitled = await ask(ids)
   if (!entitled.ok) return entitled
@@ -152,7 +152,7 @@ const itemError = (status: number, message: string): Decision => ({
   context: { error: { status, message } },
 })
 
-/** Several questions about one subject read its documents once. */
+/** Several evaluations of one subject read its documents once. */
 function remembering(ask: Ask): Ask {
   const known = new Map<string, ReturnType<Ask>>()
   return (subject) => {

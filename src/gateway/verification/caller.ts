@@ -1,8 +1,8 @@
 /**
- * Who asks, and what they may know: a service with a verifier key may ask about anyone, a user about what its own token
- * speaks for.
+ * The caller and its permissions: a service with a verifier key may ask about anyone, a user only about the subjects of its
+ * own token.
  *
- * A service is told what is on now. A user is told what its token allows now, which is what every guard would say.
+ * A service gets what is on now. A user gets what its token allows now, which is what every guard would answer.
  */
 import { type BearerReason, bearerToken } from '../../core/bearer.ts'
 import { documentId, type SubjectIds } from '../../core/claims.ts'
@@ -75,14 +75,14 @@ export interface Entitled {
   readonly version: string
 }
 
-/** A user whom a caller names, with the organization that it names beside. */
+/** A user that a caller names, together with an organization. */
 export function userSubject(userId: string, org: unknown): SubjectIds {
   const orgId = documentId(org)
   const isUnreadable = orgId === undefined && org !== undefined && org !== null
   return { orgId, userId, ...(isUnreadable && { unreadable: true }) }
 }
 
-/** What a subject may use now. @param subject - exactly the ids that are asked about */
+/** What a subject may use now. @param subject - exactly the ids in the request */
 export async function entitledNow(
   caller: Caller,
   subject: SubjectIds,

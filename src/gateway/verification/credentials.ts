@@ -1,8 +1,8 @@
 /**
  * Services that may ask about anyone: known by the SHA-256 of a secret, compared in constant time.
  *
- * A secret is 32 random bytes, so that one round of SHA-256 is enough. Nothing of a wrong one, nor how wrong it was, can be
- * learned from how long the answer takes: every digest of every caller is looked at.
+ * A secret is 32 random bytes, so one round of SHA-256 is enough. The time of the response reveals nothing about a wrong one:
+ * every digest of every caller is compared.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Verifier } from '../config.ts'
@@ -10,10 +10,10 @@ import type { Verifier } from '../config.ts'
 export type CredentialsReason = 'caller_missing' | 'caller_unknown' | 'caller_repeated'
 
 export interface Credentials {
-  /** The caller's name; where it is not given, the secret alone must tell. */
+  /** The caller's name; without one, the secret alone identifies the caller. */
   readonly name: string | undefined
   readonly secret: string
-  /** How else the secret may be read: HTTP Basic is written in two ways. */
+  /** The other reading of the secret: HTTP Basic has two encodings. */
   readonly otherSecret?: string
 }
 
@@ -44,9 +44,8 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * The credentials of HTTP Basic; nothing where there are none. OAuth has them form-encoded (RFC 6749 section 2.3.1), other
- * protocols and `curl -u` as they are (RFC 7617), and a secret in base64 has a `+` in it every other time: both readings
- * are given.
+ * The credentials of HTTP Basic, if there are any. OAuth form-encodes them (RFC 6749 section 2.3.1), other protocols and
+ * `curl -u` do not (RFC 7617), and base64 secrets often contain a `+`: both readings are returned.
  */
 export function basicCredentials(authorization: string | null): Credentials | undefined {
   const encoded = /^Basic +([A-Za-z0-9+/=]+) *$/i.exec(authorization ?? '')?.[1]
@@ -56,14 +55,14 @@ export function basicCredentials(authorization: string | null): Credentials | un
     const [name = '', ...rest] = new TextDecoder().decode(bytes).split(':')
     if (rest.length === 0) return undefined
     const secret = rest.join(':')
-    // A caller's name needs no encoding, so that it is the same in both.
+    // A caller's name needs no encoding, so it is the same in both.
     return { name: formDecode(name), secret: formDecode(secret), otherSecret: secret }
   } catch {
     return undefined
   }
 }
 
-/** What is no form-encoding is not encoded. */
+/** A text that is not valid form-encoding counts as not encoded. */
 function formDecode(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))

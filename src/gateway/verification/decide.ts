@@ -1,22 +1,22 @@
 /**
- * The one decision: may the bearer of this token use what is asked for? Pure.
+ * The one decision: may the bearer of this token use what is required? Pure.
  *
- * Every dialect of verification asks here, so that they cannot disagree. `claim` trusts the token until it expires;
- * `live` also takes what is true now, and when that cannot be told the answer is no, with a reason of its own.
+ * Every dialect of verification uses it, so they cannot disagree. `claim` trusts the token until it expires; `live` also
+ * checks the current state, and refuses with a reason of its own if that is unknown.
  */
 import { missingFlags, type Requirement } from '../../core/requirement.ts'
 
-/** What is true now about the subject and the session of a token, as far as it can be told. */
+/** The current state of a token's subject and session, as far as it is known. */
 export interface Current {
-  /** Sorted and unique; nothing where a document cannot be read. */
+  /** Sorted and unique; `undefined` if a document cannot be read. */
   readonly flags: readonly string[] | undefined
-  /** Epoch seconds: tokens issued earlier are void. 0 where nothing says so. */
+  /** Epoch seconds: tokens issued earlier are void. 0: none are. */
   readonly notBefore: number
-  /** Nothing where the denylist cannot be read. */
+  /** `undefined` if the denylist cannot be read. */
   readonly revoked: boolean | undefined
 }
 
-/** The part of a verified token that decides. */
+/** The part of a verified token that the decision uses. */
 export interface DecidedToken {
   readonly flags: readonly string[]
   /** Epoch seconds. */
@@ -35,21 +35,21 @@ export type DecisionReason =
   | 'state_unknown'
 
 export interface Decision {
-  /** Whether the token is good at all. */
+  /** Whether the token is valid at all. */
   readonly active: boolean
   readonly allowed: boolean
   readonly reason: DecisionReason
   readonly missing: readonly string[]
-  /** Whether the token's flags are no longer those of now; only `live` can tell. */
+  /** Whether the token's flags differ from the current ones; known only with `live`. */
   readonly stale: boolean
-  /** The flags that count: those of the token, and with `live` only those that are on now too. */
+  /** The flags in effect: those of the token, and with `live` only those that are still on. */
   readonly flags: readonly string[]
 }
 
 /**
- * Decides about a verified token. What voids it counts as soon as it is known, whatever else cannot be told.
+ * Decides about a verified token. A known reason to refuse it counts, whatever else is unknown.
  *
- * @param current - `undefined` where only the claim was asked for
+ * @param current - `undefined` if only the claim is checked
  * @param now - epoch milliseconds, read after `current` was
  */
 export function decide(
@@ -71,7 +71,7 @@ export function decide(
   return weigh(inBoth, requirement, stale)
 }
 
-/** Both are sorted, so that nothing else needs to be looked at where nothing has changed. */
+/** Both are sorted, so comparing them is enough to see that nothing has changed. */
 const isSameList = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((flag, i) => flag === b[i])
 

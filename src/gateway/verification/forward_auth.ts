@@ -1,9 +1,9 @@
 /**
- * Forward-auth: the verdict as a status and headers, for a proxy that asks before it lets a request through.
+ * Forward-auth: the verdict as a status and headers, for a proxy that checks each request before it lets it through.
  *
- * Proxies differ in what they make of an answer (nginx turns all but 401 and 403 into 500, Envoy takes 200 alone for yes),
- * so yes is exactly 200 and no is 401 or 403. Every header of ours is always there, if need be empty: a proxy that
- * copies it over the client's leaves nothing of the client's.
+ * Proxies treat statuses differently (nginx turns all but 401 and 403 into 500, Envoy allows only 200), so an allowance is
+ * exactly 200 and a denial 401 or 403. All `X-Remint-*` headers are always present, if necessary empty: a proxy that copies
+ * them overwrites the client's.
  */
 import { bearerToken } from '../../core/bearer.ts'
 import { problem } from '../http/answers.ts'
@@ -11,7 +11,7 @@ import { type RefusalReason, refusalOf } from '../http/refusals.ts'
 import { parseGuardUrl } from './guard_url.ts'
 import { reachVerdict, type Verdict, type Verification } from './verdict.ts'
 
-/** The answer for the proxy, and why. */
+/** The response for the proxy, and its reason. */
 export interface GuardAnswer {
   readonly response: Response
   readonly reason: RefusalReason | 'allowed'
@@ -56,6 +56,6 @@ function guardHeaders(reason: string, verdict?: Verdict): Record<string, string>
   }
 }
 
-/** Visible ASCII as it is; everything else, and `%` itself, as percent-encoded UTF-8. */
+/** Visible ASCII unchanged; everything else, and `%` itself, as percent-encoded UTF-8. */
 const headerValue = (value = ''): string =>
   value.replace(/[^\x21-\x24\x26-\x7e]+/g, (other) => encodeURIComponent(other.toWellFormed()))

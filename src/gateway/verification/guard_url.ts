@@ -1,9 +1,8 @@
 /**
  * What a guard's own URL requires. Pure.
  *
- * Some proxies append the client's path to the guard's (Envoy), some its query (Caddy). So everything behind the flag's
- * segment is ignored, next to a flag the query can add to the requirement but never take from it, and a path that could
- * be read as another one is refused.
+ * Some proxies append the client's path to the guard's (Envoy), some its query (Caddy). So everything after the flag's segment
+ * is ignored, the query next to a flag can add to the requirement but never reduce it, and an ambiguous path is refused.
  *
  * `/guard/{flag}`, `/guard?all=a,b&any=c&freshness=live`, and for proxies that know prefixes only, the same parameters in
  * the segment: `/guard/{flag};freshness=live`, `/guard/;all=a,b`.
@@ -15,15 +14,15 @@ import type { Question } from './verdict.ts'
 const MAX_REQUIRED = 100
 const PARAMETERS = ['all', 'any', 'freshness']
 
-/** Dot segments, and what some server on the way might decode into one or into a slash. */
+/** Dot segments, and what a server on the way might decode into one or into a slash. */
 const AMBIGUOUS = /\/\.{1,2}(?:\/|$)|%2e|%2f|%5c|\\/i
 
 export const isGuardPath = (path: string): boolean => path === '/guard' || path.startsWith('/guard/')
 
-/** A guard's path as somebody else on the way may have spelled it; upstream's answer to that must not be taken for ours. */
+/** A guard's path in a spelling that something on the way may have produced: upstream must not answer it. */
 export const isMisspeltGuardPath = (path: string): boolean => /^[/\\]*guard(?:[/\\;?#.%]|$)/i.test(path)
 
-/** Anything that is not understood is refused: a misspelt requirement must not be taken for none. */
+/** Anything unknown is refused: a misspelt requirement must not count as none. */
 export function parseGuardUrl(url: string): Result<Question, 'requirement_malformed'> {
   const [, path = '', search = ''] = /^[a-z]+:\/\/[^/?#]*([^?#]*)\??([^#]*)/i.exec(url) ?? []
   if (AMBIGUOUS.test(path)) return err('requirement_malformed')
@@ -31,16 +30,16 @@ export function parseGuardUrl(url: string): Result<Question, 'requirement_malfor
   if (segment === '') return err('requirement_malformed')
   const [flag = '', ...matrix] = (segment ?? '').split(';')
   const own = new URLSearchParams(matrix.join('&'))
-  // Behind a suffix the query is the client's. On the bare guard it is all there is, and must be understood whole.
+  // After a suffix the query is the client's. On the bare guard it is the whole requirement, and must parse completely.
   const query = new URLSearchParams(suffix.length === 0 ? search : '')
   const strict = segment === undefined ? [own, query] : [own]
   if (!strict.every(isWellFormed)) return err('requirement_malformed')
-  // What stands in the place of a flag asks for something, whatever a client's query adds to it.
+  // The flag's segment is always a requirement, whatever a client's query adds to it.
   const asksForNothing = segment !== undefined && flag === '' && !own.has('all') && !own.has('any')
   if (asksForNothing) return err('requirement_malformed')
 
   const all = [...(flag === '' ? [] : [flag]), ...list(own, 'all'), ...list(query, 'all')]
-  // Two lists of alternatives would both have to be met, which one list cannot say: the guard's own counts.
+  // Two lists of alternatives would both have to be met, which one list cannot express: the guard's own counts.
   const any = list(own.has('any') ? own : query, 'any')
   const freshness = [...own.getAll('freshness'), ...query.getAll('freshness')]
   const isUnderstood =
@@ -54,12 +53,12 @@ export function parseGuardUrl(url: string): Result<Question, 'requirement_malfor
   })
 }
 
-/** Only what we know, and nothing twice: one of two lists of alternatives would be lost in the other. */
+/** Only known parameters, and none twice: one of two lists of alternatives would be lost. */
 const isWellFormed = (parameters: URLSearchParams): boolean => {
   const names = [...parameters.keys()]
   return names.every((name) => PARAMETERS.includes(name)) && new Set(names).size === names.length
 }
 
-/** An empty list is a list of one empty name, which is no flag's: it is refused, not taken for no requirement. */
+/** An empty list is a list of one empty name, which no flag has: it is refused, and does not count as no requirement. */
 const list = (parameters: URLSearchParams, name: string): string[] =>
   parameters.getAll(name).flatMap((value) => value.split(','))

@@ -1,8 +1,8 @@
 /**
- * Who a presented token is: verification of the gateway's own access tokens.
+ * The identity in a presented token: verification of the gateway's own access tokens.
  *
- * A verified identity is kept in the isolate under the SHA-256 of the whole token, a decision never is; `exp` is checked
- * on every hit. Only tokens that our own keys signed are accepted, also where upstream speaks for the same issuer.
+ * A verified identity is cached in the isolate under the SHA-256 of the whole token, a decision never is; `exp` is checked
+ * on every hit. Only tokens that the gateway's own keys signed are accepted, even if upstream has the same issuer.
  */
 import { compactVerify, errors } from 'jose'
 import {
@@ -29,11 +29,11 @@ export interface Identity extends SubjectIds {
   readonly jti: string | undefined
   /** Epoch seconds. */
   readonly exp: number
-  /** Epoch seconds; a token that does not say is as old as can be. */
+  /** Epoch seconds; a token without it counts as infinitely old. */
   readonly iat: number
   readonly flags: readonly string[]
   readonly meta: FeatureFlagsMeta | undefined
-  /** Whether the token is bound to a key (`cnf`), so that bearing it proves nothing. */
+  /** Whether the token is bound to a key (`cnf`), so that presenting it proves nothing. */
   readonly bound: boolean
   readonly claims: Claims
 }
@@ -51,10 +51,10 @@ export type IdentityReason =
   | 'token_expired'
   | 'token_not_yet_valid'
 
-/** Identities kept in an isolate; at 2 KiB each, some 10 MiB of its 128. */
+/** Identities cached per isolate: at 2 KiB each, about 10 MiB of its 128. */
 const MAX_IDENTITIES = 5_000
 
-/** Among the gateway's own machines; upstream's clock is `CLOCK_SKEW_SECONDS` of the configuration. */
+/** The skew among the gateway's own machines; upstream's clock is `CLOCK_SKEW_SECONDS` of the configuration. */
 const CLOCK_SKEW_SECONDS = 5
 
 export class Identities {
@@ -67,7 +67,7 @@ export class Identities {
     this.#keyring = keyring
   }
 
-  /** Verifies a token, bound or not: whether bearing it is enough is for the decision. @param now - epoch milliseconds */
+  /** Verifies a token, bound or not; the decision handles bound ones. @param now - epoch milliseconds */
   async verify(token: string, now: number): Promise<Result<Identity, IdentityReason>> {
     if (token.length > MAX_JWT_BYTES) return err('token_too_large')
     const digest = await fingerprint(token)
@@ -105,7 +105,7 @@ export class Identities {
     if (typeof exp !== 'number') return err('token_malformed')
     if (!isOwnIssuer(claims.iss, this.#config)) return err('issuer_mismatch')
     if (!isForServices(claims, upstream)) return err('audience_mismatch')
-    // Environments may share keys, issuer and audience; only the claim tells their tokens apart.
+    // Environments may share keys, issuer and audience; only the claim distinguishes their tokens.
     if (claims.feature_flags_meta !== undefined && environmentOf(claims) !== environment)
       return err('environment_mismatch')
     if (typeof nbf === 'number' && nbf > Math.floor(now / 1000) + CLOCK_SKEW_SECONDS)
@@ -118,7 +118,7 @@ export class Identities {
       exp,
       iat: typeof iat === 'number' ? iat : 0,
       flags: featureFlags(claims),
-      // We signed it, so it has the form that we give it.
+      // The gateway signed it, so it has the gateway's form.
       meta: claims.feature_flags_meta as FeatureFlagsMeta | undefined,
       bound: cnf !== undefined,
       claims,

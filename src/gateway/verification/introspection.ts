@@ -1,9 +1,9 @@
 /**
  * `POST /introspect`: token introspection (RFC 7662), for resource servers that cannot verify a JWT or must not trust one.
  *
- * It always answers about now: a revoked session or a token that was superseded is inactive, and a flag that is off by
- * now is not listed. A token bound to a key is active and carries its `cnf`: nobody bears it here, and whoever asks must
- * check the proof.
+ * It always uses the current state: a revoked session or a superseded token is inactive, and a flag that is off by now is not
+ * listed. A token bound to a key is active and carries its `cnf`: it is not presented here, and the caller must check the
+ * proof.
  */
 import { type Claims, stringClaim } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -15,7 +15,7 @@ import { LIVE_TOKEN, reachVerdict, type Verdict, type Verification } from './ver
 
 export type IntrospectionReason = FormReason | CredentialsReason | 'authorization_repeated' | 'state_unknown'
 
-/** Claims of the token that RFC 7662 section 2.2 names, and ours. */
+/** Claims of the token that RFC 7662 section 2.2 names, and Remint's own. */
 const MEMBERS = [
   'scope',
   'client_id',
@@ -31,7 +31,7 @@ const MEMBERS = [
   'cnf',
 ]
 
-/** @returns the answer and the caller's name, for the log */
+/** @returns the response and the caller's name, for the log */
 export async function introspect(
   request: Request,
   callers: readonly Verifier[],
@@ -67,7 +67,7 @@ async function callerOf(
   return authenticate(basic, callers)
 }
 
-/** An inactive token is told by this and nothing else (RFC 7662 section 2.2). */
+/** The complete response for an inactive token (RFC 7662 section 2.2). */
 const INACTIVE = { active: false }
 
 function introspectionAnswer({ active, identity, flags }: Verdict): Claims {

@@ -1,8 +1,8 @@
 /**
  * `POST /verify`: the decision about a token in plain JSON.
  *
- * A question that is well put is answered with 200, also when the answer is no; what is malformed is 400, so that a
- * caller's mistake is never taken for a verdict.
+ * A well-formed request gets 200, also if the token is refused; a malformed one gets 400, so that a caller's mistake is never
+ * mistaken for a verdict.
  */
 import * as z from 'zod'
 import { type BearerReason, bearerToken } from '../../core/bearer.ts'
@@ -12,18 +12,18 @@ import { NO_STORE_HEADERS } from '../http/answers.ts'
 import { type BodyReason, readJson } from '../http/body.ts'
 import { type Question, reachVerdict, type Verification, verdictAnswer } from './verdict.ts'
 
-/** More flags than this in one question is a mistake. */
+/** More flags than this in one request is a mistake. */
 const MAX_REQUIRED = 100
 
 const flags = z.array(z.string().regex(FLAG_KEY)).max(MAX_REQUIRED)
 const all = flags.default([])
-/** One of none is nobody's to have: a list that came out empty must not ask for nothing. */
+/** `any` of an empty list can never be met: a list that is empty by mistake must not require nothing. */
 const any = flags
   .min(1)
   .optional()
   .transform((list = []) => list)
 const freshness = z.enum(['claim', 'live']).default('claim')
-/** Strict: a misspelt requirement must not be taken for none. */
+/** Strict: a misspelt requirement must not count as none. */
 const questionSchema = z.strictObject({
   token: z.string().min(1).optional(),
   features: z.strictObject({ all, any }).default({ all: [], any: [] }),
@@ -42,7 +42,7 @@ export function parseRequirement(requirement: unknown): Question | undefined {
 
 export type QuestionReason = BodyReason | BearerReason | 'token_missing' | 'token_repeated'
 
-/** Answers a question. */
+/** Responds to a request. */
 export async function verifyJson(
   request: Request,
   verification: Verification,

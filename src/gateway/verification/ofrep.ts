@@ -68,7 +68,7 @@ async function readSubject(request: Request, caller: Caller): Promise<Result<Sub
   const parsed = requestSchema.safeParse(json.value)
   if (!parsed.success) return err('context_invalid')
   const { targetingKey, kind = 'organization', org_id } = parsed.data.context
-  // Of a claim a number is an id; the protocol has a text.
+  // In a claim an id can be a number; the protocol uses text.
   if (targetingKey !== undefined && typeof targetingKey !== 'string') return err('context_invalid')
   const id = documentId(targetingKey)
   if (id === undefined) return err('targeting_key_missing')
@@ -78,7 +78,7 @@ async function readSubject(request: Request, caller: Caller): Promise<Result<Sub
   }
   if (kind === 'organization') return ok({ orgId: id, userId: undefined })
   if (kind !== 'user') return err('context_invalid')
-  // Without its organization a user would also be without what it is denied there.
+  // Without its organization, a user would also lose that organization's denials.
   const subject = userSubject(id, org_id)
   return subject.unreadable ? err('context_invalid') : ok(subject)
 }
@@ -117,6 +117,6 @@ async function entityTag(content: string): Promise<string> {
   return `"${base64url.encode(new Uint8Array(digest).subarray(0, 16))}"`
 }
 
-/** RFC 9110 section 13.1.2: a list, compared weakly, since a proxy that compresses weakens the tag. */
+/** RFC 9110 section 13.1.2: a list, compared weakly, because a proxy that compresses weakens the tag. */
 const isKnown = (ifNoneMatch: string | null, etag: string): boolean =>
   ifNoneMatch?.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag) ?? false

@@ -1,8 +1,8 @@
 /**
- * From a presented token to a verdict: verify it, read what is true now if that is asked for, decide.
+ * From a presented token to a verdict: verify it, read the current state if required, decide.
  *
- * The dialects differ in how a question is put and how the verdict is told, never in the verdict. It does no I/O but
- * what it is handed: `live` costs at most one read of KV, and none while the documents in hand are current.
+ * The dialects differ in the form of requests and responses, never in the verdict. It does no I/O of its own: `live` costs at
+ * most one read of KV, and none while the cached documents are current.
  */
 import type { SubjectIds } from '../../core/claims.ts'
 import type { Decision as FlagDecision } from '../../core/evaluate.ts'
@@ -19,13 +19,13 @@ export interface CurrentFlags {
   readonly version: string
 }
 
-/** What is true now, as far as it can be told. */
+/** The current state, as far as it is known. */
 export interface CurrentState {
-  /** Nothing where a document could not be read, or none can be found by what the token names. */
+  /** `undefined` if a document could not be read, or the token's ids cannot have one. */
   readonly entitlements: CurrentFlags | undefined
   /** Epoch seconds: tokens issued earlier are void. */
   readonly notBefore: number
-  /** Whether the session was revoked; nothing where the denylist could not be read. */
+  /** Whether the session was revoked; `undefined` if the denylist could not be read. */
   readonly revoked: boolean | undefined
 }
 
@@ -41,7 +41,7 @@ export type ReadCurrent = (
   warn: (warning: string) => void,
 ) => Promise<CurrentState>
 
-/** What every dialect is handed. */
+/** What every dialect receives. */
 export interface Verification {
   readonly identities: Identities
   readonly current: ReadCurrent
@@ -53,11 +53,11 @@ export interface Verification {
 export interface Question {
   readonly requirement: Requirement
   readonly freshness: Freshness
-  /** Whether a token bound to a key will do: only where somebody else checks the proof. */
+  /** Whether a token bound to a key is accepted: only if somebody else checks the proof. */
   readonly bound?: 'accepted'
 }
 
-/** A token that is good now, whatever its flags. */
+/** A token that is valid now, whatever its flags. */
 export const LIVE_TOKEN: Question = { requirement: NOTHING, freshness: 'live' }
 
 export type VerdictReason = IdentityReason | DecisionReason
@@ -68,11 +68,11 @@ export interface Verdict {
   readonly reason: VerdictReason
   readonly missing: readonly string[]
   readonly stale: boolean
-  /** The flags that count for this question. */
+  /** The flags in effect for this request. */
   readonly flags: readonly string[]
-  /** Who the token is about, where it verifies; also of a token that is void or bound. */
+  /** The subject of the token, if it verifies; also of a void or bound token. */
   readonly identity: Identity | undefined
-  /** What is true now, where that was asked for and can be told. */
+  /** The current state, if required and known. */
   readonly current: CurrentFlags | undefined
 }
 
@@ -104,7 +104,7 @@ const unverified = (reason: IdentityReason): Verdict => ({
   current: undefined,
 })
 
-/** A verdict as JSON: the answer of `POST /verify` and of the RPC method of the same name. */
+/** A verdict as JSON: the response of `POST /verify` and of the RPC method of the same name. */
 export function verdictAnswer({ active, allowed, reason, missing, stale, identity, current }: Verdict) {
   if (!active || !identity) return { active: false as const, allowed: false as const, reason }
   return {

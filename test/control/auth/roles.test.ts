@@ -62,6 +62,7 @@ test('no reader’s role changes anything, an approver agrees only, and nobody b
       expect(roles).not.toContain('approver')
     if (path.endsWith('/break-glass')) expect(roles).toEqual(['break-glass'])
     if (path.includes('/policies')) expect(roles).toEqual(['admin'])
+    if (path.includes('/people')) expect(roles).toEqual(['admin'])
     if (path.includes('/api-keys') || path.endsWith('/rebuild')) expect(roles).toEqual(['admin'])
   }
 })
@@ -128,8 +129,15 @@ describe('a key that is limited to one environment', () => {
       'PUT /orgs/{org}/contracts/{contract}',
       'GET /mappings',
       'PUT /mappings/{source}/{kind}/{external_id}',
+      'POST /contracts/{contract}/derive',
       'POST /drift/runs',
       'GET /api-keys',
+      'GET /people',
+      'GET /people/{subject}',
+      'PUT /people/{subject}',
+      'POST /people/{subject}/leave',
+      'POST /people/{subject}/return',
+      'POST /people/{subject}/erase',
     ])
     for (const { method, path } of everywhere) {
       const body = method === 'GET' ? {} : { body: {} }

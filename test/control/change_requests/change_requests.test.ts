@@ -278,48 +278,6 @@ const approveAs = (token: string, id: string, digest: string) =>
     body: JSON.stringify({ digest }),
   })
 
-describe('an API key acts for its owner, and for who made it', () => {
-  async function key(owner: string, role: 'editor' | 'approver'): Promise<string> {
-    const { secret } = await control.must('POST', '/api-keys', {
-      ...{ name: 'ci', owner, role, ends_at: control.in(10) },
-    })
-    return secret
-  }
-
-  test('nobody approves through a key what they asked for in person', async () => {
-    const { id, digest } = await ask('editor')
-    const answer = await approveAs(await key('user:editor', 'approver'), id, digest)
-    expect([answer.status, answer.body.code]).toEqual([403, 'self_approval'])
-  })
-
-  test('nor in person what they asked for through a key', async () => {
-    const secret = await key('user:approver', 'editor')
-    const asked = await control.send('/api/v1/grants', {
-      method: 'POST',
-      headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ ...grant('org_a'), reason: 'they asked' }),
-    })
-    const { id, digest, author, author_key } = asked.body.data
-    expect([author, author_key]).toEqual(['user:approver', expect.any(String)])
-    expect((await act(id, 'approve', 'approver', { digest })).body.code).toBe('self_approval')
-    // The admin made the key, and can have a copy of it.
-    expect((await act(id, 'approve', 'admin', { digest })).body.code).toBe('self_approval')
-  })
-
-  test('nor through a key in somebody else’s name that they made themselves', async () => {
-    const { id, digest } = await ask('admin')
-    const answer = await approveAs(await key('user:somebody', 'approver'), id, digest)
-    expect(answer.body.code).toBe('self_approval')
-  })
-
-  test('a key of which nobody knows who made it approves nothing', async () => {
-    const { id, digest } = await ask('editor')
-    const secret = await key('user:somebody', 'approver')
-    await bindings.DB.prepare('UPDATE api_keys SET created_by = NULL').run()
-    expect((await approveAs(secret, id, digest)).body.code).toBe('approver_unknown')
-  })
-})
-
 describe('a request whose base moved', () => {
   test('is stale when what it would do is no longer what was approved, and can be submitted again', async () => {
     const { id, digest } = await ask()
@@ -701,32 +659,6 @@ describe('a way round', () => {
     expect(contract.body.data).toMatchObject({ state: 'in_review', flags: ['reports'] })
   })
 
-  test('a key in the owner’s name is not the owner', async () => {
-    await control.must('PATCH', '/flags/reports', { owner: 'user:olga' }, 2)
-    const { secret } = await control.must('POST', '/api-keys', {
-      ...{ name: 'x', owner: 'user:olga', role: 'approver', ends_at: control.in(10) },
-    })
-    const set = await control.call('PUT', '/policies/production', {
-      body: { approvals: 1, owner_approves: true, reason: 'owners' },
-      ifMatch: 2,
-    })
-    await act(set.body.data.id, 'approve', 'approver', { digest: set.body.data.digest })
-    await act(set.body.data.id, 'apply', 'admin')
-    const { id, digest } = await ask('editor')
-    expect((await approveAs(secret, id, digest)).body.data.state).toBe('in_review')
-  })
-
-  test('what a revoked key approved does not count', async () => {
-    const { secret, data } = await control.must('POST', '/api-keys', {
-      ...{ name: 'x', owner: 'user:olga', role: 'approver', ends_at: control.in(10) },
-    })
-    const { id, digest } = await ask('editor')
-    expect((await approveAs(secret, id, digest)).body.data.state).toBe('approved')
-    await control.must('POST', `/api-keys/${data.id}/revoke`, {})
-    expect((await act(id, 'apply', 'editor')).body.code).toBe('approvals_missing')
-    expect((await act(id, 'approve', 'approver', { digest })).body.data.state).toBe('approved')
-  })
-
   test('break-glass is not given again before it was reviewed', async () => {
     const { environment, subject, flag } = grant('org_a')
     const again = () =>
@@ -739,20 +671,6 @@ describe('a way round', () => {
     expect((await again()).body.code).toBe('break_glass_unreviewed')
     await act(first.body.data.id, 'review', 'approver')
     expect((await again()).status).toBe(201)
-  })
-
-  test('a request of which nobody knows whose key asked is approved by nobody', async () => {
-    const { secret } = await control.must('POST', '/api-keys', {
-      ...{ name: 'x', owner: 'system:old', role: 'editor', ends_at: control.in(10) },
-    })
-    await bindings.DB.prepare('UPDATE api_keys SET created_by = NULL').run()
-    const asked = await control.send('/api/v1/grants', {
-      method: 'POST',
-      headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ ...grant('org_a'), reason: 'x' }),
-    })
-    const { id, digest } = asked.body.data
-    expect((await act(id, 'approve', 'admin', { digest })).body.code).toBe('author_unknown')
   })
 })
 

@@ -6,7 +6,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { bindings, type ControlUnderTest, QUIET, setUp } from '../support/control.ts'
+import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
 
 const ACTORS = ['editor', 'approver', 'admin', 'break-glass', 'viewer'] as const
 type ActorName = (typeof ACTORS)[number]
@@ -180,7 +180,7 @@ async function seed(control: ControlUnderTest): Promise<void> {
 test('no sequence of calls by any roles changes production without the approvals that its policy asks for, to exactly what was approved', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 12, maxLength: 30 }), async (steps) => {
-      const control = await setUp(QUIET, { seed })
+      const control = await setUp({}, { seed })
       const known = new Map<string, Known>()
       const pick = (n: number) => [...known.keys()].at(-1 - (n % Math.max(1, known.size)))
 

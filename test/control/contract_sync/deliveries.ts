@@ -102,8 +102,7 @@ export const SENDERS: readonly Sender[] = [
   {
     name: 'paddle',
     header: 'paddle-signature',
-    source: (secrets) =>
-      paddleSource({ secrets, apiKey: undefined, apiBase: 'https://api.paddle.com' }, noFetch),
+    source: (secrets) => paddleSource({ secrets }),
     // As Paddle documents it: its package checks its own clock and signs nothing.
     async sign(body, at, secret) {
       const seconds = Math.floor(at / 1000)

@@ -439,13 +439,14 @@ test('a named endpoint has secrets, numbers and mappings of its own', async () =
     await waitOnExecutionContext(context)
     return response.status
   }
-  expect(await sent('standard/market', NEXT_SECRET)).toBe(202)
+  await tell(control, [agreed('1001', 'org_b', 1, { plan: 'team' })])
+  expect(await sent('standard/market', NEXT_SECRET)).toBe(200)
   expect(await sent('standard/market', SECRET)).toBe(401)
   expect(await sent('standard', NEXT_SECRET)).toBe(401)
   expect(await sent('standard/nobody', NEXT_SECRET)).toBe(404)
-  // The object of the inbox lives by the vars of all tests, where there is no such endpoint: it has kept the event.
-  const [event] = (await control.get('/inbox?source=standard-market')).body.data
-  expect(event).toMatchObject({ source: 'standard-market', event_id: 'm-1' })
+  expect([await has(control, 'org_a'), await has(control, 'org_b')]).toEqual([ALL, 'reports'])
+  const [contract] = (await control.get('/orgs/org_a')).body.contracts
+  expect(contract).toMatchObject({ id: 'market:1001', external_id: '1001', source: 'standard-market' })
 })
 
 describe('people’s edits and the source’s revisions are two scales', () => {

@@ -1,9 +1,9 @@
 /** What got lost on the way from Stripe shows as a difference, and is repaired where that is asked for, and only there. */
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type ControlUnderTest, setUp } from '../support/control.ts'
 import subscription from './fixtures/stripe/customer.subscription.created.json' with { type: 'json' }
 import { API_KEY, type StripeAnswers, stripeApiOf } from './stripe_api.ts'
-import { contractsOf, flagsOf, send } from './support.ts'
+import { contractsOf, flagsOf, send, sendStandard, snapshot } from './support.ts'
 
 const LIST = '/v1/subscriptions'
 const ENTITLEMENTS = '/v1/entitlements/active_entitlements'
@@ -172,6 +172,96 @@ test('a customer without entitlements and without a mapping is no difference', a
 test('an API that does not answer is no empty one', async () => {
   const { control } = await begin({ [LIST]: 500, [ENTITLEMENTS]: [] })
   expect((await reconcile(control)).body.code).toBe('refetch_failed')
+})
+
+describe('a CRM brings a list', () => {
+  const data = (contract: string, revision: number, phase: object = {}) => ({
+    ...{ contract, org: 'org_a', revision },
+    phases: [{ plan: 'team', status: 'active', from: '2026-01-01T00:00:00Z', to: null, ...phase }],
+  })
+  const list = async (control: ControlUnderTest, entries: object[], page: object = {}, apply = true) =>
+    await reconcile(control, { source: 'standard', apply, list: { entries, last: true, ...page } })
+  const known = async () => {
+    const { control } = await begin({})
+    for (const number of ['C-1', 'C-2', 'C-3']) {
+      await sendStandard(
+        control,
+        snapshot(number, 'org_a', 1, [{ plan: number === 'C-1' ? 'enterprise' : 'team' }]),
+      )
+    }
+    return control
+  }
+  const states = async (control: ControlUnderTest) =>
+    Object.fromEntries(
+      (await rowsOf(control)).map(([id, plan, status]: string[]) => [id, `${plan} ${status}`]),
+    )
+
+  test('what is not on it has ended; what differs is repaired; what is the same is no difference', async () => {
+    const control = await known()
+    const entries = [data('C-1', 2), data('C-3', 1)]
+    const told = (await list(control, entries, {}, false)).body
+    expect(told).toMatchObject({
+      checked: 3,
+      differences: [
+        { contract: 'C-1', here: [{ plan: 'enterprise' }], there: [{ plan: 'team' }], repaired: false },
+        { contract: 'C-2', here: [{ status: 'active' }], there: [{ status: 'expired' }], repaired: false },
+      ],
+    })
+    expect(await flagsOf(control, 'org_a')).toEqual(['reports', 'sso'])
+    await list(control, entries)
+    expect(await states(control)).toEqual({
+      'C-1': 'team active',
+      'C-2': 'team expired',
+      'C-3': 'team active',
+    })
+    expect((await list(control, entries)).body.differences).toEqual([])
+  })
+
+  test('page by page, each ends what should be on it', async () => {
+    const control = await known()
+    await list(control, [data('C-1', 1, { plan: 'enterprise' }), data('C-2', 1)], { last: false })
+    expect((await states(control))['C-3']).toBe('team active')
+    await list(control, [], { after: 'C-2' })
+    expect(await states(control)).toEqual({
+      'C-1': 'enterprise active',
+      'C-2': 'team active',
+      'C-3': 'team expired',
+    })
+  })
+
+  test('what the source says next of a contract that was missing still counts', async () => {
+    const control = await known()
+    await list(control, [data('C-1', 1, { plan: 'enterprise' })])
+    expect((await states(control))['C-2']).toBe('team expired')
+    await sendStandard(control, snapshot('C-2', 'org_a', 2, [{ plan: 'team' }]))
+    expect((await states(control))['C-2']).toBe('team active')
+    await list(control, [data('C-3', 1)], { after: 'C-2' })
+    expect((await states(control))['C-3']).toBe('team active')
+  })
+
+  test('entries out of order are refused, as pages would end what is on another one', async () => {
+    const control = await known()
+    const answer = await list(control, [data('C-2', 1), data('C-1', 1)])
+    expect([answer.status, answer.body.code]).toEqual([422, 'list_unordered'])
+    expect((await states(control))['C-3']).toBe('team active')
+  })
+
+  test('an entry that names what is none of ours is a problem, and takes away what it takes away', async () => {
+    const control = await known()
+    const { differences } = (await list(control, [data('C-1', 2, { plan: 'gold' })], { last: false })).body
+    expect(differences).toMatchObject([
+      { contract: 'C-1', problem: 'plan_unknown', detail: 'gold', repaired: false },
+    ])
+  })
+
+  test('a subscription that somebody exported from Stripe is one', async () => {
+    const control = await known()
+    const entries = [subscribed('sub_1', 'price_enterprise')]
+    await reconcile(control, { source: 'stripe', apply: true, list: { entries, last: true } })
+    expect((await states(control)).sub_1).toBe('enterprise active')
+    await reconcile(control, { source: 'stripe', apply: true, list: { entries: [], last: true } })
+    expect((await states(control)).sub_1).toBe('enterprise expired')
+  })
 })
 
 test.each(['standard', 'workos'])('%s cannot be asked', async (source) => {

@@ -15,8 +15,9 @@ import { entitle } from '../../../src/gateway/documents/entitle.ts'
 import type { Reading } from '../../../src/gateway/documents/reading_cache.ts'
 import type { Documents } from '../../../src/gateway/documents/store.ts'
 import { bindings } from '../support/control.ts'
+import { underLimits } from '../support/limits.ts'
 
-export const db = () => connect(bindings.DB).db
+export const db = () => connect(underLimits(bindings).DB).db
 
 export const NOBODY = { upstream_jti: null, org: null, sub: null, sid: null, client: null }
 

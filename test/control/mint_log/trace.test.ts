@@ -334,7 +334,7 @@ test('a support override traces back to who asked for it, who approved it, and t
     ...{ seq: head.seq + 1, at, actor: 'user:alice', api_key: null, action: 'grant.create' },
     ...{ entity: 'grant:grant_1', environment: 'production', flag: 'sso', org: 'org_a', user: null },
     ...{ before: null, after: row, effect: {}, reason: 'Locked out', ticket: 'SUP-9', request_id: 'r' },
-    ...{ change: 'change_1', prev: head.hash },
+    ...{ change: 'change_1', on_behalf_of: null, prev: head.hash },
   }
   const approval = { api_key: null, people: ['user:bob'], owns: [], digest: 'd', at }
   await db().batch([

@@ -8,7 +8,7 @@ import worker, { edges } from '../support/worker.ts'
 
 let control: ControlUnderTest
 beforeEach(async () => {
-  control = await setUp()
+  control = await setUp({}, { publishing: true })
 })
 
 afterEach(() => {

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { DocumentsKV } from '../../../src/control/config.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import { EnvironmentPublisher, KEY_INTERVAL_MS } from '../../../src/control/publish/publisher.ts'
-import { bindings, type ControlUnderTest, QUIET, setUp } from '../support/control.ts'
+import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
 
 /** Another namespace beside the real one, so that only the publisher under test writes to it. */
 class FaultyKV implements DocumentsKV {
@@ -30,7 +30,7 @@ let warnings: string[]
 const stored = new Map<string, unknown>()
 
 beforeEach(async () => {
-  control = await setUp(QUIET)
+  control = await setUp()
   kv = new FaultyKV()
   alarm = undefined
   warnings = []

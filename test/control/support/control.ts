@@ -20,6 +20,7 @@ import { eventually } from '../../support/eventually.ts'
 import { invocation, underLimits } from './limits.ts'
 import { AUDIENCE, ISSUER, makeOperators, TEAM, TEAM_AUDIENCE } from './operators.ts'
 import { copy, empty, restore, type Snapshot } from './rows.ts'
+import { edges } from './worker.ts'
 
 type Migrations = Parameters<typeof applyD1Migrations>[1]
 
@@ -40,11 +41,6 @@ export const bindings = {
 }
 
 export const DAY_MS = 86_400_000
-
-/** Overrides for tests of many commands, of which no document is looked at: nothing is published unless it is asked for. */
-export const QUIET = {
-  PUBLISHER: { getByName: () => ({ publish: async () => {}, progress: async () => null }) },
-}
 
 export interface Answer {
   readonly status: number
@@ -74,19 +70,25 @@ const snapshots = new Map<Seed, Snapshot>()
 
 export type Seed = (control: ControlUnderTest) => Promise<unknown>
 
+export interface SetUpOptions {
+  readonly publishing?: boolean
+  readonly guarded?: boolean
+  readonly fetch?: typeof fetch
+  readonly seed?: Seed
+}
+
 /**
  * An empty control plane, or one with what `seed` makes in it. Everything that an earlier test of the file left is gone.
  *
  * @param options.seed - is called once, before the first test that it is for; a function of the module, as it is known by
  *   its identity
+ * @param options.publishing - publish after every command, not only when the test asks for it
  * @param options.guarded - leave production's policy as it is by default: one approval
  * @param options.fetch - answers what is not asked of the operators' identity providers
  */
-export async function setUp(
-  overrides: Record<string, unknown> = {},
-  options: { readonly guarded?: boolean; readonly fetch?: typeof fetch; readonly seed?: Seed } = {},
-) {
+export async function setUp(overrides: Record<string, unknown> = {}, options: SetUpOptions = {}) {
   await empty(bindings)
+  edges.publishing = options.publishing ?? false
   if (!options.guarded) await letProductionBe()
   const operators = await makeOperators()
   const clock = { now: Date.now() }
@@ -153,8 +155,10 @@ export async function setUp(
       bindings.ENTITLEMENTS.get<OrgDocument>(orgKey(name, id), 'json'),
     user: (id: string, name = 'production') =>
       bindings.ENTITLEMENTS.get<UserDocument>(userKey(name, id), 'json'),
-    /** Writes whatever waits for the one write a second that KV takes. */
+    /** Writes what is due. */
     async published(): Promise<void> {
+      const { publishing } = edges
+      edges.publishing = true
       for (const name of ['staging', 'production']) {
         await eventually(async () => {
           await bindings.PUBLISHER.getByName(name).publish(name)
@@ -166,6 +170,7 @@ export async function setUp(
           return behind === null || undefined
         }, `what is due in ${name}`)
       }
+      edges.publishing = publishing
     },
     /** The last write of each key: every write of the publisher is noted with its version. */
     async writes(): Promise<string[]> {

@@ -6,6 +6,8 @@ export const ISSUER = 'https://operators.test'
 export const AUDIENCE = 'https://control.test/api'
 export const TEAM = 'https://team.test'
 export const TEAM_AUDIENCE = 'access-audience'
+export const CI_ISSUER = 'https://token.actions.githubusercontent.com'
+export const CI_AUDIENCE = 'https://control.test'
 
 export interface TokenOptions {
   readonly roles?: unknown
@@ -46,7 +48,10 @@ export async function makeOperators() {
     switch (url.href) {
       case `${ISSUER}/.well-known/openid-configuration`:
         return Response.json({ issuer: ISSUER, jwks_uri: `${ISSUER}/keys` })
+      case `${CI_ISSUER}/.well-known/openid-configuration`:
+        return Response.json({ issuer: CI_ISSUER, jwks_uri: `${CI_ISSUER}/keys` })
       case `${ISSUER}/keys`:
+      case `${CI_ISSUER}/keys`:
       case `${TEAM}/cdn-cgi/access/certs`:
         return Response.json({ keys })
       default:
@@ -79,6 +84,21 @@ export async function makeOperators() {
           issuer: TEAM,
           audience: TEAM_AUDIENCE,
           header: { typ: 'JWT' },
+        },
+        'RS256',
+        'rs',
+        rsa.privateKey,
+        now,
+      ),
+    /** The identity token of a pipeline, as GitHub Actions makes it. */
+    ciToken: (options: TokenOptions, now: number) =>
+      sign(
+        {
+          issuer: CI_ISSUER,
+          audience: CI_AUDIENCE,
+          header: { typ: 'JWT' },
+          ...options,
+          claims: { repository: 'acme/flags', actor: 'octocat', ...options.claims },
         },
         'RS256',
         'rs',

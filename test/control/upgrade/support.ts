@@ -9,7 +9,7 @@ import { Scheduler } from '../../../src/control/change_requests/scheduler.ts'
 import { parseConfig } from '../../../src/control/config.ts'
 import { denySession } from '../../../src/control/contract_sync/inbox/deny.ts'
 import { Inbox } from '../../../src/control/contract_sync/inbox/inbox.ts'
-import { sourcesOf } from '../../../src/control/contract_sync/sources/index.ts'
+import { configureSources } from '../../../src/control/contract_sync/sources/index.ts'
 import { connect } from '../../../src/control/db/client.ts'
 import type { Role } from '../../../src/control/roles.ts'
 import database from '../../fixtures/upgrade/database.sql?raw'
@@ -45,7 +45,10 @@ export async function upgrade() {
   const { db } = connect(bindings.DB)
   const parsed = parseConfig(bindings)
   if (!parsed.ok) throw new Error(parsed.problems.join('\n'))
-  const sources = sourcesOf(parsed.config.webhooks, fetch)
+  const { sources } = configureSources(
+    { ...bindings },
+    { environments: ['staging', 'production'], fetcher: fetch },
+  )
   const clock = () => control.clock.now
   const options = { db, clock, ledger: openLedger(clock), commands: COMMANDS }
   const inbox = new Inbox({

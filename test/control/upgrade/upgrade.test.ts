@@ -175,6 +175,26 @@ describe('what was on its way', () => {
     ])
   })
 
+  test('what a key had approved is reviewed again, by a person, and keys that approved are listed', async () => {
+    expect((await control.change('Approved by a key')).state).toBe('approved')
+    let seen: Parameters<typeof control.scheduler.recheck>[0]
+    for (let looks = 0; looks < 5; looks++) seen = await control.scheduler.recheck(seen)
+    const change = await control.change('Approved by a key')
+    expect(change).toMatchObject({ state: 'in_review', problem: 'approvals_missing' })
+    const keys = (await control.as('ada', 'GET', '/api-keys?role=approver')).body.data
+    expect(keys.map(({ owner }: { owner: string }) => owner)).toEqual(['system:bot'])
+    const bot = `remint_${keys[0].id}_${'A'.repeat(43)}`
+    const { digest } = change
+    const refused = await control.asBearer(bot, 'POST', `/changes/${change.id}/approve`, { digest })
+    expect(refused).toMatchObject({ status: 403, body: { code: 'person_required' } })
+    expect((await act('cleo', 'apply', change)).body.code).toBe('approvals_missing')
+    expect((await act('ben', 'approve', change)).body.data).toMatchObject({
+      state: 'approved',
+      problem: null,
+    })
+    expect((await act('cleo', 'apply', change)).body.data).toMatchObject({ state: 'applied' })
+  })
+
   test.each(['Stale', 'A draft'])('what was to be submitted is, and approved: %s', async (reason) => {
     const change = await control.change(reason)
     const submitted = (await act('cleo', 'submit', change)).body.data

@@ -79,7 +79,7 @@ export async function startWorkos(): Promise<Workos> {
 
   const tokens = async (body: Record<string, unknown>): Promise<string | undefined> => {
     if (body.grant_type === 'authorization_code' && body.code === 'code_ada') {
-      return issue({ id: `session_${randomUUID()}`, org: 'org_acme' })
+      return issue({ id: sessionId(), org: 'org_acme' })
     }
     const token = String(body.refresh_token)
     const replay = spent.get(token)
@@ -152,6 +152,9 @@ const preflight = ({ headers }: IncomingMessage, response: ServerResponse): void
       'access-control-allow-headers': headers['access-control-request-headers'] ?? '',
     })
     .end()
+
+/** In the form that WorkOS gives its ids: a prefix and a ULID. */
+const sessionId = (): string => `session_01${randomBytes(12).toString('hex').toUpperCase()}`
 
 const INVALID_GRANT = { error: 'invalid_grant', error_description: 'Session has already ended.' }
 

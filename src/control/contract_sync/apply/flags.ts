@@ -6,7 +6,7 @@
  * about a flag that was deleted and made again changes nothing.
  */
 import { type External, type FlagTargets, nameOf, needsOf } from '../events.ts'
-import { type Commands, runClick } from '../run_command.ts'
+import { type Commands, runGuarded } from '../run_command.ts'
 import { applied, conflict, quarantined, superseded, unresolved, type Verdict } from '../verdict.ts'
 import type { Ordered } from './apply.ts'
 import { resolver } from './resolve.ts'
@@ -49,7 +49,12 @@ export async function applyTargets(
             users: users.toSorted(),
           },
   }
-  const imported = await runClick('flag.import', input, context.event, known, commands)
+  const imported = await runGuarded(
+    'flag.import',
+    input,
+    { event: context.event, known, click: part.click },
+    commands,
+  )
   if (!imported.ok) return { ...imported.verdict, ...about }
   const [first] = unknown
   const verdict = first

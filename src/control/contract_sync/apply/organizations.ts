@@ -1,7 +1,7 @@
 /** Organizations as other systems tell of them, and names that belong to them. Does I/O through `Known`. */
 import type { OrgDeleted, OrgLinked, OrgUpserted } from '../events.ts'
 import { nameOf } from '../events.ts'
-import { type Commands, runClick, runCommand } from '../run_command.ts'
+import { type Commands, runCommand, runGuarded } from '../run_command.ts'
 import { applied, quarantined, type Verdict } from '../verdict.ts'
 import type { Ordered } from './apply.ts'
 import { resolver } from './resolve.ts'
@@ -23,8 +23,7 @@ export async function linkOrganization(
     return { ...quarantined('org_unknown', target), needs: [`org:${target}`] }
   }
   const input = { source, kind: 'org', external_id, target }
-  const run = part.click ? runClick : runCommand
-  const set = await run('mapping.set', input, event, known, commands)
+  const set = await runGuarded('mapping.set', input, { event, known, click: part.click }, commands)
   return set.ok ? applied(set.steps) : set.verdict
 }
 

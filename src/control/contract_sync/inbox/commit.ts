@@ -5,8 +5,6 @@ import type { Database } from '../../db/client.ts'
 import type { Command, CommandRegistry } from '../../ledger/command.ts'
 import type { Ledger } from '../../ledger/commit.ts'
 import type { Refusal } from '../../refusals.ts'
-import { sourceNamed } from '../sources/index.ts'
-import type { Source } from '../sources/source.ts'
 import { type Decided, decideGroup, type ParsedEvent, stepsOf } from './decide.ts'
 import { type Outcome, settle } from './store.ts'
 
@@ -15,24 +13,21 @@ export interface CommitOptions {
   readonly clock: () => number
   readonly ledger: Ledger
   readonly commands: CommandRegistry
-  readonly sources: ReadonlyMap<string, Source>
 }
 
 export async function commitGroup(
   group: readonly ParsedEvent[],
-  { db, clock, ledger, commands: registry, sources }: CommitOptions,
+  { db, clock, ledger, commands: registry }: CommitOptions,
 ): Promise<Result<readonly Outcome[], Refusal>> {
   if (group.length === 0) return ok([])
   let made: Decided['events'] = []
-  // Of a source that is no longer configured, nothing is taken on trust.
-  const asksPolicy = (name: string) => sourceNamed(sources, name)?.asksPolicy ?? true
   const command: Command<null> = {
     action: 'inbox.apply',
     reason: 'As other systems say',
     ticket: null,
     clearance: 'contract',
     async decide(facts) {
-      const decided = await decideGroup(group, { facts, registry, asksPolicy })
+      const decided = await decideGroup(group, { facts, registry })
       if (!decided.ok) return decided
       made = decided.events
       return ok({ first: stepsOf(made), edit: null, evaluation: decided.evaluation })
@@ -42,7 +37,7 @@ export async function commitGroup(
     alongside: (seq) => settle(db, outcomesOf(made, seq), new Date(clock()).toISOString()),
   })
   if (!committed.ok) return committed
-  return ok(outcomesOf(made, 'outcome' in committed.value ? committed.value.outcome.seq : null))
+  return ok(outcomesOf(made, 'seq' in committed.value ? committed.value.seq : null))
 }
 
 /** Each with the last audit row of its own. @param seq - of the last audit row of all */

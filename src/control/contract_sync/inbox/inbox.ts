@@ -12,22 +12,15 @@ import type { InboxRow } from '../../db/rows.ts'
 import type { Refusal } from '../../refusals.ts'
 import { idsOf } from '../contracts/identity.ts'
 import { isContractEvent } from '../events.ts'
-import type { Parsed, ReceivedEvent, Settled } from '../sources/source.ts'
+import type { Parsed, ReceivedEvent, Settled, Source } from '../sources/source.ts'
 import { quarantined } from '../verdict.ts'
+import { adopt } from './adopt.ts'
 import { type CommitOptions, commitGroup } from './commit.ts'
 import type { DecidedEvent, ParsedEvent } from './decide.ts'
 import { parseEvent } from './parse.ts'
 import { closeRejected, requestApprovals } from './request_approval.ts'
-import {
-  eventOf,
-  type Outcome,
-  retriable,
-  settle,
-  settledAmong,
-  settledOf,
-  sorted,
-  waitingFor,
-} from './store.ts'
+import { retriable } from './retriable.ts'
+import { eventOf, type Outcome, settle, settledAmong, settledOf, sorted, waitingFor } from './store.ts'
 
 /** Events committed together: a batch of some 300 statements. */
 const GROUP = 50
@@ -35,14 +28,15 @@ const GROUP = 50
 const MAX_FOLLOWERS = 100
 /** Events that wait for their turn; what comes then is left to the cron. */
 const MAX_QUEUED = 500
+/** Contracts of an earlier version looked at by one run of the cron. */
+const ADOPTED = 25
 /** Events tried again by one run of the cron. */
 const RETRIED = 100
 /** What was received is on its way for so long. */
 const ON_ITS_WAY_MS = 15_000
-/** A sender waits 5 to 15 s; what a source is asked for takes most of that at most. */
-const PARSE_MS = 4_000
 
 export interface InboxOptions extends CommitOptions {
+  readonly sources: ReadonlyMap<string, Source>
   /** Denies a session to live verification. */
   readonly deny: (environment: string, sid: string) => Promise<void>
 }
@@ -55,15 +49,21 @@ export class Inbox {
   readonly #options: InboxOptions
   readonly #queue: Queued[] = []
   #running = false
+  /** Whether it is kept of every contract what its source said. */
+  #adopted = false
 
   constructor(options: InboxOptions) {
     this.#options = options
   }
 
-  /** Applies a kept event, together with whatever else is waiting; or says that nobody can right now. */
-  async deliver(event: ReceivedEvent): Promise<Result<Settled, Refusal>> {
+  /**
+   * Applies a kept event, together with whatever else is waiting; or says that nobody can right now.
+   *
+   * @param told - what it means, where that is known already
+   */
+  async deliver(event: ReceivedEvent, told?: Parsed): Promise<Result<Settled, Refusal>> {
     if (this.#queue.length >= MAX_QUEUED) return err('busy')
-    const [settled] = this.#enqueue([await this.#parse(event)])
+    const [settled] = this.#enqueue([await this.#parse(event, told)])
     return settled ?? err('busy')
   }
 
@@ -79,25 +79,26 @@ export class Inbox {
 
   /** Goes on with what was left behind, could not be understood for a moment, or waits for what is there by now. */
   async retry(): Promise<void> {
-    const { db, clock } = this.#options
+    const { db, clock, sources } = this.#options
     const before = new Date(clock() - ON_ITS_WAY_MS).toISOString()
     await closeRejected(db, new Date(clock()).toISOString())
+    if (!this.#adopted) this.#adopted = (await adopt(db, sources, clock(), ADOPTED)) < ADOPTED
     const parsed: ParsedEvent[] = []
     for (const row of await retriable(db, before, RETRIED)) parsed.push(await this.#parse(eventOf(row)))
     // Together, as one by one they would be more queries than an invocation has.
     await Promise.all(this.#enqueue(parsed))
   }
 
-  async #parse(event: ReceivedEvent): Promise<ParsedEvent> {
-    const parsed = await this.#understood(event)
+  async #parse(event: ReceivedEvent, told?: Parsed): Promise<ParsedEvent> {
+    const parsed = await this.#understood(event, told)
     return { event, parsed, meaning: parsed.ok ? await sha256Hex(sorted(parsed.value)) : null }
   }
 
   /** Sessions that have ended are denied before anything is noted; those of a repeated event again, which does no harm. */
-  async #understood(event: ReceivedEvent): Promise<Parsed> {
+  async #understood(event: ReceivedEvent, told?: Parsed): Promise<Parsed> {
     const { sources, clock, deny } = this.#options
     try {
-      const parsed = await inTime(parseEvent(event, sources, clock()), PARSE_MS, err('refetch_failed'))
+      const parsed = told ?? (await parseEvent(event, sources, clock()))
       for (const part of parsed.ok ? parsed.value : []) {
         if (part.type === 'session.revoked') await deny(part.environment, part.sid)
       }
@@ -209,14 +210,3 @@ export class Inbox {
 
 /** Under what an event is known. */
 const nameOf = ({ source, id }: ReceivedEvent): string => `${source} ${id}`
-
-/** What takes too long cannot be told right now. */
-async function inTime<T>(work: Promise<T>, limitMs: number, otherwise: T): Promise<T> {
-  const { promise: late, resolve } = Promise.withResolvers<T>()
-  const timer = setTimeout(() => resolve(otherwise), limitMs)
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}

@@ -7,6 +7,9 @@ import type { Parsed, ReceivedEvent, Source } from '../sources/source.ts'
 /** The type of what a reconciliation found: in our words already. No sender can send one. */
 export const RECONCILED = 'remint.reconciled'
 
+/** A sender waits 5 to 15 s; what a source is asked for takes a part of that at most. */
+const PARSE_MS = 2_500
+
 /** @param now - epoch milliseconds */
 export async function parseEvent(
   event: ReceivedEvent,
@@ -16,5 +19,19 @@ export async function parseEvent(
   if (event.askedBy !== undefined && event.type === RECONCILED) {
     return ok((event.payload as { readonly events: readonly CanonicalEvent[] }).events)
   }
-  return (await sourceNamed(sources, event.source)?.parse(event, now)) ?? err('unknown_type')
+  const source = sourceNamed(sources, event.source)
+  if (!source) return err('unknown_type')
+  // What nobody thought of is a fault of ours, and no reason to lose or to refuse the event.
+  return inTime(source.parse(event, now), PARSE_MS).catch(() => err('apply_failed'))
+}
+
+/** What takes too long cannot be told right now. */
+async function inTime(work: Promise<Parsed>, limitMs: number): Promise<Parsed> {
+  const { promise: late, resolve } = Promise.withResolvers<Parsed>()
+  const timer = setTimeout(() => resolve(err('refetch_failed')), limitMs)
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }

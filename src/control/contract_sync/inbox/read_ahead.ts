@@ -25,9 +25,16 @@ export async function readAhead(known: Known, group: readonly ParsedEvent[]): Pr
       said.push(row.said as ContractSnapshot)
     }
   }
-  const names = [...parts, ...said].flatMap((part) =>
-    externalsOf(part).map((name) => ({ source: sourceOf(part), name })),
-  )
+  await readNames(known, [...ids], [...parts, ...said])
+}
+
+/** What these contracts are, and what the names in these events are here. */
+export async function readNames(
+  { state }: Known,
+  contracts: readonly string[],
+  parts: readonly CanonicalEvent[],
+): Promise<void> {
+  const names = parts.flatMap((part) => externalsOf(part).map((name) => ({ source: sourceOf(part), name })))
   const links = parts.flatMap((part) => (part.type === 'org.linked' ? [part] : []))
   const ours = (...kinds: External['kind'][]) =>
     names.flatMap(({ name: { kind, ours } }) => (kinds.includes(kind) && ours !== undefined ? [ours] : []))
@@ -35,10 +42,9 @@ export async function readAhead(known: Known, group: readonly ParsedEvent[]): Pr
     ...names.flatMap(({ source, name }) => name.candidates.map((external_id) => ({ source, external_id }))),
     ...links,
   ]
-  const { state } = known
   const [rows] = await Promise.all([
-    state.rows('contracts').by(byContract, [...ids]),
-    state.rows('contracts').loadMany([...ids]),
+    state.rows('contracts').by(byContract, contracts),
+    state.rows('contracts').loadMany(contracts),
     state
       .rows('mappings')
       .loadMany(

@@ -18,13 +18,10 @@ export async function requestApprovals(
     const command = commands.get(action)?.create(input, whyOf(event))
     if (!command) continue
     const requested = await ledger.commit(command, sourceActor(event.source, event.person))
-    const change =
-      requested.ok && requested.value.kind === 'needs_approval' ? requested.value.outcome.edit : undefined
+    const change = requested.ok && 'request' in requested.value ? requested.value.request : undefined
     await db
       .update(inbox)
-      .set(
-        change ? { detail: change.after.id } : { problem: requested.ok ? 'apply_failed' : requested.reason },
-      )
+      .set(change ? { detail: change.id } : { problem: requested.ok ? 'apply_failed' : requested.reason })
       .where(
         and(eq(inbox.source, event.source), eq(inbox.event_id, event.id), eq(inbox.state, 'quarantined')),
       )

@@ -1,21 +1,20 @@
-/** The sources that are configured, by the path of their endpoint. A new one is a folder and a line. Pure. */
-import type { WebhooksConfig } from '../../config.ts'
+/** The sources: a new one is a folder and a line here. Pure. */
+import { paddle } from './paddle/source.ts'
+import type { SourceContext, SourceKind, Vars } from './settings.ts'
 import type { Source } from './source.ts'
-import { standardSource } from './standard/source.ts'
-import { stripeSource } from './stripe/source.ts'
-import { workosSource } from './workos/source.ts'
+import { standard } from './standard/source.ts'
+import { stripe } from './stripe/source.ts'
+import { workos } from './workos/source.ts'
 
-/** @param fetcher - how the APIs of the sources are reached */
-export function sourcesOf(
-  { stripe, standard, named, workos }: WebhooksConfig,
-  fetcher: typeof fetch,
-): ReadonlyMap<string, Source> {
-  return new Map<string, Source>([
-    ...(stripe ? [['stripe', stripeSource(stripe, fetcher)] as const] : []),
-    ...(standard ? [['standard', standardSource(standard)] as const] : []),
-    ...named.map((one) => [`standard/${one.name}`, standardSource(one)] as const),
-    ...(workos ? [['workos', workosSource(workos)] as const] : []),
-  ])
+const KINDS: readonly SourceKind[] = [stripe, paddle, standard, workos]
+
+/** Those that are configured, by the path of their endpoint. */
+export function configureSources(vars: Vars, context: SourceContext) {
+  const all = KINDS.map((kind) => kind(vars, context))
+  return {
+    sources: new Map<string, Source>(all.flatMap(({ endpoints }) => endpoints)),
+    problems: all.flatMap(({ problems }) => problems),
+  }
 }
 
 /** A source by the name under which its events are stored. */

@@ -106,8 +106,6 @@ export interface Source {
   readonly name: SourceName
   /** Whether an id is the same event whatever else its body says, as where one event has a form for each API version. */
   readonly idIsEnough: boolean
-  /** Whether its clicks (rules, grants, mappings) go through the policy of the environment. Agreements never do. */
-  readonly asksPolicy: boolean
   verify(delivery: Delivery): Promise<Result<Envelope, VerifyReason>>
   /**
    * The event's meaning, which may be several things, in the order in which they are to be applied.
@@ -146,6 +144,6 @@ export interface Settled {
 
 /** How the inbox is reached, which lives in a Durable Object. */
 export interface InboxStub {
-  /** Parses and applies a kept event; or says that nobody can right now: the cron does it then. */
-  deliver(event: ReceivedEvent): Promise<Result<Settled, Refusal>>
+  /** Applies a kept event; or says that nobody can right now: the cron does it then. */
+  deliver(event: ReceivedEvent, parsed: Parsed): Promise<Result<Settled, Refusal>>
 }

@@ -6,12 +6,13 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { COMMANDS } from '../../../../src/control/app.ts'
 import { Inbox } from '../../../../src/control/contract_sync/inbox/inbox.ts'
-import { keep } from '../../../../src/control/contract_sync/inbox/store.ts'
+import { keep } from '../../../../src/control/contract_sync/inbox/keep.ts'
 import { workosSource } from '../../../../src/control/contract_sync/sources/workos/source.ts'
 import { connect } from '../../../../src/control/db/client.ts'
 import { eventually, PATIENT } from '../../../support/eventually.ts'
 import { bindings, type ControlUnderTest, DAY_MS, setUp } from '../../support/control.ts'
 import { openLedger } from '../../support/ledger.ts'
+import { edges } from '../../support/worker.ts'
 import { NEXT_SECRET, OTHER_SECRET, SECRET } from '../deliveries.ts'
 import checkout from '../fixtures/stripe/checkout.session.completed.json' with { type: 'json' }
 import subscription from '../fixtures/stripe/customer.subscription.created.json' with { type: 'json' }
@@ -113,6 +114,7 @@ describe('a contract from a CRM', () => {
     await control.call('POST', `/changes/${id}/apply`, { role: 'editor', body: {} })
     await sendStandard(control, snapshot('C-9', 'org_a', 1, [{ plan: 'enterprise' }]))
     await control.published()
+    edges.publishing = true
     await sendStandard(control, snapshot('C-9', 'org_a', 2, [{ plan: 'team' }]))
     const contracts = await eventually(async () => {
       const document = await control.org('org_a')

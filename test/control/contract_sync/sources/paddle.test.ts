@@ -5,11 +5,7 @@ import { paddleSource } from '../../../../src/control/contract_sync/sources/padd
 import { NOW, parsed, SECRET } from '../deliveries.ts'
 import updated from '../fixtures/paddle/subscription.updated.json' with { type: 'json' }
 
-const BASE = 'https://api.paddle.com'
-const nothing: typeof fetch = () => {
-  throw new Error('nothing is to be fetched')
-}
-const source = paddleSource({ secrets: [SECRET], apiKey: undefined, apiBase: BASE }, nothing)
+const source = paddleSource({ secrets: [SECRET] })
 const AT = Date.parse('2026-11-22T09:00:00.123Z') * 1000 + 456
 const changed = (data: object, members: object = {}) => ({
   ...updated,
@@ -88,22 +84,8 @@ test.each([
   expect(await first({ ...updated, event_type, data })).toMatchObject(expected)
 })
 
-test('with a key, it is asked page by page', async () => {
-  const asked: string[] = []
-  const api: typeof fetch = async (input, init) => {
-    const request = new Request(input, init)
-    asked.push(`${request.headers.get('authorization')} ${new URL(request.url).search}`)
-    return Response.json({ data: [updated.data], meta: { pagination: { has_more: asked.length === 1 } } })
-  }
-  const keyed = paddleSource({ secrets: [SECRET], apiKey: 'pdl_key', apiBase: BASE }, api)
-  const page = await keyed.list?.(undefined, NOW)
-  expect(page).toMatchObject({
-    value: { checked: 1, next: updated.data.id, entries: [{ parsed: { ok: true } }] },
+test('an exported subscription means what its events mean', () => {
+  expect(source.fromList?.(updated.data, NOW)).toMatchObject({
+    value: [{ contract: updated.data.id, revision: NOW * 1000, phases: [{ status: 'active' }] }],
   })
-  expect(await keyed.list?.(updated.data.id, NOW)).toMatchObject({ value: { next: undefined } })
-  expect(asked).toEqual([
-    `Bearer pdl_key ?per_page=50`,
-    `Bearer pdl_key ?per_page=50&after=${updated.data.id}`,
-  ])
-  expect(await source.list?.(undefined, NOW)).toEqual({ ok: false, reason: 'source_without_key' })
 })

@@ -26,6 +26,7 @@ const targets = {
   flag,
   access: 'some',
   deleted: false,
+  click: true,
   targets: { organizations: [org], users: ['user_01KAMZW0GRACE'] },
   revision: (AT + 3) * 10 + 1,
 }

@@ -19,20 +19,23 @@ import {
 } from '../../signature.ts'
 import { candidates, eventType, isGiven, named } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
-import type { Delivery, Envelope, Listed, Parsed, Source, VerifyReason } from '../source.ts'
+import { configured, type SourceKind, secrets as secretsOf } from '../settings.ts'
+import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
 
 export interface PaddleOptions {
   /** The secret keys of the notification destination: several while one is rotated. */
   readonly secrets: readonly string[]
-  /** `undefined`: Paddle cannot be asked. */
-  readonly apiKey: string | undefined
-  /** An origin. */
-  readonly apiBase: string
 }
+
+const vars = z.object({ PADDLE_WEBHOOK_SECRETS: secretsOf('pdl_ntfset_…') })
+
+export const paddle: SourceKind = (all) =>
+  configured(all, 'PADDLE_WEBHOOK_SECRETS', vars, (read) => [
+    ['paddle', paddleSource({ secrets: read.PADDLE_WEBHOOK_SECRETS })],
+  ])
 
 const HEADER = /^ts=([1-9]\d{0,10})((?:;h1=[0-9a-f]{64}){1,8})$/
 const MICROSECONDS = /\.(\d{1,6})\d*/
-const PAGE = 50
 const FOREIGN =
   /^(address|adjustment|api_key|business|client_token|customer|discount|discount_group|payment_method|payout|price|product|report|transaction)\./
 
@@ -61,16 +64,10 @@ const subscriptionSchema = z.object({
   ),
 })
 
-const pageSchema = z.object({
-  data: z.array(z.object({ id: z.string() }).loose()),
-  meta: z.object({ pagination: z.object({ has_more: z.boolean() }) }),
-})
-
-/** @param fetcher - how Paddle's API is reached */
-export function paddleSource({ secrets, apiKey, apiBase }: PaddleOptions, fetcher: typeof fetch): Source {
+export function paddleSource({ secrets }: PaddleOptions): Source {
   const keys = secrets.map(textBytes)
   return {
-    ...{ name: 'paddle', idIsEnough: true, asksPolicy: false },
+    ...{ name: 'paddle', idIsEnough: true },
     verify: (delivery) => verify(keys, delivery),
     async parse({ type, payload }) {
       const body = bodySchema.safeParse(payload)
@@ -78,9 +75,6 @@ export function paddleSource({ secrets, apiKey, apiBase }: PaddleOptions, fetche
       if (FOREIGN.test(type)) return ok([{ type: 'ignored', why: 'foreign_type' }])
       if (!type.startsWith('subscription.')) return err('unknown_type')
       return subscription(body.data.data, microseconds(body.data.occurred_at))
-    },
-    async list(cursor, now) {
-      return apiKey === undefined ? err('source_without_key') : list(fetcher, apiBase, apiKey, cursor, now)
     },
     fromList: (entry, now) => subscription(entry, now * 1000),
   }
@@ -154,24 +148,4 @@ function snapshotOf(one: z.infer<typeof subscriptionSchema>, at: number): Contra
 function orgOf({ id, customer_id, custom_data }: z.infer<typeof subscriptionSchema>): External {
   const own = custom_data?.org_id
   return isGiven(own) ? named('org', own, id) : { kind: 'org', candidates: candidates(id, customer_id) }
-}
-
-async function list(
-  fetcher: typeof fetch,
-  apiBase: string,
-  apiKey: string,
-  cursor: string | undefined,
-  now: number,
-): Promise<Result<Listed, 'refetch_failed'>> {
-  const url = new URL('/subscriptions', apiBase)
-  url.searchParams.set('per_page', String(PAGE))
-  if (cursor !== undefined) url.searchParams.set('after', cursor)
-  const response = await fetcher(url, { headers: { authorization: `Bearer ${apiKey}` } }).catch(
-    () => undefined,
-  )
-  const page = pageSchema.safeParse(response?.ok ? await response.json().catch(() => undefined) : undefined)
-  if (!page.success) return err('refetch_failed')
-  const { data, meta } = page.data
-  const entries = data.map((one) => ({ about: one.id, parsed: subscription(one, now * 1000) }))
-  return ok({ checked: data.length, entries, next: meta.pagination.has_more ? data.at(-1)?.id : undefined })
 }

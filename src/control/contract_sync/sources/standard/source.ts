@@ -14,6 +14,7 @@ import type { ContractEnd, External } from '../../events.ts'
 import { base64Bytes, isSigned, readJson, signatureHeader, tooLarge, untimely } from '../../signature.ts'
 import { eventType, instantOf, named } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
+import { configured, type SourceKind, secrets } from '../settings.ts'
 import type { Delivery, Envelope, Parsed, ReceivedEvent, Source, VerifyReason } from '../source.ts'
 import { betaSnapshot, contractDelta, contractOver, contractSnapshot } from './schema.ts'
 
@@ -22,6 +23,28 @@ export interface StandardOptions {
   readonly name?: string
   /** `whsec_` and base64: several while one is rotated. */
   readonly secrets: readonly string[]
+}
+
+/** Base64 of 24 to 64 bytes, as Standard Webhooks has it. */
+const SECRET = /^whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+/** `STANDARD_WEBHOOK_SECRETS_MARKET` is the endpoint `/webhooks/standard/market`. */
+const ENDPOINT = /^STANDARD_WEBHOOK_SECRETS(?:_([A-Z0-9](?:[A-Z0-9_]{0,28}[A-Z0-9])?))?$/
+
+export const standard: SourceKind = (vars) => {
+  const all = Object.keys(vars).flatMap((variable) => {
+    const match = ENDPOINT.exec(variable)
+    if (!match) return []
+    const name = match[1]?.toLowerCase().replaceAll('_', '-')
+    const schema = z.object({ [variable]: secrets('whsec_ and base64 of 24 to 64 bytes', SECRET) })
+    const path = name === undefined ? 'standard' : `standard/${name}`
+    return configured(vars, variable, schema, ({ [variable]: own = [] }) => [
+      [path, standardSource({ ...(name !== undefined && { name }), secrets: own })],
+    ])
+  })
+  return {
+    endpoints: all.flatMap(({ endpoints }) => endpoints),
+    problems: all.flatMap(({ problems }) => problems),
+  }
 }
 
 const ID = /^[\w.:@|+~-]{1,128}$/
@@ -40,7 +63,6 @@ export function standardSource({ name, secrets }: StandardOptions): Source {
   return {
     name: source,
     idIsEnough: false,
-    asksPolicy: false,
     verify: (delivery) => verify(keys, delivery),
     async parse(event) {
       return parse(source, event)

@@ -3,27 +3,19 @@
  *
  * With an API key, an event only says what to look at, and what is current is fetched: then nothing depends on the order
  * of delivery, more than ten entitlements are all there, and scheduled downgrades are visible. Without one, the event is
- * all there is; `order.ts` says how far that reaches. The signature is checked here, over bytes and with an injected
- * clock; the tests sign with Stripe's package, which is loaded where its API is asked.
+ * all there is; `order.ts` says how far that reaches.
  *
  * @see https://docs.stripe.com/webhooks
  */
 import * as z from 'zod'
-import { err, ok, type Result } from '../../../../core/result.ts'
+import { err, ok } from '../../../../core/result.ts'
 import { externalId } from '../../../entities/fields.ts'
 import { type CanonicalEvent, type ContractEnd, FINAL } from '../../events.ts'
-import {
-  hexBytes,
-  isSigned,
-  readJson,
-  signatureHeader,
-  textBytes,
-  tooLarge,
-  untimely,
-} from '../../signature.ts'
-import { candidates, epochSeconds, eventType, instantOf, isGiven } from '../names.ts'
+import { textBytes } from '../../signature.ts'
+import { candidates, epochSeconds, instantOf, isGiven } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
-import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
+import { apiKey, configured, origin, type SourceKind, secrets } from '../settings.ts'
+import type { Parsed, Source } from '../source.ts'
 import { fetchCustomer, fetchEntitlements, fetchSubscription, type StripeApi, stripeApi } from './api.ts'
 import { entitlementsOf, listStripe } from './list.ts'
 import { entitlementsRevision, fetchedRevision, subscriptionRevision } from './order.ts'
@@ -36,6 +28,7 @@ import {
   subscriptionSchema,
 } from './subscription.ts'
 import { isForeign, SCHEDULE_TYPES, SUBSCRIPTION_TYPES } from './types.ts'
+import { verify } from './verify.ts'
 
 export interface StripeOptions {
   /** The signing secrets of the endpoint: several while one is rotated. */
@@ -48,13 +41,27 @@ export interface StripeOptions {
   readonly testMode: boolean
 }
 
-const HEADER = /^t=([1-9]\d{0,10})((?:,v\d=[0-9a-f]{64}){1,16})$/
-
-const eventSchema = z.object({
-  id: externalId.optional().catch(undefined),
-  type: eventType.optional().catch(undefined),
-  created: epochSeconds.optional().catch(undefined),
+const vars = z.object({
+  STRIPE_WEBHOOK_SECRETS: secrets('whsec_…'),
+  STRIPE_API_KEY: apiKey,
+  STRIPE_API_BASE: origin('https://api.stripe.com'),
+  STRIPE_TEST_MODE: z.enum(['refuse', 'allow'], 'must be refuse or allow').optional(),
 })
+
+export const stripe: SourceKind = (all, { fetcher }) =>
+  configured(all, 'STRIPE_WEBHOOK_SECRETS', vars, (read) => {
+    const { STRIPE_API_KEY: key, STRIPE_TEST_MODE: mode } = read
+    // A key of the test mode reads nothing else.
+    const testMode = mode === undefined ? /^[a-z]+_test_/.test(key ?? '') : mode === 'allow'
+    const options = {
+      secrets: read.STRIPE_WEBHOOK_SECRETS,
+      apiKey: key,
+      apiBase: read.STRIPE_API_BASE,
+      testMode,
+    }
+    return [['stripe', stripeSource(options, fetcher)]]
+  })
+
 const bodySchema = z.object({
   created: epochSeconds,
   livemode: z.boolean().optional(),
@@ -97,7 +104,6 @@ export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Sou
     name: 'stripe',
     // Two endpoints of two API versions, as Stripe wants it for an upgrade, tell one event in two forms.
     idIsEnough: true,
-    asksPolicy: false,
     verify: (delivery) => verify(keys, delivery),
     async parse(event, now) {
       const body = bodySchema.safeParse(event.payload)
@@ -119,23 +125,6 @@ export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Sou
       return asSnapshot(told.data, fetchedRevision(told.data.status, now))
     },
   }
-}
-
-async function verify(
-  keys: readonly Uint8Array[],
-  { headers, body, now }: Delivery,
-): Promise<Result<Envelope, VerifyReason>> {
-  if (tooLarge(body)) return err('body_too_large')
-  const header = signatureHeader(headers.get('stripe-signature'), HEADER)
-  if (!header.ok) return header
-  const [, timestamp = '', list = ''] = header.value
-  const signatures = list.split(',').flatMap((one) => (one.startsWith('v1=') ? hexBytes(one.slice(3)) : []))
-  if (!(await isSigned({ keys, prefix: `${timestamp}.`, body, signatures }))) return err('signature_invalid')
-  const reason = untimely(Number(timestamp) * 1000, now)
-  if (reason) return err(reason)
-  const payload = readJson(body)
-  const { id, type, created = Number(timestamp) } = eventSchema.safeParse(payload).data ?? {}
-  return ok({ id, type, occurredAt: instantOf(created), payload })
 }
 
 interface Context {

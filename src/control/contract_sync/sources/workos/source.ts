@@ -23,6 +23,7 @@ import {
 } from '../../signature.ts'
 import { candidates, displayName, eventType } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
+import { configured, type SourceKind, secrets } from '../settings.ts'
 import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
 
 export interface WorkosOptions {
@@ -32,6 +33,22 @@ export interface WorkosOptions {
   readonly environment: string
   /** Whether what somebody clicks at WorkOS goes through the policy of that environment. */
   readonly asksPolicy: boolean
+}
+
+const vars = z.object({
+  WORKOS_WEBHOOK_SECRETS: secrets('WorkOS shows them'),
+  WORKOS_APPROVALS: z.enum(['policy', 'skip'], 'must be policy or skip').optional(),
+})
+
+export const workos: SourceKind = (all, { environments }) => {
+  const own = vars.extend({
+    WORKOS_ENVIRONMENT: z.enum(environments, 'must be one of ENVIRONMENTS').optional(),
+  })
+  return configured(all, 'WORKOS_WEBHOOK_SECRETS', own, (read) => {
+    const environment = read.WORKOS_ENVIRONMENT ?? environments.at(-1) ?? ''
+    const asksPolicy = read.WORKOS_APPROVALS !== 'skip'
+    return [['workos', workosSource({ secrets: read.WORKOS_WEBHOOK_SECRETS, environment, asksPolicy })]]
+  })
 }
 
 const HEADER = /^t=([1-9]\d{9,14}), ?v1=([0-9a-f]{64})$/
@@ -80,13 +97,15 @@ const sessionSchema = z.object({ id: externalId, user_id: externalId })
 export function workosSource(options: WorkosOptions): Source {
   const keys = options.secrets.map(textBytes)
   return {
-    ...{ name: 'workos', idIsEnough: true, asksPolicy: options.asksPolicy },
+    ...{ name: 'workos', idIsEnough: true },
     verify: (delivery) => verify(keys, delivery),
     async parse(event) {
       const body = bodySchema.safeParse(event.payload)
       if (!body.success) return payloadInvalid({ '': body.error })
       const { created_at, data, context } = body.data
-      return parse(event.type, options.environment, Date.parse(created_at), data, context)
+      const parsed = parse(event.type, options.environment, Date.parse(created_at), data, context)
+      if (!parsed.ok || options.asksPolicy) return parsed
+      return ok(parsed.value.map((part) => ('click' in part ? { ...part, click: false } : part)))
     },
   }
 }
@@ -184,7 +203,15 @@ const targetsOf = (
   revision: number,
   flag: z.infer<typeof flagSchema>,
 ): Omit<FlagTargets, 'access' | 'targets'> => ({
-  ...{ type: 'flag.targets', source: 'workos', environment, flag: flagName(flag), revision, deleted: false },
+  ...{
+    type: 'flag.targets',
+    source: 'workos',
+    environment,
+    flag: flagName(flag),
+    revision,
+    deleted: false,
+    click: true,
+  },
 })
 
 /** A slug is a name that people gave, most likely ours. */

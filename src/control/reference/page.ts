@@ -4,7 +4,7 @@
  * It is rendered here rather than by a viewer in the browser, so that it needs no script and nothing leaves the machine;
  * its content security policy allows exactly that.
  */
-import { STYLE } from './docs_style.ts'
+import { STYLE } from './style.ts'
 
 interface Schema {
   $ref?: string
