@@ -8,6 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { passThrough } from '../http/headers.ts'
 import { inspect } from '../http/inspect.ts'
 import { type LogLine, warn } from '../log.ts'
+import type { ReplaysExhausted } from '../sessions/call.ts'
 import { mayBeUpstreams } from '../signing_keys/recognize.ts'
 import type { KeysFault, UpstreamKeySet } from '../signing_keys/upstream_keys.ts'
 import { type MintContext, type ReplaceReason, replaceTokens } from './replace.ts'
@@ -40,7 +41,7 @@ export async function refresh(
   request: RefreshRequest,
   headers: Headers,
   log: LogLine,
-): Promise<Result<Response, RefreshReason>> {
+): Promise<Result<Response, RefreshReason> | ReplaysExhausted> {
   const { keys, clock, send } = context
   const available = await keys.current()
   if (!available.ok) return available

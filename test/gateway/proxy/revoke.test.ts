@@ -17,6 +17,8 @@ beforeEach(async () => {
 })
 
 const SID = 'revoked:production:sid:session_1'
+/** A replay has the same id, and lives longer by as much. */
+const REUSE_SECONDS = 10
 const JTI = 'revoked:production:jti:token_1'
 
 const revoke = (parameters: Record<string, string>, headers: Record<string, string> = {}) =>
@@ -46,9 +48,25 @@ describe('a token of the gateway', () => {
   test('stays on the denylist until it expires, its session until none of its tokens can be left', async () => {
     const exp = setup.now / 1000 + 120
     await revoke({ token: await mintToken(setup, { exp }) })
-    expect(setup.kv.values.get(JTI)).toBe(`{"format":1,"until":${exp}}`)
+    expect(setup.kv.values.get(JTI)).toBe(`{"format":1,"until":${exp + REUSE_SECONDS}}`)
     // A token's 300 s, and before it is minted: 60 to wait for upstream, 10 to give its answer again, 5 to mint.
-    expect([setup.kv.ttls.get(JTI), setup.kv.ttls.get(SID)]).toEqual([120, 375])
+    expect([setup.kv.ttls.get(JTI), setup.kv.ttls.get(SID)]).toEqual([120 + REUSE_SECONDS, 375])
+  })
+
+  // A replay has the same id.
+  test('is refused for as long as a replay of it could live', async () => {
+    setup = await setUpSessions({ REFRESH_REUSE_SECONDS: '60' })
+    const { sid: _, ...claims } = setup.upstream.claims()
+    setup.upstream.onMetadata = () =>
+      Response.json({ ...setup.upstream.metadata(), revocation_endpoint: `${UPSTREAM}/token/revocation` })
+    setup.upstream.onToken = () => setup.upstream.tokens(claims)
+    const { access_token: first } = await setup.refreshed()
+    await revoke({ token: first })
+    setup.now += 59_000
+    const { access_token: second } = await setup.refreshed()
+    expect(decodeJwt(second).jti).toBe(decodeJwt(first).jti)
+    setup.now = (decodeJwt(second).exp as number) * 1000 - 1000
+    expect(await isLive(second)).toBe(false)
   })
 
   test('is written down once, however often it is revoked', async () => {
