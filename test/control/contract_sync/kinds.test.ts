@@ -198,12 +198,12 @@ describe('an end lands, whatever else of the event is not known', () => {
       last: 'quarantined org_unknown Acme Inc',
     },
     {
-      name: 'entitlements of which one is none of ours',
+      name: 'entitlements of which one is not known here',
       acts: [customer, active, entitled('cus_1', ['scim'], AT + 1), entitled('cus_1', ['nothing'], AT + 2)],
       ...{ a: 'reports sso', last: 'quarantined flag_unknown nothing' },
     },
     {
-      name: 'targets of which one is none of ours',
+      name: 'targets of which one is not known here',
       acts: [
         ruled('2026-11-22T09:00:00.000Z', { organizations: ['org_a', 'org_b'] }),
         ruled('2026-11-22T10:00:00.000Z', { organizations: ['org_b', 'org_nobody'] }),
@@ -916,7 +916,7 @@ describe('beta participation is an agreement like an add-on', () => {
       a: 'scim',
     },
     {
-      name: 'a flag that is none of ours',
+      name: 'a flag that is not known here',
       acts: [beta({ flag: 'nothing' })],
       last: 'quarantined flag_unknown nothing',
     },
