@@ -1,6 +1,6 @@
 /**
- * What is known here, as events ask for it: rows and agreements of now, with those that earlier steps of the same commit
- * have made in place of the old. Does I/O, and reads everything once.
+ * The state that events are decided on: current rows and agreements, replaced by those that earlier steps of the same commit
+ * made. Does I/O, and reads everything once.
  */
 import { and, eq, inArray, or } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
@@ -28,7 +28,7 @@ export class Known {
     return this.state.db
   }
 
-  /** After these steps, and with what was said by them. */
+  /** The state after these steps, with their snapshots. */
   after(steps: readonly Step[], said: readonly AgreementRow[] = []): Known {
     if (steps.length + said.length === 0) return this
     const made = new Map([...this.#made, ...said.map((row) => [row.contract, row] as const)])
@@ -63,7 +63,7 @@ export class Known {
     return (await this.#once(`contract ${contract}`, eq(agreements.contract, contract)))[0]
   }
 
-  /** Those of this number: of several systems behind one source. */
+  /** Those with this number, of several systems behind one source. */
   numbered(source: string, number: string): Promise<AgreementRow[]> {
     return this.#all(
       `number ${source} ${number}`,
@@ -80,7 +80,7 @@ export class Known {
     )
   }
 
-  /** Reads at once what many events will ask for one by one. */
+  /** Reads at once what many events will need one by one. */
   async prefetch(wanted: {
     readonly numbers: readonly { source: string; number: string }[]
     readonly customers: readonly { source: string; customer: string }[]

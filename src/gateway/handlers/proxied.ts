@@ -100,13 +100,12 @@ async function inspected(context: RequestContext, original: Response): Promise<R
   const { gateway, log, defer } = context
   let found: Awaited<ReturnType<typeof inspect>>
   try {
-    found = await inspect(original)
+    found = await inspect(original, (jwt) => isUpstreams(context, jwt))
   } catch {
     return refuse(context, 'upstream_unreachable')
   }
-  const { response, text, tokens } = found
-  const own = await Promise.all(tokens.map((token) => isUpstreams(context, token)))
-  if (!own.includes(true)) return response
+  const { response, text } = found
+  if (!found.holdsToken) return response
 
   // An unpublished address at which upstream issues tokens: see UPSTREAM_TOKEN_PATHS.
   warn(log, 'access_token_at_another_path')

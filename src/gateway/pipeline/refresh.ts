@@ -69,11 +69,11 @@ async function passOn(
 ): Promise<Result<Response, 'access_token_misplaced' | 'upstream_unreachable'>> {
   let inspected: Awaited<ReturnType<typeof inspect>>
   try {
-    inspected = await inspect(response)
+    inspected = await inspect(response, (jwt) => mayBeUpstreams(jwt, config, keyring, keys))
   } catch {
     return err('upstream_unreachable')
   }
-  if (inspected.tokens.some((token) => mayBeUpstreams(token, config, keyring, keys))) {
+  if (inspected.holdsToken) {
     log.access_token = 'withheld'
     return err('access_token_misplaced')
   }

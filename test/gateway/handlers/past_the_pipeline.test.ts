@@ -211,6 +211,48 @@ describe('another path at which upstream issues tokens', () => {
     await reader?.cancel()
   })
 
+  describe('an answer that is slow', () => {
+    const encoder = new TextEncoder()
+    const slowly = (...pieces: string[]) => {
+      const stream = new ReadableStream({
+        async pull(controller) {
+          const piece = pieces.shift()
+          if (piece === undefined) return controller.close()
+          controller.enqueue(encoder.encode(piece))
+          await new Promise((resolve) => setTimeout(resolve, 2_100))
+        },
+      })
+      const headers = { 'content-type': 'application/json' }
+      setup.upstream.onOther = () => new Response(stream, { headers })
+    }
+
+    test('is streamed', async () => {
+      slowly('{"rows":[1', ',2', ']}')
+      expect(await (await post('/other')).text()).toBe('{"rows":[1,2]}')
+    })
+
+    test('and breaks off before an access token', async () => {
+      const half = raw.slice(0, 40)
+      slowly('{"rows":[],"access_', `token":"${half}`, `${raw.slice(40)}"}`)
+      const response = await post('/other')
+      const reader = response.body?.getReader()
+      let text = ''
+      await expect(async () => {
+        for (;;) {
+          const read = await reader?.read()
+          if (!read || read.done) return
+          text += new TextDecoder().decode(read.value)
+        }
+      }).rejects.toThrow()
+      expect(text).not.toContain(half)
+    })
+
+    test('one of another kind is whole', async () => {
+      slowly('{"access_token":', '"opaque', '"}')
+      expect(await (await post('/other')).json()).toEqual({ access_token: 'opaque' })
+    })
+  })
+
   test('upstream is asked for what can be looked at', async () => {
     await post('/other', 'x', { 'accept-encoding': 'zstd, deflate' })
     expect(setup.upstream.seen('/other').headers.get('accept-encoding')).toBe('identity')

@@ -6,7 +6,7 @@ import { applied, quarantined, type Verdict } from '../verdict.ts'
 import type { Ordered } from './apply.ts'
 import { resolver } from './resolve.ts'
 
-/** A name that belongs to an organization, for the first time. */
+/** Maps a name to an organization, if it is not mapped yet. */
 export async function linkOrganization(
   part: OrgLinked,
   context: Ordered,
@@ -17,7 +17,7 @@ export async function linkOrganization(
   const mapped = await known.mapping(source, 'org', external_id)
   if (mapped?.target === target) return applied()
   if (mapped?.target) return quarantined('mapped_to_another_org', external_id)
-  // It may come from an address that anybody can make up: an operator says whether it is so.
+  // It may come from a link that anybody can make up, so an operator must confirm it.
   if (!confirmed) return quarantined('org_unconfirmed', external_id)
   if (!(await known.organization(target))) {
     return { ...quarantined('org_unknown', target), needs: [`org:${target}`] }

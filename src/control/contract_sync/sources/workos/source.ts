@@ -1,9 +1,9 @@
 /**
- * WorkOS: who its flags are on for, its organizations, and sessions that it ended.
+ * WorkOS: the targets of its flags, its organizations, and sessions that it ended.
  *
- * The signature is checked here, as the official package would bring half a megabyte along for one HMAC and knows no
- * injected clock; the tests sign with that package. `flag.rule_updated` is the only event that tells a whole rule. An
- * event's `created_at` has milliseconds and orders them; a deletion is final, as WorkOS never uses an id again.
+ * The signature is checked here, because the official package would add half a megabyte for one HMAC and has no injectable
+ * clock; the tests sign with that package. Only `flag.rule_updated` contains a whole rule. An event's `created_at` has
+ * milliseconds and orders them; a deletion is final, because WorkOS never uses an id again.
  *
  * @see https://workos.com/docs/events
  */
@@ -29,9 +29,9 @@ import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source
 export interface WorkosOptions {
   /** The secrets of the endpoint: several while one is rotated. */
   readonly secrets: readonly string[]
-  /** Which of our environments this WorkOS environment speaks for. */
+  /** The environment here that this WorkOS environment belongs to. */
   readonly environment: string
-  /** Whether what somebody clicks at WorkOS goes through the policy of that environment. */
+  /** Whether clicks at WorkOS are subject to the policy of that environment. */
   readonly asksPolicy: boolean
 }
 
@@ -65,7 +65,7 @@ const eventSchema = z.object({
 })
 const bodySchema = z.object({ created_at: instant, data: z.unknown(), context: z.unknown().optional() })
 
-/** Of resources that have nothing to do with what anybody has. */
+/** Resources that are unrelated to entitlements. */
 const FOREIGN = new Set(
   `action api_key authentication connection dsync email_verification group invitation magic_auth organization_domain
    organization_membership organization_role password_reset permission role session user vault`.split(/\s+/),
@@ -97,7 +97,8 @@ const sessionSchema = z.object({ id: externalId, user_id: externalId })
 export function workosSource(options: WorkosOptions): Source {
   const keys = options.secrets.map(textBytes)
   return {
-    ...{ name: 'workos', idIsEnough: true },
+    name: 'workos',
+    idIsEnough: true,
     verify: (delivery) => verify(keys, delivery),
     async parse(event) {
       const body = bodySchema.safeParse(event.payload)
@@ -180,7 +181,7 @@ function ruleUpdated(environment: string, at: number, data: unknown, context: un
   ])
 }
 
-/** Tells no targets, but may switch the flag off, or on again for those that it was on for. */
+/** Lists no targets, but may switch the flag off, or on again for its targets. */
 function flagUpdated(environment: string, at: number, data: unknown, context: unknown): Parsed {
   const flag = flagSchema.safeParse(data)
   const previous = previousSchema.safeParse(context ?? {})
@@ -203,24 +204,22 @@ const targetsOf = (
   revision: number,
   flag: z.infer<typeof flagSchema>,
 ): Omit<FlagTargets, 'access' | 'targets'> => ({
-  ...{
-    type: 'flag.targets',
-    source: 'workos',
-    environment,
-    flag: flagName(flag),
-    revision,
-    deleted: false,
-    click: true,
-  },
+  type: 'flag.targets',
+  source: 'workos',
+  environment,
+  flag: flagName(flag),
+  revision,
+  deleted: false,
+  click: true,
 })
 
-/** A slug is a name that people gave, most likely ours. */
+/** A slug is a name that people chose, most likely the one here. */
 function flagName({ id, slug }: z.infer<typeof flagSchema>): External {
   const name = { kind: 'flag' as const, candidates: candidates(slug, id) }
   return FLAG_KEY.test(slug) ? { ...name, ours: slug } : name
 }
 
-/** WorkOS's id is what stands in tokens as `org_id`. */
+/** WorkOS's id is the `org_id` in tokens. */
 const orgName = (id: string): External => ({ kind: 'org', candidates: [id], ours: id })
 
 function organization(
