@@ -145,7 +145,7 @@ describe('an access token in an unusual place of an answer is withheld', () => {
 describe('another path at which upstream issues tokens', () => {
   test.each([
     ...['application/json', 'application/json;charset=utf-8', 'text/plain', 'text/html'],
-    'application/problem+json',
+    ...['application/problem+json', 'application/octet-stream'],
   ])('JSON that is declared %s is minted', async (contentType) => {
     const body = JSON.stringify({ access_token: raw, expires_in: 3600, refresh_token: 'r' })
     setup.upstream.onOther = () => new Response(body, { headers: { 'content-type': contentType } })
