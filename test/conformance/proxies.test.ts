@@ -1,7 +1,7 @@
 /** The proxy files of the documentation in front of an application, asking the real gateway. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type HttpServer, sendJson, startServer } from '../e2e/support/http.ts'
-import { authorization, send } from './support/http.ts'
+import { authorization, send, upgrade } from './support/http.ts'
 import { missing, PROXY_NAMES, type RunningProxy, startProxy } from './support/proxies.ts'
 import { FLAG, openStand, type Stand } from './support/stand.ts'
 
@@ -130,6 +130,79 @@ function about(name: (typeof PROXY_NAMES)[number]): void {
     const lacking = await ask([`Bearer ${await stand.mint({ feature_flags: [] })}`], spoofed)
     expect(lacking.status).toBe(403)
     for (const { text } of [none, lacking]) expect(text).not.toContain('rawHeaders')
+  })
+
+  describe('a preflight', () => {
+    const PAGE = 'https://app.example.com'
+    const preflight = (headers: [string, string][], method = 'OPTIONS') =>
+      send(`${proxy.url}/reports/1`, { method, headers })
+
+    test('of a page of the application is answered without a token, and goes no further', async () => {
+      const answer = await preflight([
+        ['Origin', PAGE],
+        ['Access-Control-Request-Method', 'POST'],
+        ['Access-Control-Request-Headers', 'authorization,content-type'],
+      ])
+      expect(answer.status).toBe(204)
+      expect(answer.headers).toMatchObject({
+        'access-control-allow-origin': PAGE,
+        'access-control-allow-methods': 'POST',
+        'access-control-allow-headers': 'authorization,content-type',
+        'access-control-max-age': '600',
+      })
+      expect(reached).toEqual([])
+    })
+
+    test.each<[string, string, [string, string][]]>([
+      [
+        'of another page',
+        'OPTIONS',
+        [
+          ['Origin', 'https://evil.test'],
+          ['Access-Control-Request-Method', 'GET'],
+        ],
+      ],
+      [
+        'of a page whose name begins alike',
+        'OPTIONS',
+        [
+          ['Origin', `${PAGE}.evil.test`],
+          ['Access-Control-Request-Method', 'GET'],
+        ],
+      ],
+      ['that is none', 'OPTIONS', [['Origin', PAGE]]],
+      [
+        'that is a GET',
+        'GET',
+        [
+          ['Origin', PAGE],
+          ['Access-Control-Request-Method', 'GET'],
+        ],
+      ],
+    ])('%s is guarded', async (_, method, headers) => {
+      const answer = await preflight(headers, method)
+      expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([401, undefined])
+      expect(reached).toEqual([])
+    })
+  })
+
+  describe('a WebSocket', () => {
+    const UPGRADE: [string, string][] = [
+      ['Connection', 'Upgrade'],
+      ['Upgrade', 'websocket'],
+      ['Sec-WebSocket-Version', '13'],
+      ['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ=='],
+    ]
+    const open = async (presented: string[]) =>
+      upgrade(`${proxy.url}/reports/socket`, [...authorization(presented), ...UPGRADE])
+
+    test('is opened where the guard allows it', async () => {
+      expect(await open([`Bearer ${await stand.mint()}`])).toBe(101)
+    })
+
+    test('and not without a token', async () => {
+      expect(await open([])).toBe(401)
+    })
   })
 
   test.each(['POST', 'PUT', 'DELETE', 'PATCH'])('lets %s through with its method', async (method) => {

@@ -125,7 +125,12 @@ describe('/verify refuses as a problem, so that a mistake is never taken for a v
       400,
       'authorization_repeated',
     ],
-    ['another method', () => ({ method: 'GET', path: '/verify' }), 405, 'method_not_allowed'],
+    [
+      'another method',
+      () => ({ method: 'GET', path: '/verify', headers: { authorization: `Bearer ${token}` } }),
+      405,
+      'method_not_allowed',
+    ],
   ]
   test.each(cases)('%s', async (_, sent, status, code) => {
     const response = await send(sent())

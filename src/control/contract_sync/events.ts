@@ -1,14 +1,14 @@
 /**
  * What events mean: one vocabulary for every source, with the names that an event refers to. Pure.
  *
- * Names of other systems stay as they are (`External`) until a mapping resolves them. Revisions are integers of the
- * source's own order, one scale for each thing that is changed: the highest known one wins, whatever the order of arrival.
+ * Names of other systems are kept (`External`) until a mapping resolves them. Revisions are integers of the source's own order,
+ * one sequence for each subject: the highest one wins, whatever the order of arrival.
  */
 import type { ContractRow, RuleRow } from '../db/rows.ts'
 import type { SourceName } from './sources/source.ts'
 
 /**
- * What another system calls a thing of ours. The first candidate that is mapped decides; where none is, `ours` is the
+ * What another system calls a flag, plan or organization. The first candidate that is mapped decides; where none is, `ours` is the
  * name itself, if the sender used ours. A `price` is a plan or, where it is not mapped to one, a flag. A name that was
  * given but can be none is `invalid`: an error, never an absence.
  */
@@ -19,36 +19,36 @@ export interface External {
   readonly invalid?: string
 }
 
-/** A stretch of a contract in which the same things are paid for; half-open, RFC 3339 with milliseconds. */
+/** A period of a contract with the same content; half-open, RFC 3339 with milliseconds. */
 export interface Phase {
   readonly status: ContractRow['status']
   readonly from: string
   readonly to: string | null
   readonly items: readonly External[]
-  /** `undefined`: as the plan says. */
+  /** `undefined`: the plan's default. */
   readonly grace_until?: string | null
 }
 
 /**
- * All that a source knows of one agreement: what is not in it is no more. Phases follow each other; a cancellation or a
- * downgrade at the end of the period is there as soon as it is agreed.
+ * Everything that a source knows about one agreement: what is not in it has ended. Phases follow each other; a cancellation or
+ * downgrade at the end of the period is included as soon as it is agreed.
  */
 export interface ContractSnapshot {
   readonly type: 'contract.snapshot'
   readonly source: SourceName
-  /** Which of the systems behind the source; `null`: the source is one. */
+  /** The system behind the source; `null`: the source is a single system. */
   readonly system: string | null
-  /** The source's own number of it. */
+  /** The source's own number for it. */
   readonly contract: string
   readonly revision: number
-  /** Of whom it says nothing where there are neither candidates nor a name: then it stays whose it is. */
+  /** Without candidates and name it says nothing about the organization, which then stays the same. */
   readonly org: External
-  /** The source's name of who pays. */
+  /** The source's name of the paying customer. */
   readonly customer: string | null
   readonly phases: readonly Phase[]
 }
 
-/** A change of a known snapshot, which must be the one that it is based on: until that is applied, it waits. */
+/** A change of a snapshot; it waits until its base revision is applied. */
 export interface ContractDelta {
   readonly type: 'contract.delta'
   readonly source: SourceName
@@ -60,7 +60,7 @@ export interface ContractDelta {
 }
 
 export interface DeltaChanges {
-  /** Counted from 1; without it, the changes are of every phase. */
+  /** Counted from 1; without it, the changes apply to every phase. */
   readonly phase?: number | undefined
   readonly status?: ContractRow['status'] | undefined
   readonly plan?: External | null | undefined
@@ -71,7 +71,7 @@ export interface DeltaChanges {
   readonly grace_until?: string | null | undefined
 }
 
-/** A contract is over, whatever else of the event cannot be read. */
+/** A contract has ended, even if the rest of the event cannot be read. */
 export interface ContractEnd {
   readonly type: 'contract.end'
   readonly source: SourceName
@@ -79,7 +79,7 @@ export interface ContractEnd {
   readonly contract: string
   readonly revision: number
   readonly status: 'paused' | 'unpaid' | 'cancelled' | 'expired'
-  /** It is not among those that its source has: found by looking, at the revision that was known. */
+  /** The source no longer lists it: found by reconciling, at the known revision. */
   readonly missing?: boolean
 }
 
@@ -99,18 +99,18 @@ export interface EntitlementsSnapshot {
 }
 
 /**
- * A name of another system belongs to one of our organizations: a mapping. It is for the first time only: where the
- * name is mapped to another organization already, nobody but an operator may change that.
+ * A name of another system belongs to an organization: a mapping. It only creates one: if the name is already mapped to
+ * another organization, only an operator may change that.
  */
 export interface OrgLinked {
   readonly type: 'org.linked'
-  /** Whose name it is. */
+  /** The organization that it belongs to. */
   readonly source: SourceName
   readonly external_id: string
   readonly org: string
-  /** Whether it comes from where only the sender's own servers write. */
+  /** Whether only the sender's own servers can have written it. */
   readonly confirmed: boolean
-  /** Whether somebody clicked, so that the policy of the environment is asked. */
+  /** Whether a person clicked, so that the policy of the environment applies. */
   readonly click: boolean
 }
 
@@ -129,19 +129,19 @@ export interface OrgDeleted {
   readonly revision: number
 }
 
-/** The rule of a flag in an environment, and who it is on for: all grants of source `import`, or none. */
+/** The rule of a flag in an environment, and its targets: all grants of source `import`, or none. */
 export interface FlagTargets {
   readonly type: 'flag.targets'
   readonly source: SourceName
   readonly environment: string
   readonly flag: External
   readonly access: RuleRow['access']
-  /** `null`: the event does not say; grants stay as they are. */
+  /** `null`: the event does not list them; grants do not change. */
   readonly targets: { readonly organizations: readonly External[]; readonly users: readonly string[] } | null
   readonly revision: number
-  /** Whether the flag itself is no more at the source: then one that is none of ours is no problem. */
+  /** Whether the flag itself is no more at the source: then one that is not known here is no problem. */
   readonly deleted: boolean
-  /** Whether somebody clicked, so that the policy of the environment is asked. */
+  /** Whether a person clicked, so that the policy of the environment applies. */
   readonly click: boolean
 }
 
@@ -154,7 +154,7 @@ export interface SessionRevoked {
   readonly user: string
 }
 
-/** Known, and rightly without effect. */
+/** A known type that has no effect here. */
 export interface Ignored {
   readonly type: 'ignored'
   readonly why: 'not_a_subscription' | 'no_organization_named' | 'flag_without_rule' | 'foreign_type'
@@ -173,15 +173,15 @@ export type CanonicalEvent =
   | Ignored
 
 /**
- * Beyond every revision made of a time: a state that its source never leaves again wins over all others, even those of
- * the same instant that come later.
+ * Above every revision that is made from a time: a final state wins over all others, even those of the same instant that
+ * arrive later.
  */
 export const FINAL = 4_000_000_000_000_000
 
 export type ContractEvent = Extract<CanonicalEvent, { readonly contract: string }>
 export const isContractEvent = (event: CanonicalEvent): event is ContractEvent => 'contract' in event
 
-/** What an event is called by its own system, which is the first that people look for. */
+/** The event's id in its own system, which people look for first. */
 export const nameOf = ({ candidates, ours, invalid }: External): string =>
   invalid ?? candidates[0] ?? ours ?? ''
 
@@ -209,7 +209,7 @@ export function externalsOf(event: CanonicalEvent): readonly External[] {
   }
 }
 
-/** What is waited for where a name is none of ours: `org:acme-inc`, once for everything that it could be called. */
+/** What is waited for where a name is not known here: `org:acme-inc`, once for everything that it could be called. */
 export const needsOf = ({ kind, candidates, ours, invalid }: External): string[] =>
   [
     ...new Set([

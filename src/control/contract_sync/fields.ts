@@ -1,4 +1,4 @@
-/** The members of requests and answers that only contract sync has. Pure. */
+/** The members of requests and responses that only contract sync uses. Pure. */
 import { z } from '@hono/zod-openapi'
 
 /** A source, or a named endpoint of one: `standard-market`. */
@@ -7,5 +7,5 @@ export const sourceName = z
   .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/)
   .openapi({ example: 'stripe' })
 
-/** A number that Stripe, a CRM or another system gave a contract, or an event. */
+/** A number of a contract or an event in Stripe, a CRM or another system. */
 export const eventIdParam = z.string().regex(/^[\w.:@|+~-]{1,160}$/)

@@ -1,6 +1,6 @@
 /**
- * The command that takes over a flag's rule and targets from another system: as one, so that it can be requested, reviewed
- * and approved as one. A click at a vendor is no agreement, and what it gives away is checked as a promotion is. Does I/O.
+ * The command that imports a flag's rule and targets from another system: a single one, so that it can be requested, reviewed
+ * and approved as one. A click at a vendor is not an agreement, so what it grants is checked like a promotion. Does I/O.
  */
 import { z } from '@hono/zod-openapi'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -29,7 +29,7 @@ const input = z.object({
   source: sourceName,
   flag: flagKey,
   environment: environmentName,
-  /** Of the event: what comes late is refused. */
+  /** The event's revision: a late event is refused. */
   revision: z.int().min(0),
   access: z.enum(['none', 'some', 'all']).nullable().openapi({ description: 'null: the rule stays.' }),
   targets: z
@@ -74,11 +74,16 @@ export const flagImport = commandKind({
 export const flagImportCommands = commandRegistry(flagImport)
 
 const unsetRule = ({ flag, environment }: Import, { now }: Facts): RuleRow => ({
-  ...{ flag, environment, access: 'none', percentage: null, killed: false, revision: 0 },
+  flag,
+  environment,
+  access: 'none',
+  percentage: null,
+  killed: false,
+  revision: 0,
   updated_at: new Date(now).toISOString(),
 })
 
-/** The rule, if it is to be another one: percentage and kill switch are ours. */
+/** The rule, if it changes. Percentage and kill switch stay. */
 async function ruleOf(wanted: Import, facts: Facts): Promise<EditOf<'rules'> | undefined> {
   const { flag, environment, access } = wanted
   if (access === null) return undefined
@@ -86,13 +91,15 @@ async function ruleOf(wanted: Import, facts: Facts): Promise<EditOf<'rules'> | u
   if (before?.access === access) return undefined
   const current = before ?? unsetRule(wanted, facts)
   const after = {
-    ...{ ...current, access, revision: current.revision + 1 },
+    ...current,
+    access,
+    revision: current.revision + 1,
     updated_at: new Date(facts.now).toISOString(),
   }
   return { table: 'rules', before: before ?? null, after }
 }
 
-/** Ends the grants of who is no target any more, and makes those of who is one now. */
+/** Ends the grants of former targets, and creates those of new ones. */
 async function grantsOf(wanted: Import, facts: Facts, why: Why): Promise<EditOf<'grants'>[]> {
   const { flag, environment, targets: all } = wanted
   if (all === null) return []
@@ -112,14 +119,26 @@ async function grantsOf(wanted: Import, facts: Facts, why: Why): Promise<EditOf<
     edits.push({ table: 'grants', before, after })
   }
   for (const { kind, id } of missing.values()) {
-    // By name, so that what is looked at twice is the same both times.
+    // By name, so that repeated assessments give the same result.
     const digest = await sha256Hex(
       JSON.stringify([wanted.source, environment, flag, kind, id, wanted.revision]),
     )
     const after: GrantRow = {
-      ...{ id: `grant_${digest.slice(0, 32)}`, environment, flag, effect: 'allow', source: 'import' },
-      ...{ subject_kind: kind, subject_id: id, ...why, from: at, to: null },
-      ...{ created_by: facts.actor.id, created_at: at, updated_at: at, revoked_at: null, revoked_by: null },
+      id: `grant_${digest.slice(0, 32)}`,
+      environment,
+      flag,
+      effect: 'allow',
+      source: 'import',
+      subject_kind: kind,
+      subject_id: id,
+      ...why,
+      from: at,
+      to: null,
+      created_by: facts.actor.id,
+      created_at: at,
+      updated_at: at,
+      revoked_at: null,
+      revoked_by: null,
       revision: 1,
     }
     const existing = await facts.state.rows('grants').load(after.id)

@@ -1,6 +1,6 @@
 /**
- * What is known here, as events ask for it: rows and agreements of now, with those that earlier steps of the same commit
- * have made in place of the old. Does I/O, and reads everything once.
+ * The state that events are decided on: current rows and agreements, replaced by those that earlier steps of the same commit
+ * made. Does I/O, and reads everything once.
  */
 import { and, eq, inArray, or } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
@@ -8,7 +8,6 @@ import type { AgreementRow, ContractRow, MappingRow } from '../db/rows.ts'
 import { agreements } from '../db/schema.ts'
 import { list } from '../db/sql.ts'
 import { byContract, byOrg } from '../entities/contract.ts'
-import { bySource } from '../entities/grant.ts'
 import type { Step } from '../ledger/command.ts'
 import type { State } from '../ledger/state.ts'
 
@@ -29,7 +28,7 @@ export class Known {
     return this.state.db
   }
 
-  /** After these steps, and with what was said by them. */
+  /** The state after these steps, with their snapshots. */
   after(steps: readonly Step[], said: readonly AgreementRow[] = []): Known {
     if (steps.length + said.length === 0) return this
     const made = new Map([...this.#made, ...said.map((row) => [row.contract, row] as const)])
@@ -45,9 +44,6 @@ export class Known {
   flag(key: string) {
     return this.state.rows('flags').load(key)
   }
-  rule(flag: string, environment: string) {
-    return this.state.rows('rules').load([environment, flag])
-  }
   mapping(source: string, kind: MappingRow['kind'], name: string) {
     return this.state.rows('mappings').load([source, kind, name])
   }
@@ -61,18 +57,13 @@ export class Known {
   contractsOf(org: string): Promise<ContractRow[]> {
     return this.state.rows('contracts').by(byOrg, [org])
   }
-  /** Grants of source `import`, those included that have ended. */
-  imported(flag: string, environment: string) {
-    return this.state.rows('grants').by(bySource, [['import', flag, environment]])
-  }
-
   async agreement(contract: string): Promise<AgreementRow | undefined> {
     const made = this.#made.get(contract)
     if (made) return made
     return (await this.#once(`contract ${contract}`, eq(agreements.contract, contract)))[0]
   }
 
-  /** Those of this number: of several systems behind one source. */
+  /** Those with this number, of several systems behind one source. */
   numbered(source: string, number: string): Promise<AgreementRow[]> {
     return this.#all(
       `number ${source} ${number}`,
@@ -89,7 +80,7 @@ export class Known {
     )
   }
 
-  /** Reads at once what many events will ask for one by one. */
+  /** Reads at once what many events will need one by one. */
   async prefetch(wanted: {
     readonly numbers: readonly { source: string; number: string }[]
     readonly customers: readonly { source: string; customer: string }[]

@@ -1,4 +1,4 @@
-/** Mappings: which plan or flag a price is, which organization a customer; data with an audit, agreed to as all that decides. */
+/** Mappings: which plan or flag a price is, which organization a customer is. Changes are audited, and approved where required. */
 import { z } from '@hono/zod-openapi'
 import { and, asc, eq, gt, or } from 'drizzle-orm'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -50,7 +50,9 @@ export const mappingSet = commandKind({
       if (problem) return err(problem)
     }
     const after = {
-      ...{ ...key, target, updated_at: new Date(now).toISOString() },
+      ...key,
+      target,
+      updated_at: new Date(now).toISOString(),
       revision: (before?.revision ?? 0) + 1,
     }
     const edit: MappingEdit = { table: 'mappings', before: before ?? null, after }

@@ -1,4 +1,4 @@
-/** How much waits for somebody, since when, and where it came from: for the inbox, drift and `/healthz`. Does I/O. */
+/** How many events need a person, since when, and from which source: for the inbox, drift and `/healthz`. Does I/O. */
 import { z } from '@hono/zod-openapi'
 import { sql } from 'drizzle-orm'
 import type { Database } from '../db/client.ts'
@@ -39,7 +39,8 @@ export async function readQuarantine(db: Database): Promise<Quarantine> {
     sources: bySource.map(([source, own]) => ({
       source,
       count: own.reduce((sum, { events }) => sum + events, 0),
-      ...{ oldest_at: own[0]?.oldest ?? '', oldest_event: own[0]?.event_id ?? '' },
+      oldest_at: own[0]?.oldest ?? '',
+      oldest_event: own[0]?.event_id ?? '',
       problems: Object.fromEntries(own.map(({ problem, events }) => [problem, events])),
     })),
   }

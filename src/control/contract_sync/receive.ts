@@ -1,9 +1,9 @@
 /**
- * `POST /webhooks/{source}`: a delivery, verified over its bytes, kept, and handed to the inbox. Does I/O through what it is
- * handed.
+ * `POST /webhooks/{source}`: a delivery is verified over its bytes, stored, and passed to the inbox. Does I/O, through its
+ * parameters.
  *
- * What is signed just now is kept before anything is made of it, so that nothing in it can get it lost, and the answer to
- * it is 2xx: the sender need not send it again. Only what could not be kept is 503, which every sender tries again.
+ * A delivery with a valid, recent signature is stored before it is parsed, so that its content cannot get it lost, and gets a
+ * 2xx: the sender need not send it again. Only a delivery that could not be stored gets 503, which every sender retries.
  */
 import { err } from '../../core/result.ts'
 import type { ControlContext } from '../http/context.ts'
@@ -19,7 +19,7 @@ import {
   type VerifyReason,
 } from './sources/source.ts'
 
-/** A sender waits 5 to 15 s. What is not settled by then is told as received, and known when it is sent again. */
+/** A sender waits 5 to 15 s. What is not settled by then is reported as received, and known when it is sent again. */
 const DELIVER_MS = 2_500
 
 const REFUSED: Record<VerifyReason, Refusal> = {
@@ -64,7 +64,7 @@ export async function receive(c: ControlContext): Promise<Response> {
   return answer(c, delivered?.ok ? delivered.value : onItsWay(kept.event))
 }
 
-/** What has no id of its own is known by the digest of its bytes. */
+/** An event without an id is identified by the digest of its bytes. */
 async function received(
   source: string,
   { id, type = 'unreadable', ...envelope }: Envelope,
@@ -75,9 +75,14 @@ async function received(
   return { ...envelope, source, type, digest, id: id ?? `sha256:${digest}` }
 }
 
-/** Kept, and settled later without anybody: by the inbox or the cron. */
+/** Stored, and settled later by the inbox or the cron. */
 const onItsWay = ({ id }: ReceivedEvent): Settled => ({
-  ...{ event_id: id, state: 'received', problem: null, detail: null, version: null, duplicate: false },
+  event_id: id,
+  state: 'received',
+  problem: null,
+  detail: null,
+  version: null,
+  duplicate: false,
 })
 
 function answer(c: ControlContext, settled: Settled): Response {

@@ -1,8 +1,8 @@
 /**
- * Reconciliation: what a source says now, beside what its events have made here. Does I/O through what it is handed.
+ * Reconciliation: compares the current state of a source with the contracts here. Does I/O, through its parameters.
  *
- * A source that can be asked is asked; of every other one, somebody brings a list of what it has. Whatever was lost on the
- * way shows as a difference. It is repaired as if an event had told it, through the inbox, and only where that is asked for.
+ * Sources with an API are queried; for every other one, somebody sends a list. Events that were lost show as differences. They
+ * are repaired like events, through the inbox, and only on request.
  */
 import type { z } from '@hono/zod-openapi'
 import { and, eq, gt, lte, sql } from 'drizzle-orm'
@@ -23,7 +23,7 @@ import type { reconciliationBody, reconciliationSchema } from './reconcile_schem
 import { sourceNamed } from './sources/index.ts'
 import type { Parsed, ReceivedEvent } from './sources/source.ts'
 
-/** Contracts that are in no list, looked at by one call. */
+/** How many contracts that are in no list one call checks. */
 const MAX_MISSING = 100
 
 type Answer = z.input<typeof reconciliationSchema>
@@ -57,7 +57,9 @@ export async function reconcile(
     differences.push({ ...difference, repaired })
   }
   return ok({
-    ...{ source: body.source, checked: page.value.checked, differences },
+    source: body.source,
+    checked: page.value.checked,
+    differences,
     next_cursor: page.value.next ?? null,
   })
 }
@@ -86,7 +88,7 @@ async function pageOf(
 const numberOf = (parsed: Parsed): string | undefined =>
   parsed.ok ? parsed.value.find(isContractEvent)?.contract : parsed.ends?.contract
 
-/** Contracts known here that the source does not have: their last event was lost, and they have ended. */
+/** Contracts here that the source does not have: they have ended, and the event was lost. */
 async function missingFrom(
   source: string,
   { after, last, numbers }: { after: string | undefined; last: boolean; numbers: readonly string[] },
@@ -112,10 +114,15 @@ async function missingFrom(
   return rows.map((row) => ({ about: row.external_id, parsed: ok([endOf(row)]) }))
 }
 
-/** What the source says next of it still counts. */
+/** The source's next revision still counts. */
 const endOf = ({ source, system, external_id, revision }: AgreementRow): ContractEvent => ({
-  ...{ type: 'contract.end', source, system, contract: external_id, revision },
-  ...{ status: 'expired', missing: true },
+  type: 'contract.end',
+  source,
+  system,
+  contract: external_id,
+  revision,
+  status: 'expired',
+  missing: true,
 })
 
 const NOTHING = { here: [], there: [], detail: null, repaired: false } satisfies Partial<Difference>
@@ -143,7 +150,7 @@ async function compare(
   const changed = verdict.steps.flatMap(({ edit }) =>
     edit.table === 'contracts' && !same(edit.before, edit.after) ? [edit] : [],
   )
-  // Nobody is entitled to anything, here or there.
+  // Nothing is granted on either side.
   const nothing = parsed.value.every(
     (part) => part.type === 'entitlements.snapshot' && part.flags.length === 0,
   )
@@ -156,7 +163,9 @@ async function compare(
     return undefined
   }
   return {
-    ...{ ...NOTHING, contract, problem: null },
+    ...NOTHING,
+    contract,
+    problem: null,
     here: changed.flatMap(({ before }) => (before ? [shown(before)] : [])),
     there: changed.map(({ after }) => shown(after)),
   }
@@ -190,7 +199,7 @@ async function repair(
   return delivered.ok && delivered.value.state === 'applied' && !delivered.value.duplicate
 }
 
-/** As if the source had told of it. */
+/** As if the source had sent it. */
 async function synthetic(
   parsed: Parsed,
   contract: string,
@@ -201,8 +210,12 @@ async function synthetic(
   const payload = { contract, at: now, events: parsed.ok ? parsed.value : [] }
   const name = contract.replace(/[^\w.:@|+~-]/g, '-')
   return {
-    ...{ source, id: `reconcile:${now}:${crypto.randomUUID()}:${name}`.slice(0, 128), type: RECONCILED },
-    ...{ occurredAt: new Date(now).toISOString(), payload, askedBy },
+    source,
+    id: `reconcile:${now}:${crypto.randomUUID()}:${name}`.slice(0, 128),
+    type: RECONCILED,
+    occurredAt: new Date(now).toISOString(),
+    payload,
+    askedBy,
     digest: await sha256Hex(JSON.stringify(payload)),
   }
 }

@@ -1,4 +1,4 @@
-/** A reconciliation as requests and answers know it. */
+/** The schemas of a reconciliation in requests and responses. */
 import { z } from '@hono/zod-openapi'
 import { sourceName } from './fields.ts'
 

@@ -1,6 +1,6 @@
 /**
- * Contracts as they would be derived today: from what their sources said last, by the mappings of now. Correcting a mapping
- * moves the contracts that follow from it, in the same change; one that was not moved is found by drift. Does I/O.
+ * Derives contracts again from the last snapshots of their sources and the current mappings. Correcting a mapping moves the
+ * contracts that depend on it, in the same change; drift finds those that were not moved. Does I/O.
  */
 import { z } from '@hono/zod-openapi'
 import { and, eq, sql } from 'drizzle-orm'
@@ -31,13 +31,13 @@ import { readNames } from './inbox/read_ahead.ts'
 import { Known } from './known.ts'
 import { contractSchema } from './reconcile_schemas.ts'
 
-/** Contracts that one change moves: each is several statements of one batch. */
+/** How many contracts one change moves: each needs several statements of one batch. */
 const MAX_MOVED = 100
 
 type MappingKey = Pick<MappingRow, 'source' | 'kind' | 'external_id'>
 export type ContractEdit = EditOf<'contracts'>
 
-/** What a mapping moves, once it is set. @param known - with the mapping as it will be */
+/** The contracts that a mapping moves. @param known - with the new mapping */
 export async function movedBy(
   { source, kind, external_id }: MappingKey,
   known: Known,
@@ -63,7 +63,7 @@ export async function movedBy(
     named.map(({ said }) => said as ContractSnapshot),
   )
   const steps: Step[] = []
-  // Entitlements follow subscriptions, so that these are first.
+  // Entitlements follow subscriptions, so these come first.
   for (const row of named.toSorted((a, b) => a.contract.length - b.contract.length)) {
     steps.push(...(await stepsOf(row, known.after(steps), now, { action: 'contract.put', actor, ...why })))
   }
@@ -77,7 +77,10 @@ async function stepsOf(
   told: Omit<Step, 'edit'>,
 ): Promise<readonly Step[]> {
   const { steps } = await derive(agreement.said as ContractSnapshot, agreement.contract, {
-    ...{ known, now, dueSince: agreement.due_since, revision: 0 },
+    known,
+    now,
+    dueSince: agreement.due_since,
+    revision: 0,
     step: (before, after) => ({ ...told, edit: { table: 'contracts', before, after } }),
   })
   return steps
@@ -119,7 +122,7 @@ export function deriveRoutes(api: Api): void {
   })
 }
 
-/** A contract that is not what the mappings of now make of it. */
+/** A contract that differs from what the current mappings give. */
 export interface Misderived {
   readonly contract: string
   readonly org: string
@@ -127,7 +130,7 @@ export interface Misderived {
   readonly changes: readonly string[]
 }
 
-/** Those of these organizations of which a mapping has changed since. @param organizations - ids */
+/** Those of the organizations with a mapping that has changed since. @param organizations - ids */
 export async function misderived(
   db: Database,
   organizations: readonly string[],

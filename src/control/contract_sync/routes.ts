@@ -1,4 +1,4 @@
-/** The routes of the inbox: what came in, what became of it, and having it tried again. */
+/** The routes of the inbox: list events and their outcomes, replay and dismiss them. */
 import { z } from '@hono/zod-openapi'
 import { and, desc, eq, inArray, isNull, lt, notInArray, or } from 'drizzle-orm'
 import { err, ok } from '../../core/result.ts'
@@ -20,7 +20,7 @@ import { readJson } from './signature.ts'
 
 /** Events replayed by one call. */
 const REPLAYED = 50
-/** Another event says something else: one of the two is wrong. */
+/** Problems where two events contradict each other: one of the two is wrong. */
 const CONTRADICTIONS = ['event_id_reused', 'revision_conflict', 'contract_revision_conflict']
 const OPEN: InboxRow['state'][] = [...UNSETTLED]
 const STATES = [
@@ -103,7 +103,7 @@ export function inboxRoutes(api: Api): void {
       }),
     }),
     async read({ query, control: { db }, actor }) {
-      // An event is about every environment.
+      // An event concerns every environment.
       if (actor.environments !== null) return err('environment_forbidden')
       const after = afterCursor(query.cursor)
       if (!after.ok) return after
@@ -153,7 +153,7 @@ export function inboxRoutes(api: Api): void {
     params: eventParams,
     answer: settledSchema,
     async act({ params, control, actor }) {
-      // What it does, it does in all of them.
+      // Its effect concerns all environments.
       if (actor.environments !== null) return err('environment_forbidden')
       const row = await findEvent(control.db, params.source, params.event)
       if (!row) return err('not_found')
@@ -174,7 +174,9 @@ export function inboxRoutes(api: Api): void {
       const [row] = await db
         .update(inbox)
         .set({
-          ...{ state: 'dismissed', dismissed_by: actor.id, dismissed_reason: reason },
+          state: 'dismissed',
+          dismissed_by: actor.id,
+          dismissed_reason: reason,
           settled_at: new Date(clock()).toISOString(),
         })
         .where(

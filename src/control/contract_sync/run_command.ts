@@ -1,6 +1,6 @@
 /**
- * The one place from which contract sync reaches the ledger: an event's commands, decided on what those before them leave,
- * and the commit of a group. Does I/O.
+ * The one place where contract sync uses the ledger: it decides an event's commands, each on the result of those before, and
+ * commits a group. Does I/O.
  */
 import type { z } from '@hono/zod-openapi'
 import { type Actor, systemActor } from '../auth/actor.ts'
@@ -13,7 +13,7 @@ import { displayName } from './sources/names.ts'
 import type { ReceivedEvent } from './sources/source.ts'
 import { awaitingApproval, quarantined, type Verdict } from './verdict.ts'
 
-/** What a command is decided with. */
+/** The context of a command's decision. */
 export interface Commands {
   readonly facts: Facts
   readonly registry: CommandRegistry
@@ -23,7 +23,7 @@ export type Steps =
   | { readonly ok: true; readonly steps: readonly Step[] }
   | { readonly ok: false; readonly verdict: Verdict }
 
-/** The steps of one command, on what is known; none where nothing would change. */
+/** The steps of one command on the known state; none if nothing would change. */
 export async function runCommand(
   action: string,
   input: Record<string, unknown>,
@@ -47,8 +47,8 @@ export async function runCommand(
 }
 
 /**
- * A command that is no agreement: what it gives away must not contradict a contract, and where somebody only clicked at a
- * vendor and a policy guards it, it waits to be approved like anybody's.
+ * A command that is not an agreement: what it grants must not contradict a contract, and if somebody only clicked at a vendor
+ * and a policy guards it, it requires approval like any other.
  */
 export async function runGuarded(
   action: string,
@@ -70,7 +70,7 @@ export async function runGuarded(
   return guarded.length === 0 ? run : { ok: false, verdict: awaitingApproval({ action, input }) }
 }
 
-/** What of an input is not taken: the name itself, or the member that has it. */
+/** The refused part of an input: the name itself, or its member. */
 function refusedIn(input: Record<string, unknown>, error: z.ZodError | undefined): string | null {
   const path = error?.issues[0]?.path
   if (!path) return null
@@ -81,7 +81,7 @@ function refusedIn(input: Record<string, unknown>, error: z.ZodError | undefined
   return displayName(typeof value === 'string' ? value : path.join('.'), 'the event')
 }
 
-/** On record with every change: which event, and who was behind it. */
+/** The reason of every change: the event and the person behind it. */
 export const whyOf = ({ source, type, id, askedBy, person }: ReceivedEvent): Why => ({
   reason: [
     `As ${source} says`,
@@ -92,12 +92,15 @@ export const whyOf = ({ source, type, id, askedBy, person }: ReceivedEvent): Why
   ticket: null,
 })
 
-/** A change of a contract is on record under its id. */
+/** Changes of a contract are recorded under its id. */
 export const contractStep = (edit: Edit, id: string, why: Why): Step => ({
-  ...{ edit, action: 'contract.put', actor: systemActor(`system:contract:${id}`), ...why },
+  edit,
+  action: 'contract.put',
+  actor: systemActor(`system:contract:${id}`),
+  ...why,
 })
 
-/** Who was behind the event cannot approve what it asks for. */
+/** The person behind the event cannot approve what it requests. */
 export const sourceActor = (source: string, person?: string): Actor => ({
   ...systemActor(`system:${source}`),
   roles: ['editor'],

@@ -1,16 +1,16 @@
 /**
- * What the verification of every source has in common: bounds before work, a signature over the bytes as they came, the
- * window of time, and the parsed body. Pure but for WebCrypto.
+ * What the verification of every source has in common: limits before work, a signature over the received bytes, the window of
+ * time, and the parsed body. Pure but for WebCrypto.
  *
- * A header must have the one form that its sender makes. What is merely tolerated by somebody's parser (a second
- * timestamp, spaces, another case) is refused, so that two readers never see two different things.
+ * A header must have exactly the form that its sender makes. Variants that some parsers tolerate (a second timestamp, spaces,
+ * another case) are refused, so that two readers never see different things.
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { MAX_BODY_BYTES, TOLERANCE_SECONDS, type VerifyReason } from './sources/source.ts'
 
 const encoder = new TextEncoder()
 
-/** @param header - as `Headers` gives it: several ones of the same name are joined, and then have no right form */
+/** @param header - from `Headers`, which joins several of the same name, so that they have the wrong form */
 export function signatureHeader(
   header: string | null,
   form: RegExp,
@@ -25,7 +25,7 @@ export const tooLarge = (body: Uint8Array): boolean => body.byteLength > MAX_BOD
 export interface Signed {
   /** The keys of the endpoint: several while one is rotated. */
   readonly keys: readonly Uint8Array[]
-  /** What is signed before the body: `1795345672.` */
+  /** The signed prefix of the body: `1795345672.` */
   readonly prefix: string
   readonly body: Uint8Array
   readonly signatures: readonly Uint8Array[]
@@ -53,7 +53,7 @@ export const textBytes = (secret: string): Uint8Array => encoder.encode(secret)
 export const hexBytes = (hex: string): Uint8Array =>
   Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
 
-/** `undefined`: it is no base64. */
+/** `undefined`: it is not base64. */
 export function base64Bytes(text: string): Uint8Array | undefined {
   try {
     return Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
@@ -74,10 +74,10 @@ export function untimely(
   return timestamp > now + TOLERANCE_SECONDS * 1000 ? 'timestamp_future' : undefined
 }
 
-/** Deeper than any event; what reads it further on calls itself for each level. */
+/** Deeper than any event. Later readers are recursive. */
 const MAX_DEPTH = 64
 
-/** The body as JSON; `undefined`: it is none, or nested without end. It was signed, so that it is kept all the same. */
+/** The body as JSON; `undefined`: it is not JSON, or nested too deeply. It was signed, so it is stored anyway. */
 export function readJson(body: Uint8Array | string): unknown {
   const text = typeof body === 'string' ? body : new TextDecoder().decode(body)
   if (depthOf(text) > MAX_DEPTH) return undefined

@@ -1,4 +1,4 @@
-/** What is decided of an event, or of a part of one. Types and constants only. */
+/** The decision about an event or a part of one. Types and constants only. */
 
 import type { AgreementRow, InboxRow } from '../db/rows.ts'
 import type { ChangeItem } from '../db/schema.ts'
@@ -9,17 +9,17 @@ export interface Verdict {
   readonly state: Exclude<InboxRow['state'], 'received' | 'dismissed'>
   /** Why it is not applied: a code. */
   readonly problem: string | null
-  /** Of what: a name, or where in the payload. */
+  /** More about the problem: a name, or the place in the payload. */
   readonly detail: string | null
   /** The names that it waits for. */
   readonly needs: readonly string[]
-  /** What it changes: of what is quarantined, at most what it takes away. */
+  /** Its changes; for a quarantined one, only restrictions. */
   readonly steps: readonly Step[]
-  /** What its source has now said of contracts. */
+  /** The new snapshots of contracts. */
   readonly said: readonly AgreementRow[]
-  /** Commands that a policy requires approval of: they become change requests. */
+  /** Commands that require approval: they become change requests. */
   readonly requests: readonly ChangeItem[]
-  /** What it is about, in our names: later events about the same come after it. */
+  /** Its subject, by the name here: it orders events about the same subject. */
   readonly entity: string | null
   readonly org: string | null
   readonly revision: number | null
@@ -36,36 +36,41 @@ export const applied = (steps: readonly Step[] = []): Verdict => ({
 })
 
 export const stopped = (state: Verdict['state'], problem: string, detail: string | null = null): Verdict => ({
-  ...{ ...NOTHING, ...NOWHERE, state, problem, detail },
+  ...NOTHING,
+  ...NOWHERE,
+  state,
+  problem,
+  detail,
 })
 export const quarantined = (problem: string, detail: string | null = null): Verdict =>
   stopped('quarantined', problem, detail)
 export const superseded = stopped('superseded', 'later_revision_applied')
-/** The same revision says something else: nobody may guess which is true. */
+/** The same revision has different content: which is true is never guessed. */
 export const conflict = quarantined('revision_conflict')
 
-/** Somebody clicked, and the policy of the environment requires approval. */
+/** A person clicked, and the policy of the environment requires approval. */
 export const awaitingApproval = (request: ChangeItem): Verdict => ({
   ...quarantined('approval_required'),
   requests: [request],
 })
 
-/** Names that are none of ours: it goes on by itself once they are. */
+/** Names that are not known here: it continues by itself once they are. */
 export const unresolved = (names: readonly [External, ...External[]]): Verdict => ({
   ...quarantined(`${names[0].kind}_unknown`, nameOf(names[0])),
   needs: names.flatMap(needsOf),
 })
 
-/** Which part's problem is the event's: the worst. */
+/** The event's problem is that of its worst part. */
 const WORST: Verdict['state'][] = ['quarantined', 'waiting', 'applied', 'superseded', 'ignored']
 
-/** Of an event that means several things, each of which stands for itself. */
+/** Combines the parts of an event, which are independent of each other. */
 export function together(parts: readonly Verdict[]): Verdict {
   const worst = parts.toSorted((a, b) => WORST.indexOf(a.state) - WORST.indexOf(b.state))[0] ?? applied()
   const about = parts.find(({ entity }) => entity !== null) ?? worst
   return {
     ...worst,
-    ...{ entity: about.entity, revision: about.revision },
+    entity: about.entity,
+    revision: about.revision,
     org: parts.map(({ org }) => org).find((org) => org !== null) ?? null,
     needs: parts.flatMap(({ needs }) => needs),
     steps: parts.flatMap(({ steps }) => steps),

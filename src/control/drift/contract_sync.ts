@@ -32,7 +32,9 @@ export interface Misderived {
 export const misderivedFindings = (contracts: readonly Misderived[]): Finding[] =>
   contracts.map(({ contract, org, changes }) =>
     finding('contract_maps_otherwise', {
-      ...{ org, detail: ['contract', contract], evidence: { contract, changes } },
+      org,
+      detail: ['contract', contract],
+      evidence: { contract, changes },
       repair: call('POST', ['contracts', contract, 'derive'], 'contract_maps_otherwise'),
     }),
   )

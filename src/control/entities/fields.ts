@@ -35,7 +35,8 @@ export const shortText = line(200)
 export const longText = text(4000)
 export const reasonText = text(1000).min(1)
 
-const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:[Zz]|([+-])(\d\d):(\d\d))$/
+const RFC3339 =
+  /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:[Zz]|([+ -])(\d\d):?(\d\d))$/
 const DATE_ONLY = /^\d{4}-\d\d-\d\d$/
 
 /** RFC 3339 with any offset, as epoch milliseconds; `undefined`: it is not one, or the day does not exist. */
@@ -47,7 +48,7 @@ function parseInstant(text: string): number | undefined {
     .map((part) => Number(part ?? 0)) as number[]
   const millisecond = Number((match[7] ?? '').slice(0, 3).padEnd(3, '0'))
   const [sign, hours, minutes] = [match[8], Number(match[9] ?? 0), Number(match[10] ?? 0)]
-  const inRange = (hour ?? 0) < 24 && (minute ?? 0) < 60 && (second ?? 0) < 60 && hours < 24 && minutes < 60
+  const inRange = (hour ?? 0) < 24 && (minute ?? 0) < 60 && (second ?? 0) <= 60 && hours < 24 && minutes < 60
   const local = new Date(0)
   local.setUTCFullYear(year ?? 0, (month ?? 0) - 1, day)
   if (!inRange || local.getUTCMonth() + 1 !== month || local.getUTCDate() !== day) return undefined

@@ -26,7 +26,12 @@ export async function serveTokens(context: RequestContext, endpoint: Endpoint): 
   const { mintLog } = gateway
   const record = mintLog && ((event: MintedEvent) => mintLog.record(event, defer))
   const answer = await refresh({ ...gateway, record }, endpoint.url, parsed.value, headers, log)
-  return answer.ok ? answer.value : refuse(context, answer.reason)
+  if (answer.ok) return answer.value
+  if (answer.reason !== 'replays_exhausted') return refuse(context, answer.reason)
+  log.reason = answer.reason
+  const refusal = oauthEncoder('token')(answer.reason, log.request_id)
+  refusal.headers.set('retry-after', String(answer.retryAfterSeconds))
+  return readableBy(request, refusal)
 }
 
 /**

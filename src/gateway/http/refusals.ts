@@ -73,6 +73,11 @@ const ENTRIES = {
     in: { token: { text: 'A required parameter is missing.' } },
   },
   min_version_malformed: { status: 400, text: 'Remint-Min-Version must be one whole number, in digits.' },
+  replays_exhausted: {
+    status: 429,
+    text: 'This refresh token was used too often. Use the one of the response to it, or try again later.',
+    oauth: 'temporarily_unavailable',
+  },
   method_not_allowed: { status: 405, text: 'Use POST.', headers: { allow: 'POST' } },
   token_of_another_client: {
     status: 400,

@@ -31,9 +31,29 @@ export async function mint(
   const exp = Math.floor(
     Math.min(upstream.claims.exp, iat + config.tokenMaxSeconds, until ?? Number.POSITIVE_INFINITY),
   )
-  const jti = crypto.randomUUID()
+  const jti = await tokenId(upstream, flags, meta)
   const claims = mintedClaims(upstream.claims, { issuer: config.tokenIssuer, iat, exp, jti, flags, meta })
   return { jwt: await sign(claims, 'at+jwt', key), jti, exp }
+}
+
+/**
+ * The id of a minted token: the same for a replay whose documents have not changed, so that every token of a client leads to
+ * the row of the first one in the mint log, and replays add none. It is derived from upstream's token, which is secret, and
+ * from what was added to it.
+ *
+ * @see RFC 9562 section 5.8 for the form
+ */
+async function tokenId(
+  { jwt }: VerifiedToken,
+  flags: readonly string[],
+  { env, ver, src }: Entitlements['meta'],
+): Promise<string> {
+  const text = JSON.stringify(['remint jti, format 1', jwt, env, ver, src, flags])
+  const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', encoder.encode(text))).subarray(0, 16)
+  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x80
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
 /**

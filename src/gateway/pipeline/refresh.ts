@@ -8,6 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { passThrough } from '../http/headers.ts'
 import { inspect } from '../http/inspect.ts'
 import { type LogLine, warn } from '../log.ts'
+import type { ReplaysExhausted } from '../sessions/call.ts'
 import { mayBeUpstreams } from '../signing_keys/recognize.ts'
 import type { KeysFault, UpstreamKeySet } from '../signing_keys/upstream_keys.ts'
 import { type MintContext, type ReplaceReason, replaceTokens } from './replace.ts'
@@ -40,7 +41,7 @@ export async function refresh(
   request: RefreshRequest,
   headers: Headers,
   log: LogLine,
-): Promise<Result<Response, RefreshReason>> {
+): Promise<Result<Response, RefreshReason> | ReplaysExhausted> {
   const { keys, clock, send } = context
   const available = await keys.current()
   if (!available.ok) return available
@@ -68,11 +69,11 @@ async function passOn(
 ): Promise<Result<Response, 'access_token_misplaced' | 'upstream_unreachable'>> {
   let inspected: Awaited<ReturnType<typeof inspect>>
   try {
-    inspected = await inspect(response)
+    inspected = await inspect(response, (jwt) => mayBeUpstreams(jwt, config, keyring, keys))
   } catch {
     return err('upstream_unreachable')
   }
-  if (inspected.tokens.some((token) => mayBeUpstreams(token, config, keyring, keys))) {
+  if (inspected.holdsToken) {
     log.access_token = 'withheld'
     return err('access_token_misplaced')
   }

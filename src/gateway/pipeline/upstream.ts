@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { NO_STORE } from '../http/answers.ts'
 import { readBounded } from '../http/body.ts'
 import { type JsonObjectText, parseObjectText } from '../http/json_text.ts'
-import type { NoAnswer, NoSessionAnswer, SessionPath } from '../sessions/call.ts'
+import type { NoAnswer, NoSessionAnswer, ReplaysExhausted, SessionPath } from '../sessions/call.ts'
 import type { RefreshRequest } from './request.ts'
 
 /** A token response with the user's profile is about 10 KiB; the limit only protects the isolate. */
@@ -54,7 +54,9 @@ export type UpstreamReply = (
 }
 
 /** Sends a request to upstream: directly, or through the object that all requests for one refresh share. */
-export type SendTokenRequest = (call: UpstreamCall) => Promise<Result<UpstreamReply, UpstreamReason>>
+export type SendTokenRequest = (
+  call: UpstreamCall,
+) => Promise<Result<UpstreamReply, UpstreamReason> | ReplaysExhausted>
 
 /** Sends the request to upstream, once. */
 export const direct =

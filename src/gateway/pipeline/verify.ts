@@ -21,6 +21,8 @@ export interface VerifiedToken {
   readonly claims: Claims & { readonly exp: number }
   /** The algorithm of its signature. */
   readonly alg: string
+  /** As it was signed: only who was given it knows it. */
+  readonly jwt: string
   readonly [verified]: true
 }
 
@@ -67,7 +69,7 @@ export async function verifyAccessToken(
   const { claims, typ, alg } = signed.value
   if (!isForServices(claims, context.config.upstream)) return err('audience_mismatch')
   const fault = accessTokenFault(typ, claims, isLabelled ? 'presented' : 'token_response')
-  return fault === undefined ? ok({ claims, alg } as VerifiedToken) : err(fault)
+  return fault === undefined ? ok({ claims, alg, jwt: token } as VerifiedToken) : err(fault)
 }
 
 /**
@@ -83,7 +85,7 @@ export async function verifyIdToken(
   const signed = await verifySigned(token, isIdTokenType, context, now)
   if (!signed.ok) return signed
   const { claims, alg } = signed.value
-  return ok({ claims, alg } as VerifiedToken)
+  return ok({ claims, alg, jwt: token } as VerifiedToken)
 }
 
 interface Signed {

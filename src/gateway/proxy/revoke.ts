@@ -36,7 +36,8 @@ export async function revokeOwnToken(
   const entries: Entry[] = []
   const jti = documentId(claims.jti)
   const sid = documentId(claims.sid)
-  if (jti !== undefined) entries.push({ kind: 'jti', id: jti, until: exp })
+  // A replay, which lives longer by the reuse interval, has the same id.
+  if (jti !== undefined) entries.push({ kind: 'jti', id: jti, until: exp + context.config.reuseSeconds })
   if (sid !== undefined) entries.push(context.denylist.session(sid))
   const added = await context.denylist.add(entries)
   return added.ok ? ok(true) : err(added.reason)

@@ -51,7 +51,15 @@ export interface SessionAnswer {
 /** The Worker knows one more: the object itself hangs. */
 export type NoSessionAnswer = NoAnswer | 'session_timeout'
 
-export type SessionOutcome = Result<SessionAnswer, NoAnswer>
+/** One answer was given again so often that it is not given for a while. */
+export interface ReplaysExhausted {
+  readonly ok: false
+  readonly reason: 'replays_exhausted'
+  /** When the answer is kept no longer. */
+  readonly retryAfterSeconds: number
+}
+
+export type SessionOutcome = Result<SessionAnswer, NoAnswer> | ReplaysExhausted
 
 /** The part of a Durable Object namespace that the gateway uses. */
 export interface RefreshSessions {

@@ -7,7 +7,14 @@
  */
 import { err, ok, type Result } from '../../core/result.ts'
 import { within } from '../../core/within.ts'
-import type { NoAnswer, RawAnswer, SessionAnswer, SessionCall, SessionOutcome } from './call.ts'
+import type {
+  NoAnswer,
+  RawAnswer,
+  ReplaysExhausted,
+  SessionAnswer,
+  SessionCall,
+  SessionOutcome,
+} from './call.ts'
 import { goodUntil } from './final.ts'
 import { seal, sealingKey, unseal } from './seal.ts'
 import { send } from './send.ts'
@@ -34,16 +41,25 @@ interface Kept {
 const ANSWER = 'answer'
 /** How long a read or a write of the store may take. */
 const STORE_WAIT_MS = 1500
+/** How often one answer is replayed. A client needs a few; each replay is signed and logged. */
+export const MAX_REPLAYS = 20
 /** When a failed deletion is retried. */
 const DELETE_AGAIN_MS = 60_000
 
-type Running = Promise<Result<Omit<SessionAnswer, 'origin'> & { readonly replayed: boolean }, NoAnswer>>
+interface Done extends Omit<SessionAnswer, 'origin'> {
+  /** Until when the answer is given again, if it is one that was given before. */
+  readonly replayedUntil?: number
+}
+
+type Running = Promise<Result<Done, NoAnswer>>
 
 export class Session {
   readonly #store: SessionStore
   readonly #fetcher: typeof fetch
   readonly #clock: () => number
   #running: Running | undefined
+  /** How often the answer that is kept until then was given again. Nothing of it is stored: an object that is evicted was idle. */
+  #replays = { until: 0, count: 0 }
   #kept: Kept | undefined
 
   constructor(store: SessionStore, fetcher: typeof fetch, clock: () => number) {
@@ -61,8 +77,17 @@ export class Session {
     const result = await within(call.patienceMs, this.#running)
     if (result === undefined) return err('upstream_timeout')
     if (!result.ok) return result
-    const { answer, replayed, unstored } = result.value
-    return ok({ answer, unstored, origin: replayed ? 'replayed' : joined ? 'joined' : 'asked' })
+    const { answer, unstored, replayedUntil } = result.value
+    if (replayedUntil === undefined) return ok({ answer, unstored, origin: joined ? 'joined' : 'asked' })
+    return this.#countReplay(replayedUntil) ?? ok({ answer, unstored, origin: 'replayed' })
+  }
+
+  #countReplay(until: number): ReplaysExhausted | undefined {
+    if (this.#replays.until !== until) this.#replays = { until, count: 0 }
+    this.#replays.count += 1
+    if (this.#replays.count <= MAX_REPLAYS) return undefined
+    const retryAfterSeconds = Math.max(1, Math.ceil((until - this.#clock()) / 1000))
+    return { ok: false, reason: 'replays_exhausted', retryAfterSeconds }
   }
 
   /** The alarm deletes everything when the interval is over. One that is too early is set again. */
@@ -81,7 +106,7 @@ export class Session {
     const reuses = call.reuseSeconds > 0
     const key = reuses ? await sealingKey(call.refreshToken, call.name).catch(() => undefined) : undefined
     const kept = reuses ? await this.#recall(key) : undefined
-    if (kept) return ok({ answer: kept, replayed: true, unstored: false })
+    if (kept) return ok({ answer: kept.answer, replayedUntil: kept.until, unstored: false })
 
     const received = (answer: RawAnswer) => {
       const until = reuses ? goodUntil(answer, call.reuseSeconds) : undefined
@@ -91,16 +116,17 @@ export class Session {
     if (!sent.ok) return sent
     const answer = sent.value
     const fresh = this.#kept as Kept | undefined
-    if (!fresh) return ok({ answer, replayed: false, unstored: false })
+    if (!fresh) return ok({ answer, unstored: false })
     const stored = key !== undefined && (await this.#keep(answer, fresh.until, key))
-    return ok({ answer, replayed: false, unstored: !stored })
+    return ok({ answer, unstored: !stored })
   }
 
-  async #recall(key: CryptoKey | undefined): Promise<RawAnswer | undefined> {
+  async #recall(key: CryptoKey | undefined): Promise<Kept | undefined> {
     const now = this.#clock()
-    if (this.#kept) return now < this.#kept.until ? this.#kept.answer : undefined
+    if (this.#kept) return now < this.#kept.until ? this.#kept : undefined
     const stored = key && (await this.#stored())
-    return stored && now < stored.until ? unseal(stored.sealed, key) : undefined
+    const answer = stored && now < stored.until ? await unseal(stored.sealed, key) : undefined
+    return answer && stored && { answer, until: stored.until }
   }
 
   async #stored(): Promise<StoredAnswer | undefined> {

@@ -198,12 +198,12 @@ describe('an end lands, whatever else of the event is not known', () => {
       last: 'quarantined org_unknown Acme Inc',
     },
     {
-      name: 'entitlements of which one is none of ours',
+      name: 'entitlements of which one is not known here',
       acts: [customer, active, entitled('cus_1', ['scim'], AT + 1), entitled('cus_1', ['nothing'], AT + 2)],
       ...{ a: 'reports sso', last: 'quarantined flag_unknown nothing' },
     },
     {
-      name: 'targets of which one is none of ours',
+      name: 'targets of which one is not known here',
       acts: [
         ruled('2026-11-22T09:00:00.000Z', { organizations: ['org_a', 'org_b'] }),
         ruled('2026-11-22T10:00:00.000Z', { organizations: ['org_b', 'org_nobody'] }),
@@ -461,6 +461,15 @@ describe('people’s edits and the source’s revisions are two scales', () => {
       last: 'applied',
     },
     {
+      name: 'also where a person did not say whose the contract is',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        edited('C-1', 'org_a', { plan: 'team', status: 'active', revision: 2 }),
+        agreed('C-1', 'org_a', 2, { ...enterprise, status: 'cancelled' }),
+      ],
+      last: 'applied',
+    },
+    {
       name: 'after many edits',
       acts: [
         agreed('C-1', 'org_a', 1, enterprise),
@@ -654,6 +663,14 @@ describe('a click at a vendor is no agreement', () => {
     await tell(control, ['cron'])
     expect(await events()).toMatchObject([{ state: 'dismissed' }])
     expect(await inProduction('org_a')).toEqual([])
+  })
+
+  test('a target that is made later is one then', async () => {
+    await tell(control, [ruled(at(9), { organizations: ['org_a', 'org_late'] })])
+    expect(await inProduction('org_a')).toEqual(['scim'])
+    await tell(control, [organization('org_late'), 'cron'])
+    expect(await inProduction('org_late')).toEqual(['scim'])
+    expect(await events()).toMatchObject([{ state: 'applied' }])
   })
 
   test('a contract needs no approval there', async () => {
@@ -916,7 +933,7 @@ describe('beta participation is an agreement like an add-on', () => {
       a: 'scim',
     },
     {
-      name: 'a flag that is none of ours',
+      name: 'a flag that is not known here',
       acts: [beta({ flag: 'nothing' })],
       last: 'quarantined flag_unknown nothing',
     },

@@ -49,7 +49,7 @@ const rowsOf = async (control: ControlUnderTest) =>
     status,
   ])
 
-test('a lost event is a difference: it is told, changes nothing, is repaired with apply, and then is none', async () => {
+test('a lost event is a difference: it is reported, changes nothing, is repaired with apply, and then is none', async () => {
   const answers = { [LIST]: [subscribed('sub_1', 'price_enterprise')], [ENTITLEMENTS]: [] }
   const { control } = await begin(answers)
   const told = await reconcile(control)
@@ -246,7 +246,7 @@ describe('a CRM brings a list', () => {
     expect((await states(control))['C-3']).toBe('team active')
   })
 
-  test('an entry that names what is none of ours is a problem, and takes away what it takes away', async () => {
+  test('an entry that names what is not known here is a problem, and takes away what it takes away', async () => {
     const control = await known()
     const { differences } = (await list(control, [data('C-1', 2, { plan: 'gold' })], { last: false })).body
     expect(differences).toMatchObject([
@@ -287,10 +287,10 @@ test('a viewer may not', async () => {
   expect(answer.status).toBe(403)
 })
 
-test('an event that comes after a repair and tells of an earlier state changes nothing', async () => {
+test('an event that comes after a repair and reports an earlier state changes nothing', async () => {
   const { control } = await begin({ [LIST]: [subscribed('sub_1', 'price_enterprise')], [ENTITLEMENTS]: [] })
   await reconcile(control, { apply: true })
-  // As it was told before there was an API key: of its own second.
+  // As it was sent before there was an API key: of its own second.
   const late = structuredClone(subscription)
   Object.assign(late.data, { object: { ...subscribed('sub_1', 'price_team'), customer: CUSTOMER } })
   const without = { ...control.environment, STRIPE_API_KEY: undefined }

@@ -80,7 +80,7 @@ export const delta = (contract: string, revision: number, changes: object, base 
   data: { contract, revision, base_revision: base, changes },
 })
 
-/** A CRM's event, under a name of its own unless told. */
+/** A CRM's event, under its own name by default. */
 export const sendStandard = (control: ControlUnderTest, event: { id: string }, options: SendOptions = {}) =>
   send(control, 'standard', JSON.stringify(event), { id: `evt-${event.id}`, ...options })
 

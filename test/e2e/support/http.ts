@@ -1,6 +1,7 @@
 /**
  * A bare HTTP server as upstream: every byte and every event of the connection is in the test's hands.
  */
+import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { listen } from '../../../dev/network.ts'
 
@@ -21,6 +22,13 @@ export async function startServer(handle: Handler): Promise<HttpServer> {
     Promise.resolve()
       .then(() => handle(request, response))
       .catch(failed)
+  })
+  server.on('upgrade', ({ headers }, socket) => {
+    // RFC 6455 section 4.2.2.
+    const key = `${headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+    const accept = createHash('sha1').update(key).digest('base64')
+    const lines = ['Connection: Upgrade', 'Upgrade: websocket', `Sec-WebSocket-Accept: ${accept}`]
+    socket.end(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('\r\n')}\r\n\r\n`)
   })
   const port = await listen(server, 0)
   return {

@@ -21,7 +21,11 @@ const NOTHING = { flags: [], until: null, meta: META }
 
 /** What verification would give; only a test may make one. */
 const verified = (claims: Claims) =>
-  ({ claims: { iss: UPSTREAM, exp: SECONDS + 3600, ...claims }, alg: 'ES256' }) as unknown as VerifiedToken
+  ({
+    claims: { iss: UPSTREAM, exp: SECONDS + 3600, ...claims },
+    alg: 'ES256',
+    jwt: 'a.b.c',
+  }) as unknown as VerifiedToken
 
 async function mintOf(
   claims: Claims,
@@ -76,10 +80,43 @@ describe('a minted token', () => {
     })
   })
 
-  test('has a jti of its own each time', async () => {
-    const [one, other] = [await mintOf({ jti: 'x' }), await mintOf({ jti: 'x' })]
-    expect(new Set(['x', one.jti, other.jti]).size).toBe(3)
-    expect(one.claims.jti).toBe(one.jti)
+  describe('has a jti', () => {
+    const jtiOf = async (members: object = {}, entitlements: object = {}) =>
+      (
+        await mint(
+          { ...verified({ jti: 'x' }), ...members },
+          { ...NOTHING, ...entitlements },
+          (
+            await keyringOf(await gatewayKey())
+          ).active,
+          configOf(),
+          NOW,
+        )
+      ).jti
+
+    test('that is a UUID of its own, and stands in the token', async () => {
+      const { jti, claims } = await mintOf({ jti: 'x' })
+      expect(jti).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+      expect(claims.jti).toBe(jti)
+    })
+
+    test('that is the same for a replay whose documents have not changed', async () => {
+      expect(await jtiOf()).toBe(await jtiOf())
+    })
+
+    test.each<[string, object, object]>([
+      ['another token of upstream’s', { jwt: 'another' }, {}],
+      ['other flags', {}, { flags: ['sso'] }],
+      ['other documents', {}, { meta: { ...META, ver: '88.12' } }],
+      ['another fall-back', {}, { meta: { ...META, src: 'stale' } }],
+      ['another environment', {}, { meta: { ...META, env: 'staging' } }],
+    ])('that is another for %s', async (_, members, entitlements) => {
+      expect(await jtiOf(members, entitlements)).not.toBe(await jtiOf())
+    })
+
+    test('that is the same for documents that were only read again', async () => {
+      expect(await jtiOf({}, { meta: { ...META, as_of: SECONDS + 5 } })).toBe(await jtiOf())
+    })
   })
 
   test('has no flag where none is on, rather than upstream’s', async () => {

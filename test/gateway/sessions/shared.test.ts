@@ -386,3 +386,57 @@ test.each([
   const response = await setup.refresh()
   expect([response.status, response.headers.get('content-encoding')]).toEqual([400, kept])
 })
+
+describe('replays of one answer are bounded', () => {
+  test('to 20; then the client learns when it may try again, and nothing is minted', async () => {
+    const setup = await setUpSessions({ REFRESH_REUSE_SECONDS: '30' })
+    const statuses = []
+    for (let i = 0; i < 21; i++) statuses.push((await setup.refresh()).status)
+    expect(statuses).toEqual(new Array(21).fill(200))
+    setup.now += 12_500
+    const reads = setup.kv.reads.length
+    const response = await setup.refresh()
+    expect([response.status, response.headers.get('retry-after')]).toEqual([429, '18'])
+    expect(await response.json()).toMatchObject({
+      error: 'temporarily_unavailable',
+      request_id: expect.any(String),
+    })
+    expect(log.last).toMatchObject({ level: 'info', status: 429, reason: 'replays_exhausted' })
+    expect(log.last).not.toHaveProperty('jti')
+    expect([setup.asked(), setup.kv.reads.length]).toEqual([1, reads])
+  })
+
+  test('and a page may read that', async () => {
+    const setup = await setUpSessions()
+    const headers = { origin: 'https://app.test' }
+    for (let i = 0; i < 21; i++) await setup.refreshWith({}, headers)
+    const response = await setup.refreshWith({}, headers)
+    expect(response.status).toBe(429)
+    expect(response.headers.get('access-control-allow-origin')).toBe('https://app.test')
+    expect(response.headers.get('access-control-expose-headers')).toContain('retry-after')
+  })
+
+  test('not those who ask at the same time: they wait for one answer', async () => {
+    const setup = await setUpSessions()
+    let answer = () => {}
+    const held = new Promise<void>((resolve) => (answer = resolve))
+    setup.upstream.onToken = async () => {
+      await held
+      return setup.upstream.tokens()
+    }
+    const responses = Array.from({ length: 50 }, () => setup.refresh())
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    answer()
+    const statuses = (await Promise.all(responses)).map(({ status }) => status)
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThan(30)
+    expect(setup.asked()).toBe(1)
+  })
+
+  test('after the interval upstream is asked again', async () => {
+    const setup = await setUpSessions()
+    for (let i = 0; i < 22; i++) await setup.refresh()
+    setup.now += 10_000
+    expect((await setup.refresh()).status).toBe(200)
+    expect(setup.asked()).toBe(2)
+  })
+})

@@ -1,6 +1,6 @@
 /**
- * What an event changes, on what is known after the events before it: each of its parts for itself, so that one that is
- * not known waits alone. Does I/O through `Known`.
+ * What an event changes, given the state after the events before it. Its parts are applied separately, so that only a part
+ * with an unknown name waits. Does I/O through `Known`.
  */
 import type { CanonicalEvent } from '../events.ts'
 import type { Known } from '../known.ts'
@@ -16,9 +16,9 @@ export interface Ordered {
   readonly known: Known
   /** Epoch milliseconds. */
   readonly now: number
-  /** Why only what it takes away may be applied. */
+  /** Why only its restrictions may be applied. */
   readonly held?: string | undefined
-  /** Why an event comes to nothing because of a later one about the same that was applied, of these types if named. */
+  /** Why an event has no effect because a later one about the same, of these types if given, is already applied. */
   passed(entity: string, revision: number, types?: readonly string[]): Promise<Verdict | undefined>
 }
 
@@ -26,9 +26,9 @@ export async function applyEvent(parsed: Parsed, context: Ordered, commands: Com
   if (!parsed.ok) {
     const unread = quarantined(parsed.reason, parsed.detail)
     if (!parsed.ends) return unread
-    // That it is over can be read, whatever else cannot.
+    // The end of a contract can be read even if the rest cannot.
     const ended = await applyContract(parsed.ends, context)
-    return { ...ended, ...{ state: unread.state, problem: unread.problem, detail: unread.detail, needs: [] } }
+    return { ...ended, state: unread.state, problem: unread.problem, detail: unread.detail, needs: [] }
   }
   const parts: Verdict[] = []
   let { known } = context
@@ -56,7 +56,7 @@ async function applyPart(part: CanonicalEvent, context: Ordered, commands: Comma
     case 'flag.targets':
       return applyTargets(part, context, commands)
     case 'session.revoked':
-      // It stands on the denylist before anything is decided, and is no row.
+      // The denylist entry is written before the decision, and is not a row.
       return { ...applied(), entity: `session:${part.sid}` }
     case 'ignored':
       return stopped('ignored', part.why)

@@ -1,9 +1,9 @@
 /**
- * What a contract's event changes: the order of what its source says of it, and the rows that follow. Does I/O through
+ * What a contract's event changes: it checks the order of the source's revisions, and derives the rows. Does I/O through
  * `Known`.
  *
- * Order is the source's own, of that contract alone: neither people's edits nor re-derivation use up its revisions, and the
- * same revision that says the same derives the rows again.
+ * The order is the source's own, per contract: neither people's edits nor deriving again use up its revisions. The same
+ * revision with the same content derives the rows again.
  */
 import { canonical, sha256Hex } from '../../canonical.ts'
 import type { AgreementRow, ContractRow } from '../../db/rows.ts'
@@ -30,7 +30,7 @@ export interface ContractContext {
   readonly known: Known
   /** Epoch milliseconds. */
   readonly now: number
-  /** Why only what it takes away may be applied. */
+  /** Why only its restrictions may be applied. */
   readonly held?: string | undefined
 }
 
@@ -45,7 +45,10 @@ const asNumbered = (part: ContractEvent) => ({ system: null, ...part })
 async function decide(part: ContractEvent, place: Place, context: ContractContext): Promise<Verdict> {
   const { id, agreement } = place
   const rows = await context.known.contractRows(id)
-  if (rows.some(({ source }) => source !== part.source)) return quarantined('contract_of_another_source')
+  // Of one that this source has said something about, people may have set another source.
+  if (!agreement && rows.some(({ source }) => source !== part.source)) {
+    return quarantined('contract_of_another_source')
+  }
   if (isReserved(part.source, id)) return quarantined('contract_id_reserved')
   const last =
     agreement?.revision ?? Math.max(Number.NEGATIVE_INFINITY, ...rows.map(({ revision }) => revision))
@@ -61,14 +64,14 @@ async function decide(part: ContractEvent, place: Place, context: ContractContex
   return put(said, meaning, place, rows, { ...context, repeats: last === part.revision && !agreement })
 }
 
-/** The meaning of what no source has said: the same revision may still be said. */
+/** The digest while no source has sent anything: the same revision may still arrive. */
 const MISSING = 'missing'
 
-/** Which of the systems it is from is not what it says. */
+/** Without the system that it is from, which is not part of its content. */
 const meaningOf = (said: unknown): Promise<string> =>
   sha256Hex(canonical({ ...(said as ContractSnapshot), system: null }))
 
-/** All that is said of the contract with this event, in the source's words. */
+/** The contract's full content with this event, in the source's names. */
 function saidBy(
   part: Exclude<ContractEvent, ContractDelta>,
   before: ContractSnapshot | undefined,
@@ -83,7 +86,7 @@ function saidBy(
     case 'contract.end': {
       const { source, system, contract, revision, status } = part
       const own = { type: 'contract.snapshot' as const, source, system, contract, revision }
-      // Of one that is not known yet, what comes late must not begin it.
+      // A late event must not create a contract that is not known yet.
       if (!before) return { ...own, org: { kind: 'org', candidates: [] }, customer: null, phases: [] }
       const phases = before.phases.map(({ grace_until: _, ...phase }) => ({ ...phase, status }))
       return { ...before, ...own, phases }
@@ -111,7 +114,7 @@ async function change(
     return put({ ...changed.value, source, contract }, meaning, place, rows, { ...context, repeats: false })
   }
   if (changed.reason === 'base_missing') return stopped('waiting', changed.reason)
-  // What came later holds it already; what does not has gone lost on the way.
+  // A later revision contains it already, unless it was lost on the way.
   return quarantined(changed.reason === 'base_passed' ? 'contract_revision_conflict' : changed.reason)
 }
 
@@ -120,11 +123,17 @@ const entitlements = (
   rows: readonly ContractRow[],
   org: External,
 ): ContractSnapshot => ({
-  ...{ type: 'contract.snapshot', source, system: null, contract, revision, org, customer },
+  type: 'contract.snapshot',
+  source,
+  system: null,
+  contract,
+  revision,
+  org,
+  customer,
   phases: [{ status: 'active', from: rows[0]?.from ?? from, to: null, items: flags }],
 })
 
-/** What was said once of whose it is holds until something else is said. */
+/** The organization stays as it was said last until something else is said. */
 function stillNamed(now: External, before: External | undefined): External {
   const names = (org: External) => org.ours !== undefined || org.invalid !== undefined
   return !names(now) && before?.ours !== undefined ? before : now
@@ -142,19 +151,32 @@ async function put(
     contractStep({ table: 'contracts', before, after }, id, why)
   const dueSince = dueSinceOf(said, agreement, event)
   const derived = await derive(said, id, {
-    ...{ known, now, dueSince, revision: said.revision, held: held !== undefined, step },
+    known,
+    now,
+    dueSince,
+    revision: said.revision,
+    held: held !== undefined,
+    step,
   })
   if (derived.windowInvalid) return quarantined('window_invalid')
-  // Of rows that nobody knows the words of, the same revision must say what they say.
+  // For rows without a stored source text, the same revision must have the same content.
   if (repeats && derived.steps.length > 0) return quarantined('contract_revision_conflict')
   const [first, ...others] = derived.unresolved
   const row: AgreementRow = {
-    ...{ contract: id, source: said.source, system: said.system ?? agreement?.system ?? null },
-    ...{ external_id: said.contract, customer: said.customer, revision: said.revision, meaning, said },
+    contract: id,
+    source: said.source,
+    system: said.system ?? agreement?.system ?? null,
+    external_id: said.contract,
+    customer: said.customer,
+    revision: said.revision,
+    meaning,
+    said,
     names: [...new Set(externalsOf(said).flatMap(needsOf))],
     whole: first === undefined && held === undefined,
     due_since: dueSince,
-    ...{ event_source: event.source, event_id: event.id, derived_at: new Date(now).toISOString() },
+    event_source: event.source,
+    event_id: event.id,
+    derived_at: new Date(now).toISOString(),
   }
   const follows = await followUp(row, known.after(derived.steps, [row]), now, event)
   const verdict = first ? unresolved([first, ...others]) : held === undefined ? applied() : quarantined(held)
@@ -166,7 +188,7 @@ async function put(
   }
 }
 
-/** Since the first event that said so, until one says that it is paid. */
+/** From the first event that says so, until one says that it is paid. */
 function dueSinceOf(
   { phases }: ContractSnapshot,
   agreement: AgreementRow | undefined,
@@ -193,7 +215,10 @@ async function followUp(
   if (!said) return []
   const why = whyOf(event)
   const { steps } = await derive({ ...said, source, customer }, id, {
-    ...{ known, now, dueSince: agreement?.due_since ?? null, revision: row.revision },
+    known,
+    now,
+    dueSince: agreement?.due_since ?? null,
+    revision: row.revision,
     step: (before, after) => contractStep({ table: 'contracts', before, after }, id, why),
   })
   return steps

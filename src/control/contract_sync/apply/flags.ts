@@ -1,9 +1,9 @@
 /**
- * A flag's rule and targets as another system has them: what is to be imported, in our names. Does I/O through `Known`.
+ * A flag's rule and targets in another system: what to import, with the names here. Does I/O through `Known`.
  *
- * Rule and targets have an order of their own: an event that only switches a flag says nothing of targets, and one that
- * comes late may still be the latest that does. The order is that of our flag in its environment, so that what comes late
- * about a flag that was deleted and made again changes nothing.
+ * Rule and targets are ordered separately: an event that only switches a flag says nothing about targets, and a late one may
+ * still be the latest that does. The order belongs to the flag here and its environment, so that a late event about a flag
+ * that was deleted and created again changes nothing.
  */
 import { type External, type FlagTargets, nameOf, needsOf } from '../events.ts'
 import { type Commands, runGuarded } from '../run_command.ts'
@@ -11,9 +11,9 @@ import { applied, conflict, quarantined, superseded, unresolved, type Verdict } 
 import type { Ordered } from './apply.ts'
 import { resolver } from './resolve.ts'
 
-/** Targets of a flag that one event may name: each is a grant of its own in the same commit. */
+/** How many targets one event may name: each becomes a grant in the same commit. */
 const MAX_TARGETS = 500
-/** The types of events that tell all targets. */
+/** The types of events that list all targets. */
 const TELLING_TARGETS = ['flag.rule_updated', 'flag.deleted']
 
 export async function applyTargets(
@@ -32,7 +32,7 @@ export async function applyTargets(
     targets === null ? superseded : await context.passed(about.entity, revision, TELLING_TARGETS)
   if (accessStop === conflict || targetsStop === conflict) return { ...conflict, ...about }
   if (accessStop && targetsStop) return { ...superseded, ...about }
-  // A flag that is none of ours has nothing to lose.
+  // A flag that is not known here has nothing to lose.
   if (flag === undefined) return { ...(part.deleted ? applied() : unresolved([part.flag])), ...about }
   if (organizations.length + (targets?.users.length ?? 0) > MAX_TARGETS) {
     return { ...quarantined('too_many_targets'), ...about }
@@ -40,7 +40,11 @@ export async function applyTargets(
   const unknown: External[] = organizations.filter((org) => resolve(org, 'org') === undefined)
   const users = targets?.users ?? []
   const input = {
-    ...{ flag, environment, source, revision, access: accessStop ? null : part.access },
+    flag,
+    environment,
+    source,
+    revision,
+    access: accessStop ? null : part.access,
     targets:
       targets === null || targetsStop
         ? null

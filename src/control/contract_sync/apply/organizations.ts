@@ -1,4 +1,4 @@
-/** Organizations as other systems tell of them, and names that belong to them. Does I/O through `Known`. */
+/** Organizations as other systems report them, and names that belong to them. Does I/O through `Known`. */
 import type { OrgDeleted, OrgLinked, OrgUpserted } from '../events.ts'
 import { nameOf } from '../events.ts'
 import { type Commands, runCommand, runGuarded } from '../run_command.ts'
@@ -6,7 +6,7 @@ import { applied, quarantined, type Verdict } from '../verdict.ts'
 import type { Ordered } from './apply.ts'
 import { resolver } from './resolve.ts'
 
-/** A name that belongs to an organization, for the first time. */
+/** Maps a name to an organization, if it is not mapped yet. */
 export async function linkOrganization(
   part: OrgLinked,
   context: Ordered,
@@ -17,7 +17,7 @@ export async function linkOrganization(
   const mapped = await known.mapping(source, 'org', external_id)
   if (mapped?.target === target) return applied()
   if (mapped?.target) return quarantined('mapped_to_another_org', external_id)
-  // It may come from an address that anybody can make up: an operator says whether it is so.
+  // It may come from a link that anybody can make up, so an operator must confirm it.
   if (!confirmed) return quarantined('org_unconfirmed', external_id)
   if (!(await known.organization(target))) {
     return { ...quarantined('org_unknown', target), needs: [`org:${target}`] }
@@ -45,7 +45,7 @@ export async function upsertOrganization(
   return { ...(set.ok ? applied(set.steps) : set.verdict), ...about }
 }
 
-/** Whoever is logged in must refresh, which the identity provider refuses. Its contracts are its own matter. */
+/** Users that are logged in must refresh, which the identity provider refuses. Its contracts are its own matter. */
 export async function endOrganization(
   part: OrgDeleted,
   context: Ordered,

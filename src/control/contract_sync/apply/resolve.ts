@@ -1,4 +1,4 @@
-/** What the names of an event are here: what a mapping says first, then the name itself if it is ours. Does I/O. */
+/** Resolves the names of an event: by a mapping first, else the name itself if it exists here. Does I/O. */
 import type { MappingRow } from '../../db/rows.ts'
 import type { Resolve } from '../contracts/projection.ts'
 import type { External } from '../events.ts'
@@ -6,7 +6,7 @@ import type { Known } from '../known.ts'
 
 type Kind = MappingRow['kind']
 
-/** Looks all of them up, so that the answer is a pure function. @param source - whose mappings count */
+/** Looks all of them up, and returns a pure function. @param source - whose mappings apply */
 export async function resolver(source: string, names: readonly External[], known: Known): Promise<Resolve> {
   const mapped = new Map<string, string>()
   const own = new Set<string>()

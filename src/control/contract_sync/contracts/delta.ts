@@ -1,11 +1,11 @@
-/** Changes of a contract, as changes of what its source has said of it. Pure. */
+/** Applies a delta to the latest snapshot of a contract. Pure. */
 import { err, ok, type Result } from '../../../core/result.ts'
 import type { ContractRow } from '../../db/rows.ts'
 import { isRowOf } from '../../entities/contract.ts'
 import { type ContractDelta, type ContractSnapshot, type External, nameOf, type Phase } from '../events.ts'
 import type { Resolve } from './projection.ts'
 
-/** A contract as its rows have it, in our names: what a change is based on where its source has said nothing yet. */
+/** A contract from its rows: the base of a delta if its source has sent no snapshot yet. */
 export function snapshotOfRows(contract: string, rows: readonly ContractRow[]): ContractSnapshot | undefined {
   const own = rows
     .filter(({ id, from, to }) => isRowOf(contract, id) && from !== to)
@@ -14,24 +14,30 @@ export function snapshotOfRows(contract: string, rows: readonly ContractRow[]): 
   if (!first) return undefined
   const name = (kind: External['kind'], ours: string): External => ({ kind, candidates: [], ours })
   return {
-    ...{ type: 'contract.snapshot', source: first.source, system: null, contract, customer: null },
+    type: 'contract.snapshot',
+    source: first.source,
+    system: null,
+    contract,
+    customer: null,
     revision: Math.max(...own.map(({ revision }) => revision)),
     org: name('org', first.org),
     phases: own.map(({ status, from, to, grace_until, plan, add }) => ({
-      ...{ status, from, to },
+      status,
+      from,
+      to,
       items: [...(plan === null ? [] : [name('plan', plan)]), ...add.map((flag) => name('flag', flag))],
-      // Of a contract that is due, the grace that it has; otherwise as the plan says, should it fall due.
+      // A past-due contract keeps its grace period; otherwise the plan's applies if it becomes past due.
       ...(status === 'past_due' && { grace_until }),
     })),
   }
 }
 
 /**
- * The snapshot that a delta makes of the known one.
+ * The snapshot after a delta.
  *
- * - `base_missing`: what it is based on is not applied yet; it waits
- * - `base_passed`: a later revision is applied already
- * - `delta_ambiguous`: it changes a plan or a window without saying of which phase, or of one that there is not
+ * - `base_missing`: its base revision is not applied yet; it waits
+ * - `base_passed`: a later revision is already applied
+ * - `delta_ambiguous`: it changes a plan or a window without naming the phase, or the phase does not exist
  * - `window_invalid`: phases would end before they begin, or overlap
  */
 export function applyDelta(
@@ -45,7 +51,7 @@ export function applyDelta(
   const single = ['plan', 'from', 'to'].some((member) => member in changes)
   if (single && phase === undefined && known.phases.length > 1) return err('delta_ambiguous')
   if (phase !== undefined && phase > known.phases.length) return err('delta_ambiguous')
-  // Two names are one thing where they are mapped to one; what is not known is what it is called.
+  // Two names that are mapped to the same thing are equal; unknown names are compared as text.
   const identity = (external: External) =>
     resolve(external, external.kind === 'price' ? 'plan' : external.kind) ?? `?${nameOf(external)}`
   const phases = known.phases.map((one, index) =>
@@ -67,7 +73,7 @@ function changed(
   const flags = phase.items.filter((item) => item.kind === 'flag' && !replaced.has(identity(item)))
   const plans = plan === undefined ? phase.items.filter((item) => item.kind === 'plan') : plan ? [plan] : []
   const { status = phase.status, from = phase.from, to = phase.to } = rest
-  // A grace that was agreed goes on only as long as the contract is due.
+  // An agreed grace period continues only while the contract is past due.
   const grace =
     rest.grace_until === undefined && status === phase.status ? phase.grace_until : rest.grace_until
   const items = [...plans, ...flags, ...add]

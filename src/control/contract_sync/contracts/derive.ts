@@ -2,7 +2,7 @@
  * The rows of a contract as they follow from what its source has said, by the mappings of now: when an event says it, and
  * again when a mapping is corrected. Does I/O through `Known`.
  *
- * Whose it is follows from what is said, then from the contract as it is: a name that is given and none of ours is an
+ * Whose it is follows from what is said, then from the contract as it is: a name that is given and not known here is an
  * error, and no name leaves it where it is. Where a part is not known, the rows change by what is taken away only.
  */
 
@@ -16,13 +16,13 @@ import type { Known } from '../known.ts'
 import { type ContractPut, entitlementsStatus, projectContract, rowsOver } from './projection.ts'
 import { restrict } from './restrict.ts'
 
-/** For a contract without a plan. */
+/** The grace period of a contract without a plan. */
 const GRACE_DAYS = 7
 const ENDED = ['paused', 'unpaid', 'cancelled', 'expired']
 
 export interface Derivation {
   readonly steps: readonly Step[]
-  /** Names that are nothing here yet; with any of them, the steps only take away. */
+  /** Names that are unknown here; with any of them, the steps only restrict. */
   readonly unresolved: readonly External[]
   readonly org: string | null
   readonly windowInvalid: boolean
@@ -34,9 +34,9 @@ export interface DeriveOptions {
   readonly now: number
   /** Since when it is past due. */
   readonly dueSince: string | null
-  /** The least revision that the rows have; they count on by themselves. */
+  /** The minimum revision of the rows, which count on by themselves. */
   readonly revision: number
-  /** Something else stands in the way of what it gives: only what it takes away counts. */
+  /** Something else prevents what it grants: only its restrictions count. */
   readonly held?: boolean
   readonly step: (before: ContractRow | null, after: ContractRow) => Step
 }
@@ -75,10 +75,10 @@ export async function derive(
   return { steps, unresolved, org, windowInvalid: false }
 }
 
-/** A name that was given, and is ours or an error. */
+/** A given name: known here, or an error. */
 const isNamed = ({ ours, invalid }: External): boolean => ours !== undefined || invalid !== undefined
 
-/** Only what is taken away: what is left of the rows as they are, and the end of the others. */
+/** Only restrictions: what remains of the existing rows, and the end of the others. */
 async function taken(
   projected: readonly ContractPut[],
   id: string,
@@ -103,7 +103,7 @@ async function taken(
   return [...left, ...ended]
 }
 
-/** A contract that moves ends where it was first, so that both organizations have it on record. */
+/** A contract that moves to another organization ends at the first, so that both have it on record. */
 function changeOf(before: ContractRow | null, after: ContractRow, { step }: DeriveOptions): Step[] {
   if (before === null || before.org === after.org) return [step(before, after)]
   const { updated_at } = after
@@ -111,7 +111,7 @@ function changeOf(before: ContractRow | null, after: ContractRow, { step }: Deri
   return [step(before, left), step(left, { ...after, revision: Math.max(after.revision, left.revision + 1) })]
 }
 
-/** The row, or nothing where it is as it is. */
+/** The changed row; `undefined` if nothing differs. */
 async function rowOf(
   put: ContractPut,
   before: ContractRow | null,
@@ -128,11 +128,11 @@ async function rowOf(
   if (before === null) return row
   const same = isUnchanged({ table: 'contracts', before, after: { ...row, revision: before.revision } })
   if (same && revision <= before.revision) return undefined
-  // The row counts its own changes, whoever made them; the source's revision is the agreement's.
+  // The row counts its own changes, no matter who made them; the source's revision is the agreement's.
   return { ...row, revision: Math.max(revision, before.revision + (same ? 0 : 1)) }
 }
 
-/** The grace of a contract that falls due begins when it did, and goes on while it stays due. */
+/** The grace period starts when the contract becomes past due, and continues while it stays so. */
 async function graceUntil(
   put: ContractPut,
   before: ContractRow | null,
@@ -147,7 +147,7 @@ async function graceUntil(
   return new Date(since + (plan?.grace_days ?? GRACE_DAYS) * DAY_MS).toISOString()
 }
 
-/** Whose it is where nobody is named: a customer's entitlements are where its subscriptions are; others stay. */
+/** The organization if none is named: entitlements follow the customer's subscriptions; others stay. */
 async function standingOrg(said: ContractSnapshot, id: string, known: Known): Promise<string | undefined> {
   const [row] = await known.contractRows(id)
   if (!isEntitlements(id)) return row?.org
@@ -178,7 +178,7 @@ async function subscriptionsOf(
   return (await Promise.all(own.map(({ contract }) => known.contractRows(contract)))).flat()
 }
 
-/** Rows of the organization of which nobody knows yet what they were derived from. */
+/** Rows of the organization without a known origin. */
 async function unsaidOf(
   org: string | undefined,
   { source }: ContractSnapshot,

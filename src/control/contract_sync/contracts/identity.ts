@@ -1,5 +1,5 @@
 /**
- * Which contract of ours a number of another system is. The system and its number tell contracts apart: two systems may
+ * Which contract a number of another system is here. The system and its number tell contracts apart: two systems may
  * use the same number, also behind one endpoint. Does I/O through `Known`.
  */
 import { sha256Hex } from '../../canonical.ts'
@@ -14,9 +14,9 @@ export interface Numbered {
 }
 
 export interface Place {
-  /** Our id. */
+  /** The id here. */
   readonly id: string
-  /** What was said of it last. */
+  /** Its last snapshot. */
   readonly agreement: AgreementRow | undefined
 }
 
@@ -25,14 +25,14 @@ export async function placeOf(number: Numbered, known: Known): Promise<Place> {
   const all = await known.numbered(source, contract)
   const own = all.find((row) => row.system === system || row.system === null || system === null)
   if (own) {
-    // Rows are never deleted: where there are none of a whole agreement, it counts for nothing.
+    // Rows are never deleted, so an agreement without rows does not count.
     const standing = !own.whole || (await known.contractRows(own.contract)).length > 0
     return { id: own.contract, agreement: standing ? own : undefined }
   }
   return { id: await idOf(number, all.length > 0), agreement: undefined }
 }
 
-/** Ids under which events about this number may be kept, for those that wait. */
+/** The ids under which waiting events about this number may be stored. */
 export const idsOf = async (number: Numbered): Promise<string[]> => [
   await idOf(number, false),
   await idOf(number, true),
@@ -48,12 +48,12 @@ async function idOf({ source, system, contract }: Numbered, taken: boolean): Pro
   return `${prefix}${readable}-${digest.slice(0, 10)}`
 }
 
-/** Numbers of Stripe, and of a CRM that needs no name, are ids here as they are. */
+/** Numbers of Stripe, and of the unnamed CRM endpoint, are used as ids unchanged. */
 function prefixOf(source: string): string {
   if (source === 'stripe' || source === 'standard') return ''
   return `${source.replace(/^standard-/, '')}:`
 }
 
-/** Ids that are Stripe's. */
+/** The forms of Stripe's ids. */
 const STRIPE_ID = /^(sub_|stripe-entitlements:)/
 export const isReserved = (source: string, id: string): boolean => source !== 'stripe' && STRIPE_ID.test(id)

@@ -1,31 +1,31 @@
 /**
- * From what a source says to what a contract's rows should be. Pure: names are resolved by a function that is handed in.
+ * From a source's snapshot to the rows of a contract. Pure: a parameter resolves the names.
  *
  * A row has one plan and add-ons. A phase becomes one row for each plan that its items resolve to, in the order of the
- * plans' keys, and add-ons stand on the first of them; rows are numbered through all phases, `C-9`, `C-9~2`, `C-9~3`.
- * Evaluation takes all active rows together, so that two plans bought in one subscription add up as their buyer expects.
- * What resolves to nothing is reported; what gives no flags (support hours, seats) is mapped to a plan without any.
+ * plans' keys, and add-ons belong to the first of them; rows are numbered through all phases, `C-9`, `C-9~2`, `C-9~3`.
+ * Evaluation combines all active rows, so that two plans in one subscription add up as their buyer expects. Unknown items are
+ * reported; items that grant no flags (support hours, seats) are mapped to a plan without any.
  */
 import type { ContractRow } from '../../db/rows.ts'
 import { isRowOf, rowId } from '../../entities/contract.ts'
 import type { ContractSnapshot, External } from '../events.ts'
 
-/** What a name is here: what a mapping says, or the name itself where it is ours. */
+/** Resolves a name: by a mapping, or the name itself if it exists here. */
 export type Resolve = (name: External, kind: 'plan' | 'flag' | 'org') => string | undefined
 
 /** A row as it is put. */
 export type ContractPut = Omit<ContractRow, 'updated_at' | 'grace_until' | 'revision'> & {
-  /** `undefined`: as the plan says. */
+  /** `undefined`: the plan's default. */
   readonly grace_until: string | null | undefined
 }
 
 export interface Projection {
   readonly rows: readonly ContractPut[]
-  /** Items that are nothing here yet; they are in no row. */
+  /** Unknown items, which are in no row. */
   readonly unresolved: readonly External[]
 }
 
-/** @param id - of the contract, which its rows are named by */
+/** @param id - of the contract, from which its rows are named */
 export function projectContract(
   { source, phases }: Pick<ContractSnapshot, 'source' | 'phases'>,
   id: string,
@@ -60,7 +60,7 @@ function resolveItems(items: readonly External[], resolve: Resolve) {
   return { plans: [...plans].toSorted(), flags: [...flags].toSorted(), unresolved }
 }
 
-/** The rows that a contract has no more: cancelled, with an empty window. */
+/** The rows that a contract no longer has: cancelled, with an empty window. */
 export function rowsOver(
   id: string,
   rows: readonly ContractPut[],
@@ -71,19 +71,21 @@ export function rowsOver(
     .filter((row) => isRowOf(id, row.id) && !ids.has(row.id))
     .map(({ updated_at: _, revision: __, ...row }) => ({
       ...row,
-      ...{ status: 'cancelled' as const, to: row.from, grace_until: null },
+      status: 'cancelled' as const,
+      to: row.from,
+      grace_until: null,
     }))
 }
 
-/** The most that a status can stand for first. */
+/** Statuses, most permissive first. */
 const PRECEDENCE = ['active', 'trialing', 'past_due', 'paused', 'unpaid', 'cancelled', 'expired'] as const
 
 /**
  * The status of an entitlements row, given those of the subscriptions it comes from: the best of them.
  *
- * Stripe grants entitlements by subscriptions, but says nothing when a trial ends in `paused`. A row of its own would then
- * grant for ever, as rows add up. So it has no status of its own: it follows the subscriptions of its customer. Where there
- * are none, nothing is known that takes it away.
+ * Stripe grants entitlements by subscriptions, but sends nothing when a trial ends in `paused`. A separate row would then grant
+ * for ever, because rows add up. So it has no status of its own and follows the subscriptions of its customer. Without any,
+ * nothing is known that takes it away.
  */
 export const entitlementsStatus = (statuses: readonly ContractRow['status'][]): ContractRow['status'] =>
   PRECEDENCE.find((status) => statuses.includes(status)) ?? 'active'

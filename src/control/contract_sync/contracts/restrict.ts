@@ -1,9 +1,8 @@
 /**
- * What of a change takes something away: the rows that give at most what both the contract as it was and the one that was
- * said give. Pure.
+ * The restrictions in a change: rows that grant at most what both the existing contract and the new one grant. Pure.
  *
- * An event of which a part is unknown here changes a contract by no more than this, at once; what it gives waits until all
- * of it is known. So no end waits for a name, and nothing is given by half of an agreement.
+ * An event with an unknown part changes a contract only by these, at once; what it grants waits until everything is known. So
+ * no end waits for a name, and half an agreement grants nothing.
  */
 import type { ContractRow } from '../../db/rows.ts'
 import { rowId } from '../../entities/contract.ts'
@@ -12,9 +11,9 @@ import type { ContractPut } from './projection.ts'
 const GRANTING = ['active', 'trialing', 'past_due']
 
 /**
- * @param known - the rows as they are
- * @param said - the rows as far as they are known, of the organization that is said
- * @param flagsOf - what a plan holds
+ * @param known - the existing rows
+ * @param said - the new rows as far as known, of the given organization
+ * @param flagsOf - the flags of a plan
  */
 export function restrict(
   id: string,
@@ -39,7 +38,7 @@ export function restrict(
     const add = [...new Set(wholePlan ? row.add : heldBy(row))].filter((flag) => held.has(flag)).toSorted()
     const plan = wholePlan ? row.plan : null
     if (plan === null && add.length === 0) return []
-    // Of a contract that is due, nothing is given beyond its grace.
+    // A past-due contract grants nothing beyond its grace period.
     const due = had.status === 'past_due' && { status: had.status, grace_until: had.grace_until }
     return [{ ...row, plan, add, from, to, ...due }]
   }

@@ -1,7 +1,7 @@
 /**
  * Contracts of before it was kept what their sources say: the last event about each, which is kept, says it. Does I/O.
  *
- * Nothing is changed by it. What the mappings of now make of a contract otherwise is found by drift, and moved by whoever may.
+ * Nothing is changed by it. What the mappings of now make of a contract otherwise is found by drift, and moved by an operator.
  */
 import { and, desc, eq, sql } from 'drizzle-orm'
 import { sha256Hex } from '../../canonical.ts'
@@ -16,7 +16,7 @@ import type { Source } from '../sources/source.ts'
 import { parseEvent } from './parse.ts'
 import { eventOf, sorted } from './store.ts'
 
-/** @returns how many there were, at most `limit` of them at once */
+/** @returns how many were adopted, at most `limit` */
 export async function adopt(
   db: Database,
   sources: ReadonlyMap<string, Source>,
@@ -61,10 +61,19 @@ async function agreementOf(
   const revision = Math.max(...rows.map((row) => row.revision))
   const own = { ...said, source, revision }
   return {
-    ...{ contract: id, source, system: own.system, external_id: own.contract, customer: own.customer },
-    ...{ revision, meaning: await sha256Hex(sorted({ ...own, system: null })), said: own },
+    contract: id,
+    source,
+    system: own.system,
+    external_id: own.contract,
+    customer: own.customer,
+    revision,
+    meaning: await sha256Hex(sorted({ ...own, system: null })),
+    said: own,
     names: [...new Set(externalsOf(own).flatMap(needsOf))],
-    ...{ whole: true, due_since: null, event_source: last.source, event_id: last.event_id },
+    whole: true,
+    due_since: null,
+    event_source: last.source,
+    event_id: last.event_id,
     derived_at:
       rows
         .map((row) => row.updated_at)
@@ -73,7 +82,7 @@ async function agreementOf(
   }
 }
 
-/** What the event said of the contract; a change of one says too little. */
+/** The content of the event; a delta does not contain enough. */
 async function wordsOf(
   row: InboxRow,
   contract: string,

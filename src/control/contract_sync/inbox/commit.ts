@@ -1,4 +1,4 @@
-/** One commit of a group of events: their steps, their audit rows, and what became of each, or nothing. Does I/O. */
+/** One commit of a group of events, all or nothing: their steps, audit rows and outcomes. Does I/O. */
 import { ok, type Result } from '../../../core/result.ts'
 import { systemActor } from '../../auth/actor.ts'
 import type { Database } from '../../db/client.ts'

@@ -1,8 +1,8 @@
 /**
- * A group of events decided one on what the others make, to be committed together; and what follows where something is
+ * Decides a group of events, each on the result of those before, to be committed together; and what follows when something is
  * taken away. Reads through `Known`.
  *
- * What waits is decided again whenever something else has changed, so that the order of a group does not matter.
+ * Waiting events are decided again whenever something else has changed, so the order of a group does not matter.
  */
 import { type Evaluation, evaluateEdits } from '../../effects/evaluate.ts'
 import type { Edit } from '../../entities/edit.ts'
@@ -16,12 +16,12 @@ import { conflict, superseded, type Verdict } from '../verdict.ts'
 import { readAhead } from './read_ahead.ts'
 import { lastApplied } from './store.ts'
 
-/** An event that is understood. */
+/** A parsed event. */
 export interface ParsedEvent {
   readonly event: ReceivedEvent
   readonly parsed: Parsed
   readonly meaning: string | null
-  /** Why only what it takes away may be applied. */
+  /** Why only its restrictions may be applied. */
   readonly held?: string
 }
 
@@ -35,7 +35,7 @@ export interface Decided {
   readonly evaluation: Evaluation
 }
 
-/** Whether another event, or what follows it, may let this one go. */
+/** Whether another event, or its consequences, may release this one. */
 const mayGoOn = ({ state, needs }: Verdict): boolean => state === 'waiting' || needs.length > 0
 
 export async function decideGroup(
@@ -84,7 +84,7 @@ export const stepsOf = (events: readonly DecidedEvent[]): Step[] =>
   events.flatMap(({ verdict }) => verdict.steps)
 const editsOf = (events: readonly DecidedEvent[]): Edit[] => stepsOf(events).map(({ edit }) => edit)
 
-/** Stable, so that events about different things stay in the order in which they came. */
+/** Stable, so that events about different subjects stay in order of arrival. */
 function byRevision(group: readonly ParsedEvent[]): ParsedEvent[] {
   const revision = ({ parsed }: ParsedEvent) =>
     (parsed.ok && parsed.value.map((part) => (isContractEvent(part) ? part.revision : 0))[0]) || 0
@@ -103,7 +103,7 @@ function byRevision(group: readonly ParsedEvent[]): ParsedEvent[] {
   return sorted
 }
 
-/** Which events about the same come late, among those of the group and of before. */
+/** The late events among those about the same subject, of the group and earlier. */
 class Order {
   readonly #db: ConstructorParameters<typeof Known>[0]['db']
   readonly #noted = new Map<string, { revision: number; meaning: string | null; type: string }[]>()
@@ -118,13 +118,13 @@ class Order {
   }
 
   async passed(
-    { meaning }: ParsedEvent,
+    { event, meaning }: ParsedEvent,
     entity: string,
     revision: number,
     types?: readonly string[],
   ): Promise<Verdict | undefined> {
     const own = (this.#noted.get(entity) ?? []).filter(({ type }) => types?.includes(type) ?? true)
-    const before = await lastApplied(this.#db, entity, types)
+    const before = await lastApplied(this.#db, entity, types, event)
     const [last] = [...own, ...(before ? [before] : [])].toSorted((a, b) => b.revision - a.revision)
     if (!last || revision > last.revision) return undefined
     return revision === last.revision && last.meaning !== meaning ? conflict : superseded
@@ -132,8 +132,8 @@ class Order {
 }
 
 /**
- * Where a contract takes something from an organization whose flag's policy wants it, the tokens that are out are refused
- * by live verification from now on: one more step behind the last one about that organization.
+ * If a contract takes away a flag with `revoke_on_loss`, live verification refuses the organization's earlier tokens from now
+ * on: one more step after the last one about that organization.
  *
  * @returns the flags of every step, in their order
  */

@@ -1,7 +1,7 @@
 /** Sessions that an identity provider has ended: an entry in the gateway's denylist, for live verification. */
 import { revocationDocument, revokedKey } from '../../../core/documents.ts'
 
-/** The longest that a gateway can be told to let a token live, and what a refresh that is under way may take. */
+/** The longest lifetime of a token that a gateway can be configured with, and what a refresh that is under way may take. */
 const DENIED_SECONDS = 86_400 + 3_600
 
 interface Denylist {

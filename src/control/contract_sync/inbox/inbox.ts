@@ -1,10 +1,10 @@
 /**
- * The inbox: what was kept is understood, decided with whatever else has come in, and committed with its effect. The logic
- * inside its Durable Object. Does I/O, through what it is handed.
+ * The inbox: stored events are parsed, decided together with others that have arrived, and committed with their effect. The
+ * logic inside its Durable Object. Does I/O, through its options.
  *
- * One object applies what comes in, so that contract sync never races with itself for the head of the audit chain. There
- * is one way to fail: a group that cannot be committed is split until one event is left, which then takes away what it
- * takes away, or is quarantined.
+ * One object applies all events, so that contract sync never races with itself for the head of the audit chain. There is one
+ * failure path: a group that cannot be committed is split until one event is left, of which only the restrictions are
+ * applied, or which is quarantined.
  */
 import { err, ok, type Result } from '../../../core/result.ts'
 import { sha256Hex } from '../../canonical.ts'
@@ -22,17 +22,17 @@ import { closeRejected, requestApprovals } from './request_approval.ts'
 import { retriable } from './retriable.ts'
 import { eventOf, type Outcome, settle, settledAmong, settledOf, sorted, waitingFor } from './store.ts'
 
-/** Events committed together: a batch of some 300 statements. */
+/** Events committed together: a batch of about 300 statements. */
 const GROUP = 50
-/** Events that waited, and come along with one commit; the rest of them come with the next. */
+/** Waiting events that join one commit; the others join the next. */
 const MAX_FOLLOWERS = 100
-/** Events that wait for their turn; what comes then is left to the cron. */
+/** The length of the queue in memory; further events are left to the cron. */
 const MAX_QUEUED = 500
-/** Contracts of an earlier version looked at by one run of the cron. */
+/** Contracts of an earlier version that one run of the cron adopts. */
 const ADOPTED = 25
-/** Events tried again by one run of the cron. */
+/** Events that one run of the cron retries. */
 const RETRIED = 100
-/** What was received is on its way for so long. */
+/** How long a received event counts as in progress. */
 const ON_ITS_WAY_MS = 15_000
 
 export interface InboxOptions extends CommitOptions {
@@ -49,7 +49,7 @@ export class Inbox {
   readonly #options: InboxOptions
   readonly #queue: Queued[] = []
   #running = false
-  /** Whether it is kept of every contract what its source said. */
+  /** Whether every contract has a stored snapshot of its source. */
   #adopted = false
 
   constructor(options: InboxOptions) {
@@ -57,7 +57,7 @@ export class Inbox {
   }
 
   /**
-   * Applies a kept event, together with whatever else is waiting; or says that nobody can right now.
+   * Applies a stored event, together with others that are waiting; or reports that this is impossible right now.
    *
    * @param told - what it means, where that is known already
    */
@@ -77,7 +77,7 @@ export class Inbox {
     return settled
   }
 
-  /** Goes on with what was left behind, could not be understood for a moment, or waits for what is there by now. */
+  /** Continues with events that were left behind, could not be parsed for a moment, or wait for something that exists by now. */
   async retry(): Promise<void> {
     const { db, clock, sources } = this.#options
     const before = new Date(clock() - ON_ITS_WAY_MS).toISOString()
@@ -85,7 +85,7 @@ export class Inbox {
     if (!this.#adopted) this.#adopted = (await adopt(db, sources, clock(), ADOPTED)) < ADOPTED
     const parsed: ParsedEvent[] = []
     for (const row of await retriable(db, before, RETRIED)) parsed.push(await this.#parse(eventOf(row)))
-    // Together, as one by one they would be more queries than an invocation has.
+    // Together, because one by one they would need more queries than an invocation has.
     await Promise.all(this.#enqueue(parsed))
   }
 
@@ -94,7 +94,7 @@ export class Inbox {
     return { event, parsed, meaning: parsed.ok ? await sha256Hex(sorted(parsed.value)) : null }
   }
 
-  /** Sessions that have ended are denied before anything is noted; those of a repeated event again, which does no harm. */
+  /** Ended sessions are denied before anything is stored; for a repeated event again, which is harmless. */
   async #understood(event: ReceivedEvent, told?: Parsed): Promise<Parsed> {
     const { sources, clock, deny } = this.#options
     try {
@@ -115,7 +115,7 @@ export class Inbox {
         const group = this.#queue.splice(0, GROUP)
         const followers = await this.#followers(group).catch(() => [])
         await this.#commitOrSplit([...group, ...followers])
-        // More may wait than come along at once.
+        // More may be waiting than join at once.
         if (followers.length === MAX_FOLLOWERS)
           this.#queue.unshift(...(await this.#followers(group).catch(() => [])))
       }
@@ -124,7 +124,7 @@ export class Inbox {
     }
   }
 
-  /** What waits for one of the contracts that these events are about. */
+  /** Events that wait for one of the contracts in these events. */
   async #followers(group: readonly ParsedEvent[]): Promise<Queued[]> {
     const parts = group.flatMap(({ parsed }) => (parsed.ok ? parsed.value.filter(isContractEvent) : []))
     if (parts.length === 0) return []
@@ -145,7 +145,7 @@ export class Inbox {
     if (failure === undefined) return
     const [only, ...others] = group
     if (failure === 'busy') {
-      // Nothing is wrong with them: the cron goes on.
+      // Nothing is wrong with them; the cron continues.
       for (const { settle } of group) settle(err('busy'))
     } else if (others.length > 0) {
       const middle = Math.ceil(group.length / 2)
@@ -194,7 +194,7 @@ export class Inbox {
     return settledOf({ ...verdict, event_id: event.id, seq }, firsts.get(name) !== one)
   }
 
-  /** Keeps an event for which nothing was done. */
+  /** Stores the outcome of an event without an effect. */
   async #quarantine(one: DecidedEvent | ParsedEvent, problem: string): Promise<Result<Settled, Refusal>> {
     const { db, clock } = this.#options
     const outcome = { event: one.event, meaning: one.meaning, verdict: quarantined(problem), seq: null }
@@ -208,5 +208,5 @@ export class Inbox {
   }
 }
 
-/** Under what an event is known. */
+/** The key of an event. */
 const nameOf = ({ source, id }: ReceivedEvent): string => `${source} ${id}`

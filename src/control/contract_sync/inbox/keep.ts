@@ -1,5 +1,5 @@
 /**
- * Keeping an event, once, before anything is made of it: by its source, its id and the digest of its bytes. Does I/O.
+ * Stores an event once, before it is parsed: by its source, its id and the digest of its bytes. Does I/O.
  */
 import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Database } from '../../db/client.ts'
@@ -10,15 +10,15 @@ import { findEvent, isUnsettled, settledOf, sorted, UNSETTLED } from './store.ts
 
 export interface Kept {
   readonly event: ReceivedEvent
-  /** What became of it, where that is settled. */
+  /** Its outcome, if it is settled. */
   readonly settled: Settled | undefined
 }
 
 /**
- * Keeps an event, once. The same one again is known by its id where that is enough, otherwise by its bytes or what they
- * say; another one under the same id is kept beside it, under its digest.
+ * Stores an event once. The same one again is recognized by its id if that is enough, otherwise by its bytes or content;
+ * another one with the same id is stored beside it, under its digest.
  *
- * @param body - as it came
+ * @param body - as it arrived
  * @param now - RFC 3339
  */
 export async function keep(
@@ -36,12 +36,12 @@ export async function keep(
   const same = idIsEnough || before.digest === event.digest || sameJson(before.body, body)
   if (same) {
     if (!isUnsettled(before.state)) return { event, settled: settledOf(before, true) }
-    // Of two forms of one event, the later one may be the one that can be read.
+    // Of two forms of one event, the later one may be the readable one.
     if (before.digest !== event.digest) await replaceBody(db, event, body)
     return { event, settled: undefined }
   }
   const beside = { ...event, id: `${event.id}~${event.digest.slice(0, 12)}` }
-  // Two systems behind one source number their events for themselves.
+  // Two systems behind one source number their events independently.
   if (before.system !== (event.system ?? null) && event.system !== undefined && before.system !== null) {
     const [added] = await insert(db, rowOf(beside, body, now))
     const known = added ? undefined : await findEvent(db, beside.source, beside.id)
@@ -49,7 +49,10 @@ export async function keep(
   }
   const contradiction = {
     ...rowOf(beside, body, now),
-    ...{ state: 'quarantined' as const, problem: 'event_id_reused', needs: [], attempts: 1 },
+    state: 'quarantined' as const,
+    problem: 'event_id_reused',
+    needs: [],
+    attempts: 1,
   }
   await db
     .insert(inbox)
@@ -63,22 +66,32 @@ export async function keep(
 }
 
 const NEW = {
-  ...{
-    problem: null,
-    detail: null,
-    entity: null,
-    org: null,
-    revision: null,
-    meaning: null,
-    settled_at: null,
-  },
-  ...{ seq: null, needs: null, dismissed_by: null, dismissed_reason: null },
+  problem: null,
+  detail: null,
+  entity: null,
+  org: null,
+  revision: null,
+  meaning: null,
+  settled_at: null,
+  seq: null,
+  needs: null,
+  dismissed_by: null,
+  dismissed_reason: null,
 }
 
 const rowOf = (event: ReceivedEvent, body: string, now: string) => ({
-  ...{ source: event.source, event_id: event.id, type: event.type, state: 'received' as const },
-  ...{ body, digest: event.digest, occurred_at: event.occurredAt, received_at: now, attempts: 0 },
-  ...{ system: event.system ?? null, person: event.person ?? null, asked_by: event.askedBy ?? null },
+  source: event.source,
+  event_id: event.id,
+  type: event.type,
+  state: 'received' as const,
+  body,
+  digest: event.digest,
+  occurred_at: event.occurredAt,
+  received_at: now,
+  attempts: 0,
+  system: event.system ?? null,
+  person: event.person ?? null,
+  asked_by: event.askedBy ?? null,
 })
 
 const insert = (db: Database, row: ReturnType<typeof rowOf>) =>
@@ -90,7 +103,7 @@ const replaceBody = (db: Database, { source, id, digest, type }: ReceivedEvent, 
     .set({ body, digest, type })
     .where(and(eq(inbox.source, source), eq(inbox.event_id, id), inArray(inbox.state, [...UNSETTLED])))
 
-/** Whether two bodies say the same, however they are written. */
+/** Whether two bodies have the same content, however they are written. */
 function sameJson(one: string, other: string): boolean {
   const [a, b] = [readJson(one), readJson(other)]
   return a !== undefined && b !== undefined && sorted(a) === sorted(b)

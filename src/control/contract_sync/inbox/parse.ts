@@ -1,13 +1,13 @@
-/** What an event that was kept means, by its own source: a delivery, a replay and a repair alike. */
+/** Parses a stored event by its own source: deliveries, replays and repairs alike. */
 import { err, ok } from '../../../core/result.ts'
 import type { CanonicalEvent } from '../events.ts'
 import { sourceNamed } from '../sources/index.ts'
 import type { Parsed, ReceivedEvent, Source } from '../sources/source.ts'
 
-/** The type of what a reconciliation found: in our words already. No sender can send one. */
+/** The type of events from a reconciliation, which are already parsed. No sender can send one. */
 export const RECONCILED = 'remint.reconciled'
 
-/** A sender waits 5 to 15 s; what a source is asked for takes a part of that at most. */
+/** A sender waits 5 to 15 s; queries of a source may take only a part of that. */
 const PARSE_MS = 2_500
 
 /** @param now - epoch milliseconds */
@@ -21,11 +21,11 @@ export async function parseEvent(
   }
   const source = sourceNamed(sources, event.source)
   if (!source) return err('unknown_type')
-  // What nobody thought of is a fault of ours, and no reason to lose or to refuse the event.
+  // What nobody thought of is our fault, and no reason to lose or to refuse the event.
   return inTime(source.parse(event, now), PARSE_MS).catch(() => err('apply_failed'))
 }
 
-/** What takes too long cannot be told right now. */
+/** What takes too long is not known right now. */
 async function inTime(work: Promise<Parsed>, limitMs: number): Promise<Parsed> {
   const { promise: late, resolve } = Promise.withResolvers<Parsed>()
   const timer = setTimeout(() => resolve(err('refetch_failed')), limitMs)

@@ -1,4 +1,4 @@
-/** Everything that a group of events will ask for, in a few round trips. Does I/O through `Known`. */
+/** Reads everything that a group of events will need, in a few round trips. Does I/O through `Known`. */
 import { byContract } from '../../entities/contract.ts'
 import type { State } from '../../ledger/state.ts'
 import { idsOf } from '../contracts/identity.ts'
@@ -28,7 +28,7 @@ export async function readAhead(known: Known, group: readonly ParsedEvent[]): Pr
   await readNames(known, [...ids], [...parts, ...said])
 }
 
-/** What these contracts are, and what the names in these events are here. */
+/** Reads these contracts, and resolves the names in these events. */
 export async function readNames(
   { state }: Known,
   contracts: readonly string[],
@@ -56,7 +56,7 @@ export async function readNames(
       flags: ours('flag'),
     }),
   ])
-  // What the rows name besides.
+  // Further names in the rows.
   await loadAll(state, {
     organizations: rows.map(({ org }) => org),
     plans: rows.flatMap(({ plan }) => plan ?? []),

@@ -1,5 +1,5 @@
 /**
- * What a policy requires approval of, as change requests: the event waits for them, and is settled when they are. Does I/O.
+ * Makes change requests of commands that require approval: the event waits for them, and is settled when they are. Does I/O.
  *
  * A crash between the event's commit and the request leaves an event that names no request: the cron requests again.
  */
@@ -28,7 +28,7 @@ export async function requestApprovals(
   }
 }
 
-/** Of what was rejected or cancelled, nothing is to be done. @param now - RFC 3339 */
+/** Settles events whose requests were rejected or cancelled. @param now - RFC 3339 */
 export const closeRejected = (db: Database, now: string): Promise<unknown> =>
   db.run(
     sql`UPDATE inbox SET state = 'dismissed', settled_at = ${now}, dismissed_reason = 'The change request was not approved.',

@@ -1,11 +1,11 @@
-/** Which events go on by themselves, and how long what is settled is kept. Does I/O. */
+/** Which events are retried automatically, and how long settled ones are kept. Does I/O. */
 import { and, eq, inArray, isNull, ne, or, sql } from 'drizzle-orm'
 import type { Database } from '../../db/client.ts'
 import type { InboxRow } from '../../db/rows.ts'
 import { inbox } from '../../db/schema.ts'
 import { DAY_MS } from '../../entities/fields.ts'
 
-/** What can be tried again by itself. @param before - RFC 3339: what was received later is on its way */
+/** Events to retry. @param before - RFC 3339: events that were received later are still in progress */
 export async function retriable(db: Database, before: string, limit: number): Promise<InboxRow[]> {
   const rows = await db
     .select()
@@ -17,7 +17,7 @@ export async function retriable(db: Database, before: string, limit: number): Pr
           eq(inbox.state, 'quarantined'),
           or(
             inArray(inbox.problem, ['refetch_failed', 'apply_failed']),
-            // Of before it was noted what they wait for: once.
+            // From before their needs were stored: once.
             and(isNull(inbox.needs), ne(inbox.problem, 'event_id_reused')),
             HEALED,
             DECIDED,
@@ -31,7 +31,7 @@ export async function retriable(db: Database, before: string, limit: number): Pr
   return rows.toSorted((a, b) => (a.revision ?? 0) - (b.revision ?? 0))
 }
 
-/** One of the names that it waits for is ours by now, or is mapped. */
+/** One of the names that it waits for exists or is mapped by now. */
 const HEALED = sql`EXISTS (
   SELECT 1 FROM (
     SELECT substr(value, 1, instr(value, ':') - 1) AS kind, substr(value, instr(value, ':') + 1) AS name
@@ -43,11 +43,11 @@ const HEALED = sql`EXISTS (
     OR (need.kind = 'plan' AND EXISTS (SELECT 1 FROM plans p WHERE p.key = need.name))
     OR (need.kind = 'flag' AND EXISTS (SELECT 1 FROM flags f WHERE f.key = need.name)))`
 
-/** What it asked for is decided, or never was asked for. */
+/** Its change request is decided, or was never created. */
 const DECIDED = sql`(inbox.problem = 'approval_required' AND (inbox.detail IS NULL OR EXISTS (
   SELECT 1 FROM change_requests c WHERE c.id = inbox.detail AND c.state IN ('applied', 'stale'))))`
 
-/** What it is based on is there: a crash came in between. */
+/** Its base revision is applied: a crash happened in between. */
 const READY = sql`(EXISTS (
     SELECT 1 FROM agreements a WHERE a.contract = substr(inbox.entity, length('contract:') + 1)
       AND a.revision >= json_extract(inbox.body, '$.data.base_revision'))
@@ -55,12 +55,13 @@ const READY = sql`(EXISTS (
     SELECT 1 FROM contracts c WHERE c.id = substr(inbox.entity, length('contract:') + 1)
       AND c.revision >= json_extract(inbox.body, '$.data.base_revision')))`
 
-/** How long an event is kept that somebody need not look at any more. */
+/** How long settled events are kept. */
 export const INBOX_DAYS = 90
 const FORGOTTEN_A_RUN = 2_000
 
 /**
- * What decided a contract is kept as long as that; the latest event of its type about anything says which ones come late.
+ * The event that decided a contract is kept as long as the contract; the latest event of a type about a subject shows which
+ * ones are late.
  *
  * @param now - epoch milliseconds
  */

@@ -1,4 +1,4 @@
-/** Says where an event's payload is not what its type promises, and how to write it where that is known. Pure. */
+/** Finds where an event's payload does not match its type, with a hint if there is one. Pure. */
 import type * as z from 'zod'
 import type { ContractEnd } from '../events.ts'
 import { displayName } from './names.ts'
@@ -7,10 +7,10 @@ import type { Unreadable } from './source.ts'
 const MAX_PLACES = 3
 
 /**
- * A payload that is not what its type promises, and where: `data.phases.0.status`.
+ * A payload that does not match its type, and where: `data.phases.0.status`.
  *
  * @param errors - by the place that was parsed
- * @param ends - what it takes away all the same
+ * @param ends - restrictions that can be read anyway
  */
 export function payloadInvalid(
   errors: Readonly<Record<string, z.ZodError | undefined>>,
@@ -20,7 +20,7 @@ export function payloadInvalid(
     (error?.issues ?? []).flatMap((issue) =>
       membersOf(issue).map((path) => ({
         path: (place === '' ? path : [place, ...path]).join('.'),
-        // Messages of our own say how to write it; those of the schema library say what the place says already.
+        // Custom messages give a hint; those of the schema library add nothing to the place.
         hint: issue.message.startsWith('must be an instant') ? issue.message : undefined,
       })),
     ),
@@ -31,6 +31,6 @@ export function payloadInvalid(
   return { ok: false, reason: 'payload_invalid', detail, ...(ends && { ends }) }
 }
 
-/** Of members that there are not, themselves. */
+/** For unknown members, their own places. */
 const membersOf = (issue: z.core.$ZodIssue): PropertyKey[][] =>
   issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path]

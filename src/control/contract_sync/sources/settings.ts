@@ -1,6 +1,6 @@
 /**
- * How a source reads its vars: each has its own, by its own names, so that a new source changes nothing but its folder and a
- * line in `index.ts`. Problems are reported by name, and never with a value. Pure.
+ * How a source reads its vars: each has its own, so that a new source needs only its folder and a line in `index.ts`. Problems
+ * are reported by name, and never with a value. Pure.
  */
 import * as z from 'zod'
 import { isSecureUrl } from '../../../core/secure_url.ts'
@@ -11,7 +11,7 @@ export type Vars = Readonly<Record<string, unknown>>
 export interface SourceContext {
   /** In the order of promotion. */
   readonly environments: readonly string[]
-  /** How the APIs of sources are reached. */
+  /** For requests to the APIs of sources. */
   readonly fetcher: typeof fetch
 }
 
@@ -26,9 +26,9 @@ export interface Configured {
 export const NONE: Configured = { endpoints: [], problems: [] }
 
 /**
- * Reads the vars of a source: nothing where its secrets are not set.
+ * Reads the vars of a source; `undefined` if its secrets are not set.
  *
- * @param first - the var without which the source is off, and the others have no meaning
+ * @param first - the var that turns the source on; without it the others have no effect
  */
 export function configured<S extends z.ZodObject>(
   vars: Vars,

@@ -1,4 +1,4 @@
-/** From names of others to rows of ours: order decides nothing, and deltas add up. */
+/** From the names of other systems to contract rows: order decides nothing, and deltas add up. */
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -136,7 +136,7 @@ describe('a snapshot', () => {
     expect(unresolved).toMatchObject([{ candidates: expect.arrayContaining([name]) }])
   })
 
-  test('a name of ours stands unless it is mapped', () => {
+  test('a name that exists here stands unless it is mapped', () => {
     expect(rowsOf(items(plan('team')))).toMatchObject([{ org: 'org_acme', plan: 'team' }])
     expect(rowsOf(items(plan('PRO-2026')))).toMatchObject([{ plan: 'enterprise' }])
   })

@@ -27,7 +27,7 @@ const seed = async (control: ControlUnderTest) => {
   await control.must('POST', '/plans', { key: 'team', name: 'Team', flags: ['reports'] })
   await control.must('POST', '/plans', { key: 'enterprise', name: 'Enterprise', flags: ['reports', 'sso'] })
   await control.must('POST', '/orgs', { id: 'org_a', name: 'A' })
-  // Contract sync asks nobody: production wants approval from now on.
+  // Contract sync needs no approval: production requires it from now on.
   await control.must('PUT', '/policies/production', { approvals: 1 }, 1)
 }
 beforeEach(async () => {
@@ -575,7 +575,7 @@ describe('WorkOS', () => {
     expect(denied).toEqual([`production ${sessionRevoked.data.id}`])
     expect(await inbox()).toMatchObject([{ event_id: id, state: 'applied', problem: null, attempts: 2 }])
     broken = true
-    expect(await deliver(), 'what was done is told as it was').toMatchObject({
+    expect(await deliver(), 'what was done is reported as it was').toMatchObject({
       value: { state: 'applied', duplicate: true },
     })
   })

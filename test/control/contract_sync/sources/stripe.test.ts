@@ -158,7 +158,7 @@ describe('an event alone', () => {
     })
   })
 
-  test('a subscription that names its organization is that one’s, whoever pays', async () => {
+  test('a subscription that names its organization is that one’s, no matter who pays', async () => {
     expect(await parsed(alone, changed(resumed, { metadata: { org_id: 'org_globex' } }))).toMatchObject({
       value: [{ org: { candidates: ['sub_1SVbAcme000000000000001', 'org_globex'], ours: 'org_globex' } }],
     })
@@ -402,7 +402,7 @@ describe('with an API key', () => {
     expect(await parsed(source, checkout)).toEqual({ ok: false, reason })
   })
 
-  test('a key that Stripe does not know is told from an outage', async () => {
+  test('a key that Stripe does not know is distinguished from an outage', async () => {
     const { source } = withApi({ [SUBSCRIPTION]: apiSubscription }, 'rk_test_another000000')
     expect(await parsed(source, resumed)).toEqual({ ok: false, reason: 'refetch_refused' })
   })

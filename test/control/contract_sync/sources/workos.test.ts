@@ -122,7 +122,7 @@ describe('a rule', () => {
     })
   })
 
-  test('of a flag whose slug cannot be a key of ours needs a mapping', async () => {
+  test('of a flag whose slug cannot be a flag’s key here needs a mapping', async () => {
     const result = await parsed(source, rule({ slug: 'AdvancedAnalytics' }))
     expect(result).toMatchObject({
       value: [{ flag: { candidates: ['AdvancedAnalytics', flag.candidates[1]] } }],

@@ -1,6 +1,6 @@
 /**
- * Paddle Billing: subscriptions. An event tells the whole subscription, and when it happened to the microsecond, which
- * orders events; what is canceled stays canceled.
+ * Paddle Billing: subscriptions. An event contains the whole subscription and its time to the microsecond, which orders
+ * events; a canceled subscription stays canceled.
  *
  * @see https://developer.paddle.com/webhooks/signature-verification
  */
@@ -67,7 +67,8 @@ const subscriptionSchema = z.object({
 export function paddleSource({ secrets }: PaddleOptions): Source {
   const keys = secrets.map(textBytes)
   return {
-    ...{ name: 'paddle', idIsEnough: true },
+    name: 'paddle',
+    idIsEnough: true,
     verify: (delivery) => verify(keys, delivery),
     async parse({ type, payload }) {
       const body = bodySchema.safeParse(payload)
@@ -124,18 +125,23 @@ const ENDED: Partial<Record<string, 'cancelled' | 'paused'>> = { canceled: 'canc
 function snapshotOf(one: z.infer<typeof subscriptionSchema>, at: number): ContractSnapshot {
   const status = one.status === 'canceled' ? ('cancelled' as const) : one.status
   const from = one.started_at ?? one.created_at
-  // A pause ends what is given, as a cancellation does: when it is over, an event says so.
+  // A pause ends what is granted, like a cancellation; an event announces its end.
   const ends = one.scheduled_change && ['cancel', 'pause'].includes(one.scheduled_change.action)
   const to =
     (status === 'cancelled' ? one.canceled_at : ends ? one.scheduled_change?.effective_at : null) ?? null
   return {
-    ...{ type: 'contract.snapshot', source: 'paddle', system: null, contract: one.id },
+    type: 'contract.snapshot',
+    source: 'paddle',
+    system: null,
+    contract: one.id,
     revision: status === 'cancelled' ? FINAL + at : at,
     org: orgOf(one),
     customer: one.customer_id,
     phases: [
       {
-        ...{ status, from, to: to !== null && to < from ? from : to },
+        status,
+        from,
+        to: to !== null && to < from ? from : to,
         items: one.items
           .filter((item) => item.quantity > 0 && item.status !== 'inactive')
           .map(({ price }) => ({ kind: 'price', candidates: candidates(price.id, price.product_id) })),
@@ -144,7 +150,7 @@ function snapshotOf(one: z.infer<typeof subscriptionSchema>, at: number): Contra
   }
 }
 
-/** As your server says when it opens the checkout; otherwise what the customer is mapped to. */
+/** The organization that your server sets when it opens the checkout; otherwise the customer's mapping. */
 function orgOf({ id, customer_id, custom_data }: z.infer<typeof subscriptionSchema>): External {
   const own = custom_data?.org_id
   return isGiven(own) ? named('org', own, id) : { kind: 'org', candidates: candidates(id, customer_id) }

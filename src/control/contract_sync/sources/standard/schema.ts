@@ -1,9 +1,8 @@
 /**
  * The canonical events of agreements, as a CRM sends them. Pure; the JSON Schemas in `docs/schemas/` are made from these.
  *
- * The envelope is CloudEvents 1.0 and open to extensions; in `data`, a member that is not known is refused, so that a
- * misspelt `grace_untl` is not taken for an agreement. Names are taken as they are: one that can be none stops what it
- * names, not the rest.
+ * The envelope is CloudEvents 1.0 and open to extensions; in `data`, an unknown member is refused, so that a misspelt
+ * `grace_untl` is not ignored. Names are accepted in any form: a malformed one stops the part that it names, not the rest.
  */
 import * as z from 'zod'
 import { instant } from '../../../entities/fields.ts'
@@ -70,7 +69,7 @@ export const contractSnapshot = envelope(
   }),
 )
 
-/** All that it takes to read that a contract is over, of a snapshot or a delta that is wrong otherwise. */
+/** The minimum to read that a contract has ended, from a snapshot or delta that is otherwise wrong. */
 export const contractOver = z.object({
   data: z.union([
     z
@@ -78,7 +77,9 @@ export const contractOver = z.object({
       .transform(({ phases, ...data }) => ({ ...data, status: phases[0]?.status ?? ('cancelled' as const) })),
     z
       .object({
-        ...{ contract: contractNumber, revision, base_revision: revision },
+        contract: contractNumber,
+        revision,
+        base_revision: revision,
         changes: z.object({ status: ended, phase: z.undefined() }),
       })
       .transform(({ changes: { status }, ...data }) => ({ ...data, status })),
@@ -123,5 +124,5 @@ export const betaSnapshot = envelope(
   }),
 )
 
-/** What may be sent, as a JSON Schema. */
+/** The JSON Schema for senders. */
 export const jsonSchema = (schema: z.ZodType): object => z.toJSONSchema(schema, { io: 'input' })

@@ -2,8 +2,8 @@
  * Standard Webhooks: contracts and beta participation from any CRM, as CloudEvents. `/webhooks/standard` is one endpoint;
  * each of `/webhooks/standard/{name}` is another one, with secrets, mappings and numbers of its own.
  *
- * Several systems may share an endpoint: their `source` tells their numbers apart. `docs/contract-sync.md` is written for
- * who sends these.
+ * Several systems may share an endpoint: `source` distinguishes their numbers. `docs/contract-sync.md` is written for their
+ * developers.
  *
  * @see https://www.standardwebhooks.com
  */
@@ -19,7 +19,7 @@ import type { Delivery, Envelope, Parsed, ReceivedEvent, Source, VerifyReason } 
 import { betaSnapshot, contractDelta, contractOver, contractSnapshot } from './schema.ts'
 
 export interface StandardOptions {
-  /** Of a named endpoint. */
+  /** The name of a named endpoint. */
   readonly name?: string
   /** `whsec_` and base64: several while one is rotated. */
   readonly secrets: readonly string[]
@@ -69,8 +69,13 @@ export function standardSource({ name, secrets }: StandardOptions): Source {
     },
     fromList(entry, now) {
       return parse(source, {
-        ...{ source, id: 'list', type: 'contract.snapshot.v1', digest: '' },
-        ...{ occurredAt: new Date(now).toISOString(), payload: asEvent(entry), ...systemOf(entry) },
+        source,
+        id: 'list',
+        type: 'contract.snapshot.v1',
+        digest: '',
+        occurredAt: new Date(now).toISOString(),
+        payload: asEvent(entry),
+        ...systemOf(entry),
       })
     },
   }
@@ -98,12 +103,15 @@ async function verify(
   const payload = readJson(body)
   const { type, time = instantOf(seconds), source } = bodySchema.safeParse(payload).data ?? {}
   return ok({
-    ...{ id: id.value[0], type, occurredAt: time, payload },
+    id: id.value[0],
+    type,
+    occurredAt: time,
+    payload,
     ...(source !== undefined && { system: source }),
   })
 }
 
-/** An entry of a list is what `data` of a snapshot is, or the whole event. */
+/** An entry of a list is the `data` of a snapshot, or the whole event. */
 const asEvent = (entry: unknown): unknown =>
   typeof entry === 'object' && entry !== null && 'specversion' in entry
     ? entry
@@ -125,7 +133,12 @@ function parse(source: string, { type, payload, occurredAt, ...event }: Received
       const { contract, org, revision, phases } = event.data.data
       return ok([
         {
-          ...{ type: 'contract.snapshot', source, system, contract, revision, customer: null },
+          type: 'contract.snapshot',
+          source,
+          system,
+          contract,
+          revision,
+          customer: null,
           org: named('org', org),
           phases: phases.map(({ plan, add, grace_until, ...phase }) => ({
             ...phase,
@@ -142,7 +155,12 @@ function parse(source: string, { type, payload, occurredAt, ...event }: Received
       const { plan, add, remove, ...rest } = changes
       return ok([
         {
-          ...{ type: 'contract.delta', source, system, contract, revision, base_revision },
+          type: 'contract.delta',
+          source,
+          system,
+          contract,
+          revision,
+          base_revision,
           changes: {
             ...rest,
             ...(plan !== undefined && { plan: plan === null ? null : named('plan', plan) }),
@@ -159,11 +177,18 @@ function parse(source: string, { type, payload, occurredAt, ...event }: Received
       const over = to !== null && to <= from
       return ok([
         {
-          ...{ type: 'contract.snapshot', source, system, contract: `beta:${org}:${flag}`, revision },
-          ...{ org: named('org', org), customer: null },
+          type: 'contract.snapshot',
+          source,
+          system,
+          contract: `beta:${org}:${flag}`,
+          revision,
+          org: named('org', org),
+          customer: null,
           phases: [
             {
-              ...{ status: over ? 'cancelled' : 'active', from, to: over ? from : to },
+              status: over ? 'cancelled' : 'active',
+              from,
+              to: over ? from : to,
               items: [named('flag', flag)],
             },
           ],
@@ -175,7 +200,7 @@ function parse(source: string, { type, payload, occurredAt, ...event }: Received
   }
 }
 
-/** What a payload takes away that is wrong otherwise. */
+/** The restrictions in a payload that is otherwise wrong. */
 function endOf(source: string, system: string | null, payload: unknown): ContractEnd | undefined {
   const over = contractOver.safeParse(payload)
   if (!over.success) return undefined

@@ -1,7 +1,7 @@
 /**
  * What is asked of Stripe's API, through its own package with the fetcher that we are given.
  *
- * "They say no" (our key, or the thing, is not known there) and "cannot tell right now" are different answers: the first
+ * "Refused" (our key, or the thing, is not known there) and "cannot tell right now" are different answers: the first
  * is for an operator, the second is for another attempt.
  */
 import type { Stripe as StripeClient } from 'stripe'
@@ -9,16 +9,16 @@ import { err, ok, type Result } from '../../../../core/result.ts'
 import type { ParseReason } from '../source.ts'
 import { type Customer, customerSchema, type Subscription, subscriptionSchema } from './subscription.ts'
 
-/** A webhook's sender waits for us, for seconds, and tries again. */
+/** A webhook's sender waits for seconds, and retries. */
 const TIMEOUT_MS = 1_500
 const RETRIES = 1
-/** More features than anybody has flags. */
+/** More features than there can be flags. */
 const MAX_ENTITLEMENTS = 1_000
 const PAGE = 100
 
 export interface StripeApi {
   readonly client: StripeClient
-  /** Whether it is an error of the API, and not a bug of ours. */
+  /** Whether it is an error of the API, and not a bug here. */
   readonly isApiError: (error: unknown) => error is { readonly statusCode?: number }
 }
 
@@ -43,7 +43,7 @@ export async function stripeApi(apiKey: string, apiBase: string, fetcher: typeof
   }
 }
 
-/** The subscription as it is now, with all of its items, its customer, and what is scheduled. */
+/** The current subscription, with all of its items, its customer, and its schedule. */
 export const fetchSubscription = (api: StripeApi, id: string): Promise<Result<Subscription, FetchReason>> =>
   ask(api, async ({ subscriptions, subscriptionItems }) => {
     const current = await subscriptions.retrieve(id, { expand: ['customer', 'schedule.phases.items.price'] })
@@ -56,14 +56,14 @@ export const fetchSubscription = (api: StripeApi, id: string): Promise<Result<Su
     return parsed.success ? ok(parsed.data) : err('payload_invalid')
   })
 
-/** The customer as it is now: whose it is stands in its metadata. One that was deleted has none. */
+/** The current customer, whose metadata names the organization. A deleted one has none. */
 export const fetchCustomer = (api: StripeApi, id: string): Promise<Result<Customer, FetchReason>> =>
   ask(api, async ({ customers }) => {
     const parsed = customerSchema.safeParse(await customers.retrieve(id))
     return parsed.success ? ok(parsed.data) : err('payload_invalid')
   })
 
-/** A page of all subscriptions, those included that are over. @param after - the last id of the page before */
+/** A page of all subscriptions, ended ones included. @param after - the last id of the previous page */
 export const listSubscriptions = (
   api: StripeApi,
   after: string | undefined,
@@ -73,7 +73,9 @@ export const listSubscriptions = (
 > =>
   ask(api, async ({ subscriptions }) => {
     const page = await subscriptions.list({
-      ...{ status: 'all', limit, expand: ['data.customer', 'data.schedule.phases.items.price'] },
+      status: 'all',
+      limit,
+      expand: ['data.customer', 'data.schedule.phases.items.price'],
       ...(after !== undefined && { starting_after: after }),
     })
     const data = page.data.map((one) => subscriptionSchema.safeParse(one))

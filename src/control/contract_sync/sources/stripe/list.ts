@@ -1,4 +1,4 @@
-/** What Stripe says now, as its events would tell it: subscriptions a page at a time, with their customers' entitlements. */
+/** Stripe's current state in the form of events: subscriptions, one page per call, with their customers' entitlements. */
 import { err, ok, type Result } from '../../../../core/result.ts'
 import type { EntitlementsSnapshot } from '../../events.ts'
 import { candidates, named } from '../names.ts'
@@ -13,7 +13,7 @@ import {
 import { fetchedRevision } from './order.ts'
 import { type Customer, customerOf, orgOfCustomer, snapshotOf } from './subscription.ts'
 
-/** Subscriptions looked at by one call: each may ask Stripe for its customer's entitlements. */
+/** Subscriptions checked by one call: each may need a query for its customer's entitlements. */
 const PAGE = 20
 
 export async function listStripe(
@@ -25,7 +25,7 @@ export async function listStripe(
   if (!page.ok) return err('refetch_failed')
   const entries: { about: string; parsed: Parsed }[] = []
   for (const listed of page.value.data) {
-    // A list has ten items of a subscription at most: the eleventh must not be taken for one that is no more.
+    // A list has at most ten items of a subscription: the eleventh must not count as removed.
     const whole = listed.items.has_more ? await fetchSubscription(api, listed.id) : ok(listed)
     if (!whole.ok) return err('refetch_failed')
     const snapshot = snapshotOf(whole.value, fetchedRevision(whole.value.status, now))
@@ -48,8 +48,13 @@ export const entitlementsOf = (
   revision: number,
   from: string,
 ): EntitlementsSnapshot => ({
-  ...{ type: 'entitlements.snapshot', source: 'stripe', contract: `stripe-entitlements:${customer.id}` },
-  ...{ revision, org: orgOfCustomer(customer), customer: customer.id, from },
+  type: 'entitlements.snapshot',
+  source: 'stripe',
+  contract: `stripe-entitlements:${customer.id}`,
+  revision,
+  org: orgOfCustomer(customer),
+  customer: customer.id,
+  from,
   // Stripe calls its lookup key "a unique key you provide as your own system identifier".
   flags: all.map(({ feature, lookup_key }) => {
     const flag = named('flag', lookup_key)

@@ -1,20 +1,20 @@
 /**
- * The order of what Stripe tells, as revisions. Pure.
+ * The order of Stripe's events, as revisions. Pure.
  *
  * Stripe numbers nothing, delivers out of order, and its `created` has whole seconds, in which several events of one
  * subscription are common. A revision is a number of milliseconds, compared by nothing but its size:
  *
- * - What was fetched counts as of the moment before the request. Every change makes an event, which makes a fetch that
- *   begins after the change and so sees it: the highest revision is the truth, whatever was delivered when.
- * - What an event tells counts as of its second, plus a rank within it: created first, then by how far a subscription
- *   gets in the usual course, and last what says that it goes back in that course. Two of the same rank with other content
- *   contradict each other, and only a fetch or an operator can tell which came last.
- * - What is over stays over: Stripe never leaves `canceled` and `incomplete_expired`, so that these come after
- *   everything else, also after an event of a later second that was on its way.
+ * - Fetched data gets the time just before the request. Every change makes an event, which causes a fetch that starts after
+ *   the change and so sees it: the highest revision is the truth, whatever the order of delivery.
+ * - An event gets its second, plus a rank within it: creation first, then by the usual course of a subscription, and last
+ *   events that go back in that course. Two of the same rank with different content contradict each other, and only a fetch
+ *   or an operator can decide which is later.
+ * - An ended subscription stays ended: Stripe never leaves `canceled` and `incomplete_expired`, so these come after
+ *   everything else, even after a late event of a later second.
  */
 import { FINAL } from '../../events.ts'
 
-/** How far a subscription is in the usual course of things. */
+/** The rank of a status in the usual course of a subscription. */
 const COURSE = ['incomplete', 'trialing', 'active', 'past_due', 'unpaid', 'paused']
 const TERMINAL = ['canceled', 'incomplete_expired']
 
@@ -22,7 +22,7 @@ export const isTerminal = (status: string): boolean => TERMINAL.includes(status)
 
 /**
  * @param created - epoch seconds
- * @param previous - the status that it had before, where the event says so
+ * @param previous - the previous status, if the event says so
  */
 export function subscriptionRevision(
   type: string,
@@ -34,7 +34,7 @@ export function subscriptionRevision(
   if (type === 'customer.subscription.deleted' || isTerminal(status)) return FINAL + second
   if (type === 'customer.subscription.created') return second
   const [rank, before] = [COURSE.indexOf(status), COURSE.indexOf(previous ?? '')]
-  // `past_due`, then `active`, within one second: a payment that was tried again.
+  // `past_due`, then `active`, within one second: a retried payment.
   return second + (before > rank ? 200 + before * COURSE.length : 100) + rank
 }
 

@@ -1,9 +1,9 @@
 /**
  * Stripe: subscriptions, entitlements and finished checkouts.
  *
- * With an API key, an event only says what to look at, and what is current is fetched: then nothing depends on the order
- * of delivery, more than ten entitlements are all there, and scheduled downgrades are visible. Without one, the event is
- * all there is; `order.ts` says how far that reaches.
+ * With an API key, an event only says which object changed, and its current state is fetched: then the order of delivery does
+ * not matter, more than ten entitlements are complete, and scheduled downgrades are visible. Without one, only the event is
+ * available; `order.ts` describes its limits.
  *
  * @see https://docs.stripe.com/webhooks
  */
@@ -37,7 +37,7 @@ export interface StripeOptions {
   readonly apiKey: string | undefined
   /** An origin. */
   readonly apiBase: string
-  /** Whether what happens in Stripe's test mode counts. */
+  /** Whether events of Stripe's test mode count. */
   readonly testMode: boolean
 }
 
@@ -95,14 +95,14 @@ const scheduleSchema = z.object({
   released_subscription: idOf.nullish(),
 })
 
-/** @param fetcher - how Stripe's API is reached */
+/** @param fetcher - for requests to Stripe's API */
 export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Source {
   const { apiKey, apiBase, testMode } = options
   const keys = options.secrets.map(textBytes)
   const reach = async () => (apiKey === undefined ? undefined : stripeApi(apiKey, apiBase, fetcher))
   return {
     name: 'stripe',
-    // Two endpoints of two API versions, as Stripe wants it for an upgrade, tell one event in two forms.
+    // Two endpoints with two API versions, which Stripe recommends for an upgrade, send one event in two forms.
     idIsEnough: true,
     verify: (delivery) => verify(keys, delivery),
     async parse(event, now) {
@@ -110,7 +110,7 @@ export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Sou
       if (!body.success) return payloadInvalid({ '': body.error })
       const { created, livemode, data } = body.data
       if (isForeign(event.type)) return ok([{ type: 'ignored', why: 'foreign_type' }])
-      // A webhook secret does not say which mode it is of.
+      // A webhook secret does not show its mode.
       if (livemode === false && !testMode) return err('test_mode')
       const context = { type: event.type, created, now, previous: data.previous_attributes?.status }
       return parse({ ...context, api: await reach() }, data.object)
@@ -133,7 +133,7 @@ interface Context {
   readonly created: number
   /** Epoch milliseconds. */
   readonly now: number
-  /** The status that a subscription had before, where the event says so. */
+  /** The previous status of a subscription, if the event says so. */
   readonly previous: string | undefined
   readonly api: StripeApi | undefined
 }
@@ -152,7 +152,7 @@ async function subscription(context: Context, object: unknown): Promise<Parsed> 
   const told = subscriptionSchema.safeParse(object)
   const ends = endOf(object, created * 1000)
   if (!told.success) {
-    // What is fetched may be of an API version that we can read.
+    // Fetched data may be of a readable API version.
     const id = overSchema.pick({ id: true }).safeParse(object)
     const current = api && id.success ? await fetched(api, id.data.id, now) : undefined
     return current?.ok ? current : payloadInvalid({ 'data.object': told.error }, ends)
@@ -165,7 +165,7 @@ async function subscription(context: Context, object: unknown): Promise<Parsed> 
   return asSnapshot(told.data, subscriptionRevision(type, told.data.status, created, previous))
 }
 
-/** That it is over can be read of one that cannot be read otherwise. @param at - epoch milliseconds */
+/** Reads the end of a subscription that is otherwise unreadable. @param at - epoch milliseconds */
 function endOf(object: unknown, at: number): ContractEnd | undefined {
   const over = overSchema.safeParse(object)
   if (!over.success) return undefined
@@ -186,7 +186,7 @@ function asSnapshot(subscription: Subscription, revision: number, org?: string):
   return snapshot ? ok([snapshot]) : err('payload_invalid')
 }
 
-/** A schedule's event does not say how the subscription stands, so that it is only worth a look at that. */
+/** A schedule's event does not contain the subscription's state, so it only causes a fetch. */
 async function schedule({ now, api }: Context, object: unknown): Promise<Parsed> {
   const told = scheduleSchema.safeParse(object)
   if (!told.success) return payloadInvalid({ 'data.object': told.error })
@@ -199,7 +199,7 @@ async function entitlements({ created, now, api }: Context, object: unknown): Pr
   const told = summarySchema.safeParse(object)
   if (!told.success) return payloadInvalid({ 'data.object': told.error })
   const { customer, entitlements } = told.data
-  // The event lists ten at most: to take them for all of them would take the eleventh from the customer.
+  // The event lists at most ten: treating them as all would take the eleventh away.
   if (!api && entitlements.has_more) return err('refetch_unavailable')
   const [all, payer] = api
     ? await Promise.all([fetchEntitlements(api, customer), fetchCustomer(api, customer)])
@@ -211,8 +211,8 @@ async function entitlements({ created, now, api }: Context, object: unknown): Pr
 }
 
 /**
- * `metadata.org_id` is set by your server; `client_reference_id` may come from the address of a payment link, which anybody
- * can make up, so that an operator must confirm what only that says.
+ * Your server sets `metadata.org_id`; `client_reference_id` may come from the address of a payment link, which anybody can
+ * make up, so an operator must confirm it.
  */
 async function checkout({ now, api }: Context, object: unknown): Promise<Parsed> {
   const told = sessionSchema.safeParse(object)
@@ -224,8 +224,12 @@ async function checkout({ now, api }: Context, object: unknown): Promise<Parsed>
     org !== undefined && typeof customer === 'string'
       ? [
           {
-            ...{ type: 'org.linked', source: 'stripe', external_id: customer, org },
-            ...{ confirmed: own !== undefined, click: false },
+            type: 'org.linked',
+            source: 'stripe',
+            external_id: customer,
+            org,
+            confirmed: own !== undefined,
+            click: false,
           },
         ]
       : []

@@ -1,9 +1,9 @@
 /**
  * A Stripe subscription as a contract: its schema, and its phases. Pure.
  *
- * Read loosely, as members come and go with API versions: periods stood on the subscription until 2025-03-31 and stand
- * on its items since. `pause_collection` is no status: the subscription stays active, and its owner has chosen not to
- * collect. A trial grants until Stripe says that it is over.
+ * Read loosely, because members change with API versions: periods were on the subscription until 2025-03-31 and are on its
+ * items since. `pause_collection` is not a status: the subscription stays active, and its owner has chosen not to collect. A
+ * trial grants until Stripe reports its end.
  */
 import * as z from 'zod'
 import type { ContractRow } from '../../../db/rows.ts'
@@ -18,7 +18,7 @@ export const idOf = z
 
 const metadata = z.record(z.string(), z.string()).nullish()
 
-/** As it is expanded. One that was deleted has its id and nothing else. */
+/** The expanded form. A deleted customer has only its id. */
 export const customerSchema = z.object({ id: externalId, metadata })
 export type Customer = z.infer<typeof customerSchema>
 
@@ -78,8 +78,8 @@ const STATUS: Readonly<Record<string, ContractRow['status']>> = {
 }
 
 /**
- * @param org - who the sender says that it is for, where the subscription itself does not
- * @returns `undefined` where the status is none that we know: nobody may guess whether it grants
+ * @param org - the organization from the sender, if the subscription itself does not name one
+ * @returns `undefined` for an unknown status: whether it grants is never guessed
  */
 export function snapshotOf(
   subscription: Subscription,
@@ -89,7 +89,11 @@ export function snapshotOf(
   const status = STATUS[subscription.status]
   if (status === undefined) return undefined
   return {
-    ...{ type: 'contract.snapshot', source: 'stripe', system: null, contract: subscription.id, revision },
+    type: 'contract.snapshot',
+    source: 'stripe',
+    system: null,
+    contract: subscription.id,
+    revision,
     org: orgOf(subscription, org),
     customer: customerOf(subscription),
     phases: phasesOf(subscription, status).map(({ prices, from, to, status }) => ({
@@ -101,7 +105,7 @@ export function snapshotOf(
   }
 }
 
-/** Just enough to know that it is over, of a subscription that cannot be read otherwise. */
+/** The minimum to know that a subscription has ended, if it is otherwise unreadable. */
 export const overSchema = z.object({
   id: externalId,
   status: z.enum(['canceled', 'incomplete_expired', 'paused', 'unpaid']),
@@ -116,8 +120,8 @@ export const customerOf = ({ customer }: Pick<Subscription, 'customer'>): string
   typeof customer === 'string' ? customer : customer.id
 
 /**
- * A subscription that names its organization is that organization's, as one customer may pay for several; only a mapping
- * of the subscription or of that name says otherwise. Without a name, its customer's mapping decides.
+ * A subscription that names its organization belongs to it, because one customer may pay for several; only a mapping of the
+ * subscription or of that name overrides this. Without a name, its customer's mapping decides.
  */
 function orgOf(subscription: Subscription, hint?: string): External {
   const { id, customer, customer_account, metadata } = subscription
@@ -126,7 +130,7 @@ function orgOf(subscription: Subscription, hint?: string): External {
   return orgOfCustomer(typeof customer === 'string' ? { id: customer } : customer, hint, id, customer_account)
 }
 
-/** @param others - names that a mapping may know, besides the customer's */
+/** @param others - further names that may be mapped, besides the customer's */
 export function orgOfCustomer(
   { id, metadata }: Customer,
   hint?: string,
@@ -140,7 +144,7 @@ export function orgOfCustomer(
   return { ...org, candidates: [...known, ...org.candidates] }
 }
 
-/** By its id first: a lookup key moves on to the next price, and whoever bought the old one keeps it. */
+/** By its id first: a lookup key moves on to the next price, and who bought the old one keeps it. */
 const priceName = ({ id, lookup_key, product }: Price): External => ({
   kind: 'price',
   candidates: candidates(id, lookup_key, product),
@@ -154,7 +158,7 @@ interface Stretch {
   readonly to: number | null
 }
 
-/** Of what is there in no quantity, nothing is bought. Metered prices have none to tell. */
+/** A quantity of zero means that nothing is bought. Metered prices have no quantity. */
 const bought = (items: readonly { price: Price; quantity?: number | null | undefined }[]): Price[] =>
   items.flatMap(({ price, quantity }) => (quantity === 0 ? [] : [price]))
 
@@ -172,7 +176,7 @@ function phasesOf(subscription: Subscription, status: Phase['status']): Stretch[
     .map((stretch) => ({ ...stretch, to: earliest(stretch.to, end) }))
 }
 
-/** When it is to be cancelled. With several periods, not before the last one that is paid for. */
+/** When it will be cancelled. With several periods, not before the last paid one ends. */
 function endOf({ cancel_at, cancel_at_period_end, current_period_end, items }: Subscription): number | null {
   if (typeof cancel_at === 'number') return cancel_at
   if (!cancel_at_period_end) return null
@@ -195,7 +199,7 @@ function scheduled(
   const cancels = schedule.end_behavior === 'cancel'
   const stretches = later.map(({ start_date, end_date, trial_end, items }, index) => ({
     status: status === 'trialing' && !((trial_end ?? 0) > start_date) ? ('active' as const) : status,
-    // A phase names its prices by id alone unless they are expanded; those of today are known in full.
+    // A phase has only the ids of its prices unless they are expanded; the current ones are complete.
     prices: bought(items).map((price) => current.find(({ id }) => id === price.id) ?? price),
     from: start_date,
     to: index < later.length - 1 || cancels ? end_date : null,
@@ -203,7 +207,7 @@ function scheduled(
   return [later.length > 0 || cancels ? phase.end_date : null, stretches]
 }
 
-/** Phases that differ in nothing that matters here (a discount, a quantity) are one. */
+/** Phases that differ only in irrelevant members (a discount, a quantity) are one. */
 function joined(stretches: readonly Stretch[]): Stretch[] {
   const key = ({ status, prices }: Stretch) => [status, ...prices.map(({ id }) => id).toSorted()].join(' ')
   const result: Stretch[] = []

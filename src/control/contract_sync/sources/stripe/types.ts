@@ -1,6 +1,6 @@
 /**
- * The types of Stripe's events: those that mean something here, and the resources whose events may come along on an
- * endpoint that is subscribed to everything. Data only.
+ * The types of Stripe's events: those with a meaning here, and the resources whose events an endpoint may receive if it is
+ * subscribed to everything. Data only.
  *
  * @see https://docs.stripe.com/api/events/types
  */
@@ -35,10 +35,10 @@ const FOREIGN = new Set(
    terminal test_helpers topup transfer treasury`.split(/\s+/),
 )
 
-/** Of these, a type that is new to us may take something away: somebody must look. */
+/** An unknown type of one of these may take something away, so somebody must look. */
 const OURS =
   /^(customer\.subscription|subscription_schedule|entitlements\.active_entitlement_summary|checkout\.session\.completed$)/
 
-/** Known, and nothing to do with what anybody has. */
+/** Known, and unrelated to entitlements. */
 export const isForeign = (type: string): boolean =>
   !OURS.test(type) && FOREIGN.has(type.split('.', 1)[0] ?? '')

@@ -1,37 +1,29 @@
 /**
- * WorkOS: who its flags are on for, its organizations, and sessions that it ended.
+ * WorkOS: the targets of its flags, its organizations, and sessions that it ended.
  *
- * The signature is checked here, as the official package would bring half a megabyte along for one HMAC and knows no
- * injected clock; the tests sign with that package. `flag.rule_updated` is the only event that tells a whole rule. An
- * event's `created_at` has milliseconds and orders them; a deletion is final, as WorkOS never uses an id again.
+ * Only `flag.rule_updated` contains a whole rule. An event's `created_at` has milliseconds and orders them, by the name of
+ * what they are about: a flag that was deleted can be made again under its slug.
  *
  * @see https://workos.com/docs/events
  */
 import * as z from 'zod'
 import { FLAG_KEY } from '../../../../core/names.ts'
-import { err, ok, type Result } from '../../../../core/result.ts'
+import { err, ok } from '../../../../core/result.ts'
 import { externalId, instant } from '../../../entities/fields.ts'
 import type { External, FlagTargets } from '../../events.ts'
-import {
-  hexBytes,
-  isSigned,
-  readJson,
-  signatureHeader,
-  textBytes,
-  tooLarge,
-  untimely,
-} from '../../signature.ts'
-import { candidates, displayName, eventType } from '../names.ts'
+import { textBytes } from '../../signature.ts'
+import { candidates, displayName } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
 import { configured, type SourceKind, secrets } from '../settings.ts'
-import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
+import type { Parsed, Source } from '../source.ts'
+import { verify } from './verify.ts'
 
 export interface WorkosOptions {
   /** The secrets of the endpoint: several while one is rotated. */
   readonly secrets: readonly string[]
-  /** Which of our environments this WorkOS environment speaks for. */
+  /** The environment here that this WorkOS environment belongs to. */
   readonly environment: string
-  /** Whether what somebody clicks at WorkOS goes through the policy of that environment. */
+  /** Whether clicks at WorkOS are subject to the policy of that environment. */
   readonly asksPolicy: boolean
 }
 
@@ -51,21 +43,9 @@ export const workos: SourceKind = (all, { environments }) => {
   })
 }
 
-const HEADER = /^t=([1-9]\d{9,14}), ?v1=([0-9a-f]{64})$/
-
-const actorSchema = z.object({ id: z.string(), name: z.string().nullish(), email: z.string().nullish() })
-const eventSchema = z.object({
-  id: externalId.optional().catch(undefined),
-  event: eventType.optional().catch(undefined),
-  created_at: instant.optional().catch(undefined),
-  context: z
-    .object({ actor: actorSchema.optional().catch(undefined) })
-    .optional()
-    .catch(undefined),
-})
 const bodySchema = z.object({ created_at: instant, data: z.unknown(), context: z.unknown().optional() })
 
-/** Of resources that have nothing to do with what anybody has. */
+/** Resources that are unrelated to entitlements. */
 const FOREIGN = new Set(
   `action api_key authentication connection dsync email_verification group invitation magic_auth organization_domain
    organization_membership organization_role password_reset permission role session user vault`.split(/\s+/),
@@ -97,7 +77,8 @@ const sessionSchema = z.object({ id: externalId, user_id: externalId })
 export function workosSource(options: WorkosOptions): Source {
   const keys = options.secrets.map(textBytes)
   return {
-    ...{ name: 'workos', idIsEnough: true },
+    name: 'workos',
+    idIsEnough: true,
     verify: (delivery) => verify(keys, delivery),
     async parse(event) {
       const body = bodySchema.safeParse(event.payload)
@@ -110,31 +91,11 @@ export function workosSource(options: WorkosOptions): Source {
   }
 }
 
-async function verify(
-  keys: readonly Uint8Array[],
-  { headers, body, now }: Delivery,
-): Promise<Result<Envelope, VerifyReason>> {
-  if (tooLarge(body)) return err('body_too_large')
-  const header = signatureHeader(headers.get('workos-signature'), HEADER)
-  if (!header.ok) return header
-  const [, timestamp = '', signature = ''] = header.value
-  const signed = { keys, prefix: `${timestamp}.`, body, signatures: [hexBytes(signature)] }
-  if (!(await isSigned(signed))) return err('signature_invalid')
-  const reason = untimely(Number(timestamp), now)
-  if (reason) return err(reason)
-  const payload = readJson(body)
-  const { id, event: type, created_at, context } = eventSchema.safeParse(payload).data ?? {}
-  const occurredAt = created_at ?? new Date(Number(timestamp)).toISOString()
-  const { actor } = context ?? {}
-  const person = actor && displayName(actor.email ?? actor.id, 'somebody')
-  return ok({ id, type, occurredAt, payload, ...(person !== undefined && { person }) })
-}
-
 /** @param at - epoch milliseconds */
 function parse(type: string, environment: string, at: number, data: unknown, context: unknown): Parsed {
   switch (type) {
     case 'flag.created':
-      // Nobody has it yet, and a flag of ours with its name must not lose anybody by that.
+      // Nobody has it yet, and a flag here with its name must not lose anybody by that.
       return ok([{ type: 'ignored', why: 'flag_without_rule' }])
     case 'flag.updated':
       return flagUpdated(environment, at, data, context)
@@ -180,7 +141,7 @@ function ruleUpdated(environment: string, at: number, data: unknown, context: un
   ])
 }
 
-/** Tells no targets, but may switch the flag off, or on again for those that it was on for. */
+/** Lists no targets, but may switch the flag off, or on again for its targets. */
 function flagUpdated(environment: string, at: number, data: unknown, context: unknown): Parsed {
   const flag = flagSchema.safeParse(data)
   const previous = previousSchema.safeParse(context ?? {})
@@ -193,7 +154,7 @@ function flagUpdated(environment: string, at: number, data: unknown, context: un
 }
 
 /**
- * Of one millisecond, what tells more comes later: a rule after an update of its flag, an update after a creation, and a
+ * Of one millisecond, what says more comes later: a rule after an update of its flag, an update after a creation, and a
  * deletion last. It is the order of the name, not of one id: what was deleted can be made again under its name.
  */
 const revisionOf = (at: number, rank: 0 | 1 | 2): number => at * 10 + rank
@@ -203,24 +164,22 @@ const targetsOf = (
   revision: number,
   flag: z.infer<typeof flagSchema>,
 ): Omit<FlagTargets, 'access' | 'targets'> => ({
-  ...{
-    type: 'flag.targets',
-    source: 'workos',
-    environment,
-    flag: flagName(flag),
-    revision,
-    deleted: false,
-    click: true,
-  },
+  type: 'flag.targets',
+  source: 'workos',
+  environment,
+  flag: flagName(flag),
+  revision,
+  deleted: false,
+  click: true,
 })
 
-/** A slug is a name that people gave, most likely ours. */
+/** A slug is a name that people chose, most likely the one here. */
 function flagName({ id, slug }: z.infer<typeof flagSchema>): External {
   const name = { kind: 'flag' as const, candidates: candidates(slug, id) }
   return FLAG_KEY.test(slug) ? { ...name, ours: slug } : name
 }
 
-/** WorkOS's id is what stands in tokens as `org_id`. */
+/** WorkOS's id is the `org_id` in tokens. */
 const orgName = (id: string): External => ({ kind: 'org', candidates: [id], ours: id })
 
 function organization(
