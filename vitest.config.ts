@@ -21,6 +21,8 @@ export default defineConfig({
   test: {
     // The end-to-end tests mostly wait for processes and clocks; two at a time keeps two cores busy.
     maxWorkers: 2,
+    // What Workers log is shown where a test fails.
+    silent: 'passed-only',
     projects: [
       {
         // Unit and integration tests run inside workerd, as the Workers do: first the gateway and what is shared.

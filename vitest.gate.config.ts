@@ -16,6 +16,7 @@ const inNode = { globalSetup: ['test/support/bundle.ts'], testTimeout: 60_000, h
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    silent: 'passed-only',
     projects: [
       { test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...inNode } },
       { test: { name: 'browser', include: ['test/browser/**/*.test.ts'], ...inNode } },

@@ -99,10 +99,11 @@ Examples:
       --var UPSTREAM_CLIENT_ID:client_123
 
 UPSTREAM_ISSUER is UPSTREAM_ORIGIN and ISSUER is http://localhost:PORT unless you give them. Secrets, and vars that you
-do not want to repeat, go to .dev.vars as NAME=value lines. Without SIGNING_KEYS there or in the environment, a key is
-made once and kept in .wrangler/state.
+do not want to repeat, go to .dev.vars as NAME=value lines. Without SIGNING_KEYS there or in the environment, keys are
+made once and kept in .wrangler/state. docs/providers.md has the vars for Auth0, Okta, Entra ID, Keycloak and others.
 
-Each request leaves one line of JSON; where the status is 500 or above, "reason" says why. "npm run entitle -- --help" changes what organizations are entitled to.`
+Each request leaves one line of JSON; where the status is 500 or above, "reason" says why. "npm run entitle -- --help"
+changes what organizations are entitled to.`
 
 export function parsePort(text: string): number {
   const port = Number(text)

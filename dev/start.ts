@@ -27,7 +27,7 @@ interface StartOptions {
   appPort: number
   state: string
   logs?: boolean
-  redirectUri: string[]
+  redirectUri?: string[]
 }
 
 async function start(options: StartOptions): Promise<void> {
@@ -65,7 +65,7 @@ async function startAll(
       port: options.idpPort,
       redirectUris: [`${app}/callback`],
       postLogoutRedirectUris: [`${app}/`],
-      clients: options.redirectUri.length > 0 ? ownClients(options.redirectUri) : [],
+      clients: options.redirectUri ? ownClients(options.redirectUri) : [],
       gateway: `http://localhost:${options.gatewayPort}`,
     }),
   )
@@ -108,7 +108,7 @@ function printAddresses(options: StartOptions): void {
     const url = `http://localhost:${port}`
     console.log(`  ${paint('bold', name.padEnd(18))} ${paint('cyan', url.padEnd(23))} ${paint('dim', note)}`)
   }
-  if (redirectUri.length > 0) printOwnClients(`http://localhost:${gatewayPort}`, redirectUri)
+  if (redirectUri) printOwnClients(`http://localhost:${gatewayPort}`, redirectUri)
   const { grant, kill, revive } = story(entitleCommand({ state }))
   console.log(`
   Log in to the demo app as Grace of Globex. In a second terminal, grant Globex the reports:
@@ -137,7 +137,7 @@ function printOwnClients(issuer: string, redirectUris: readonly string[]): void 
 }
 
 /** An address that a browser can be sent to; the provider compares it as it is, but for the port of a loopback address. */
-function addRedirectUri(text: string, others: string[]): string[] {
+function addRedirectUri(text: string, others: readonly string[] = []): string[] {
   const url = URL.parse(text)
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
     throw new InvalidArgumentError('It is a URL that begins with http:// or https://.')

@@ -236,14 +236,18 @@ function open(fetcher: typeof fetch, now: () => number): MiddlewareHandler<Contr
         return progress
       },
     })
-    if (c.req.path === '/healthz' && c.req.header('authorization') !== undefined) {
+    // Cloudflare sets it. Without it, on a local machine, there is nobody to slow down.
+    const address = c.req.header('cf-connecting-ip')
+    const isBlocked = address !== undefined && failures.isBlocked(address, now())
+    if (c.req.path === '/healthz' && !isBlocked) {
+      // Open to everybody; operators see more.
       const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
       if (actor.ok && actor.value.environments === null) c.set('actor', actor.value)
+      if (!actor.ok && address !== undefined && actor.reason === 'token_refused')
+        failures.count(address, now())
     }
     if (c.req.path === '/api/v1' || c.req.path.startsWith('/api/v1/')) {
-      // Cloudflare sets it. Without it, on a local machine, there is nobody to slow down.
-      const address = c.req.header('cf-connecting-ip')
-      if (address !== undefined && failures.isBlocked(address, now())) return refuse(c, 'too_many_failures')
+      if (isBlocked) return refuse(c, 'too_many_failures')
       const actor = await authenticate(c.req.raw.headers, kept.verifier, db, now())
       if (!actor.ok) {
         if (address !== undefined && actor.reason === 'token_refused') failures.count(address, now())

@@ -47,6 +47,16 @@ export function audiences(claims: Claims): readonly string[] {
   return Array.isArray(aud) ? aud.filter((one) => typeof one === 'string') : []
 }
 
+/** Whether a token is for one of these audiences. One that holds a space is compared whole. */
+export const isForAudience = (claims: Claims, accepted: readonly string[]): boolean => {
+  const named = audiences(claims)
+  return accepted.some((audience) => named.includes(audience) || claims.aud === audience)
+}
+
+/** Anything that could name an audience counts as one. */
+export const hasNoAudience = ({ aud }: Claims): boolean =>
+  aud === undefined || aud === '' || (Array.isArray(aud) && aud.every((one) => one === ''))
+
 /** Who a token is about, as documents name them. */
 export interface SubjectIds {
   readonly orgId: string | undefined

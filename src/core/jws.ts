@@ -64,7 +64,13 @@ export function readJwsHeader(token: string): Result<JwsHeader, JwsFormReason> {
 export function looksLikeJws(token: string): boolean {
   const segments = token.split('.')
   if (segments.length !== 3) return false
-  const header = (segments[0] as string)
+  const [first = ''] = segments
+  // Some providers put the scheme before it: `Bearer eyJ…`.
+  return isHeader(first) || isHeader(first.replace(/^\s*\w+\s+/, ''))
+}
+
+function isHeader(segment: string): boolean {
+  const header = segment
     .replace(/[^\w+/-]/g, '')
     .replace(/-/g, '+')
     .replace(/_/g, '/')

@@ -7,6 +7,7 @@
 import * as z from 'zod'
 import type { MintEvent } from '../core/mint_event.ts'
 import { ENVIRONMENT_NAME } from '../core/names.ts'
+import { isSecureUrl } from '../core/secure_url.ts'
 import type { RefreshSessions } from './sessions/call.ts'
 
 /** The asymmetric JWS algorithms that upstream may use. HMAC and `none` cannot be configured. */
@@ -120,15 +121,6 @@ export const isOwnIssuer = (iss: unknown, { tokenIssuer, formerIssuers }: Config
 export type ConfigResult =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly problems: readonly string[] }
-
-/** `https`, or `http` on a loopback host. */
-export function isSecureUrl(value: string): boolean {
-  if (!URL.canParse(value)) return false
-  const { protocol, hostname } = new URL(value)
-  return (
-    protocol === 'https:' || (protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(hostname))
-  )
-}
 
 /** WorkOS's own interval, and one that covers a client's first retries elsewhere. */
 const REUSE_SECONDS: Readonly<Record<ProfileName, number>> = { workos: 30, oidc: 10 }

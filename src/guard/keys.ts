@@ -6,6 +6,7 @@
  * others poll: on Workers a promise of one request must not be awaited by another.
  */
 import { err, ok, type Result } from '../core/result.ts'
+import { within } from '../core/within.ts'
 import type { GatewayClock } from './gateway_clock.ts'
 import { type GatewayKey, type GatewayKeySet, importKeySet, type KeySetFault } from './key_set.ts'
 
@@ -87,19 +88,24 @@ export class GatewayKeys {
   /** @returns `undefined` if it is unreachable, too slow, too large or not JSON */
   async #fetchSet(): Promise<unknown> {
     try {
-      const fetcher = this.#fetch
-      const response = await fetcher(this.#uri.href, {
-        headers: { accept: 'application/json' },
-        redirect: 'manual',
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      })
-      if (!response.ok) return undefined
-      const text = await response.text()
-      if (text.length > MAX_SET_BYTES) return undefined
-      this.#clock.set(response.headers.get('date'), this.#now())
-      return JSON.parse(text)
+      // A fetch that was passed may ignore the signal.
+      return await within(TIMEOUT_MS, this.#readSet())
     } catch {
       return undefined
     }
+  }
+
+  async #readSet(): Promise<unknown> {
+    const fetcher = this.#fetch
+    const response = await fetcher(this.#uri.href, {
+      headers: { accept: 'application/json' },
+      redirect: 'manual',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    })
+    if (!response.ok) return undefined
+    const text = await response.text()
+    if (text.length > MAX_SET_BYTES) return undefined
+    this.#clock.set(response.headers.get('date'), this.#now())
+    return JSON.parse(text)
   }
 }

@@ -76,15 +76,15 @@ async function post(
     redirect: 'manual',
     signal: AbortSignal.timeout(timeoutMs),
   }
-  let status: number
-  let text: string
+  let answered: { status: number; text: string } | undefined
   try {
-    const response = await fetcher(url.href, init)
-    status = response.status
-    text = await response.text()
+    // A fetch that was passed may ignore the signal.
+    answered = await within(timeoutMs, read(fetcher(url.href, init)))
   } catch (cause) {
     return failureOf(cause)
   }
+  if (!answered) return fail('no_answer', 'timeout')
+  const { status, text } = answered
   if (status === 429 || status >= 500) return fail('no_answer', `status_${status}`)
   if (status !== 200) return fail('answer_refused', `status_${status}`)
   try {
@@ -92,6 +92,11 @@ async function post(
   } catch {
     return fail('answer_refused', 'not_an_answer')
   }
+}
+
+async function read(fetching: Promise<Response>): Promise<{ status: number; text: string }> {
+  const response = await fetching
+  return { status: response.status, text: await response.text() }
 }
 
 function failureOf(cause: unknown): LiveResult<never> {

@@ -21,8 +21,11 @@ export interface VerifierBinding {
 export interface GuardOptions {
   /** The `iss` of the tokens. */
   readonly issuer: string
-  /** The accepted `aud`; a token must have one of them. */
-  readonly audience: string | readonly string[]
+  /**
+   * The accepted `aud`; a token must have one of them. `false` where the identity provider's access tokens have none (WorkOS
+   * AuthKit, Amazon Cognito): then only tokens without an audience are accepted.
+   */
+  readonly audience: string | readonly string[] | false
   /**
    * The environment whose tokens are accepted: `ENVIRONMENT` of the gateway. Default: the one that the key set names.
    * Required where it names several.
@@ -50,7 +53,8 @@ export interface GuardOptions {
 
 export interface GuardConfig {
   readonly issuer: string
-  readonly audience: string[]
+  /** Empty: only tokens without an audience are accepted. */
+  readonly audience: readonly string[]
   readonly environment: string | undefined
   readonly freshness: Freshness
   readonly verifier: URL | VerifierBinding
@@ -85,16 +89,17 @@ export function readOptions(options: GuardOptions): GuardConfig {
   refuseUnknown('the options of createGuard', options, Object.keys(NAMES))
   const { issuer, environment, gateway, jwksUri, onDecision, now } = options
   const { freshness = 'claim', timeoutMs = 1000, graceSeconds = 60, orgClaim = 'org_id' } = options
-  const audience = [options.audience ?? []].flat()
+  const hasAudience = options.audience !== false
+  const audience = hasAudience ? [options.audience ?? []].flat() : []
   assertOption(
     isText(issuer),
     'issuer',
     'is required: the iss of the tokens, such as "https://auth.example.com"',
   )
   assertOption(
-    audience.length > 0 && audience.every(isText),
+    !hasAudience || (audience.length > 0 && audience.every(isText)),
     'audience',
-    'is required: the aud of the tokens, a string or a list of strings',
+    'is required: the aud of the tokens, a string or a list of strings, or false where they have none',
   )
   assertOption(
     environment === undefined || isText(environment),

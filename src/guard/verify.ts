@@ -5,7 +5,7 @@
  * passed the gateway: upstream, which may have the same issuer, can put any claim into its own tokens.
  */
 import { type CryptoKey, errors, type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
-import { environmentOf, featureFlags } from '../core/claims.ts'
+import { environmentOf, featureFlags, hasNoAudience, isForAudience } from '../core/claims.ts'
 import { isHeaderRefused, type JwsFormReason, jwsFormFault } from '../core/jws.ts'
 import { accessTokenFault, isAccessTokenType, mediaType, type PurposeFault } from '../core/token_purpose.ts'
 import type { FoundKey, GatewayKeys, KeyReason } from './keys.ts'
@@ -71,7 +71,6 @@ export async function verifyToken(
   try {
     const { payload, protectedHeader } = await jwtVerify(token, keyFor, {
       issuer,
-      audience,
       requiredClaims: REQUIRED_CLAIMS,
       clockTolerance: CLOCK_SKEW_SECONDS,
       currentDate: new Date(now),
@@ -81,6 +80,7 @@ export async function verifyToken(
   } catch (cause) {
     return refusalOf(cause)
   }
+  if (!isForService(claims, audience)) return refuse('claim_refused', 'aud')
   const purposeFault = accessTokenFault(typ, claims, 'minted')
   if (purposeFault !== undefined) return refuse(purposeFault)
   if (claims.cnf !== undefined) return refuse('token_bound', 'cnf')
@@ -91,6 +91,9 @@ export async function verifyToken(
     return refuse('claim_refused', 'feature_flags_meta.env')
   return { ok: true, value: { claims: claims as VerifiedToken['claims'], features: featureFlags(claims) } }
 }
+
+const isForService = (claims: JWTPayload, accepted: readonly string[]): boolean =>
+  accepted.length === 0 ? hasNoAudience(claims) : isForAudience(claims, accepted)
 
 /** One key serves one algorithm, whatever a token says; and a token cannot bring keys or rules of its own. */
 async function findKey(header: JWTHeaderParameters, keys: GatewayKeys): Promise<FoundKey> {

@@ -99,7 +99,7 @@ describe.concurrent('a gateway that has just started', () => {
     const line = await gateway.logged((one) => one.jti === jti)
     expect(line).toMatchObject({ level: 'warn', src: 'degraded', status: 200 })
     expect(line.warnings?.join()).toMatch(
-      /(kv_failed|kv_timeout|document_invalid|catalog_missing) \w+:production/,
+      /(kv_failed|kv_timeout|document_invalid|catalog_missing) (catalog|org)/,
     )
   })
 

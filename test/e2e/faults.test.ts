@@ -7,7 +7,6 @@ import type { ServerResponse } from 'node:http'
 import { base64url, decodeProtectedHeader } from 'jose'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Running } from '../../dev/cli.ts'
-import { API_AUDIENCE } from '../../dev/idp.ts'
 import { type MockIdp, refreshRequest, startMockIdp } from './support/mock_idp.ts'
 import { ACME_FLAGS, claimsOf, type TestGateway } from './support/stage.ts'
 import { openGateway, openStage } from './support/workerd.ts'
@@ -92,24 +91,6 @@ describe('an access token that does not verify is withheld, also over a real soc
   })
 })
 
-describe('tokens of untidy providers are taken all the same:', () => {
-  const cases: [name: string, payload: Record<string, unknown>, header?: Record<string, unknown>][] = [
-    ['several audiences in one string', { aud: `https://a.example ${API_AUDIENCE}` }],
-    ['several audiences in an array', { aud: ['https://a.example', API_AUDIENCE] }],
-    ['RFC 9068’s type with its prefix', {}, { typ: 'application/at+jwt' }],
-    ['no type', {}, { typ: undefined }],
-    ['claims that nobody knows', { 'https://example.com/tier': { level: 3 }, custom: [1, null] }],
-  ]
-  test.each(cases)('%s', async (_, payload, header) => {
-    upstream.bend((body) => {
-      body.access_token = upstream.sign(body.access_token, payload, header)
-    })
-    const { access_token: token } = (await (await refresh()).json()) as { access_token: string }
-    expect(claimsOf(token)).toMatchObject({ ...payload, iss: gateway.url, feature_flags: ACME_FLAGS })
-    expect(decodeProtectedHeader(token).typ).toBe('at+jwt')
-  })
-})
-
 test('fields around the tokens stay byte for byte what upstream wrote', async () => {
   const direct = (await (await refresh(upstream.url)).json()) as { access_token: string }
   const text = (token: string, expiresIn: number) =>
@@ -130,26 +111,10 @@ test('fields around the tokens stay byte for byte what upstream wrote', async ()
   expect(response.headers.get('content-type')).toBe('application/json;charset=UTF-8')
 })
 
-test('an opaque access token passes through untouched', async () => {
-  const text = '{"access_token":"9mTz.opaque","token_type":"Bearer","expires_in":3600,"refresh_token":"r2"}'
-  upstream.once((response) => response.writeHead(200, { 'content-type': 'application/json' }).end(text))
-  const response = await refresh()
-  expect([response.status, await response.text()]).toEqual([200, text])
-})
-
 describe('an answer without tokens passes through as it is:', () => {
   const cases: [name: string, status: number, headers: Record<string, string>, body: string][] = [
     ['an OAuth error', 400, { 'content-type': 'application/json' }, '{ "error":"invalid_grant", "x": 1.0 }'],
-    [
-      'a client that is refused',
-      401,
-      { 'content-type': 'application/json', 'www-authenticate': 'Basic realm="x", charset="UTF-8"' },
-      '{"error":"invalid_client"}',
-    ],
     ['a rate limit', 429, { 'retry-after': '17', 'content-type': 'text/plain' }, 'slow down'],
-    ['a page', 500, { 'content-type': 'text/html' }, '<h1>Oops</h1>'],
-    ['a gateway error of its own', 502, { 'content-type': 'text/html' }, '<html>502 Bad Gateway</html>'],
-    ['an outage', 503, { 'retry-after': 'Wed, 21 Oct 2026 07:28:00 GMT' }, ''],
     ['a redirect', 302, { location: 'https://elsewhere.example/token' }, ''],
   ]
   test.each(cases)('%s', async (_, status, headers, body) => {

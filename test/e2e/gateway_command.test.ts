@@ -50,7 +50,7 @@ test('another upstream takes neither the issuer nor the audience of the demo', (
   const given = { UPSTREAM_ORIGIN: idp, UPSTREAM_AUDIENCE: 'mine' }
   const { config, foreign } = resolveVars({ port: 8850, project: demo, file: {}, given })
   expect(foreign).toBe(true)
-  expect(config.upstream).toMatchObject({ origin: idp, issuer: idp, audience: 'mine' })
+  expect(config.upstream).toMatchObject({ origin: idp, issuer: idp, audiences: ['mine'] })
   expect(config.issuer).toBe('http://localhost:8850')
   expect(() => resolveVars({ port: 1, project: demo, file: {}, given: { UPSTREAM_ORIGIN: idp } })).toThrow(
     '  UPSTREAM_AUDIENCE: is required',
@@ -72,7 +72,7 @@ test('.dev.vars says what the command line does not', () => {
   })
   expect(config).toMatchObject({
     issuer: 'https://x.example',
-    upstream: { issuer: `${idp}/tenant`, audience: 'b' },
+    upstream: { issuer: `${idp}/tenant`, audiences: ['b'] },
   })
   expect(vars).toMatchObject({ ISSUER: 'https://x.example', UPSTREAM_ISSUER: `${idp}/tenant` })
 })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { isSecureUrl, parseConfig, preservesIssuer } from '../../src/gateway/config.ts'
+import { isSecureUrl } from '../../src/core/secure_url.ts'
+import { parseConfig, preservesIssuer } from '../../src/gateway/config.ts'
 import { configOf, TestKV } from './support/gateway.ts'
 
 const OIDC = {

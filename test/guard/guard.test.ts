@@ -413,7 +413,41 @@ describe('Hono', () => {
   })
 })
 
+describe('the audience', () => {
+  const reasonFor = async (audience: GuardOptions['audience'], aud: unknown) => {
+    const checked = await makeGuard({ audience }).check(requestWith(await mintToken(setup, { aud })))
+    return checked.ok ? 'allowed' : checked.reason
+  }
+
+  test.each<[GuardOptions['audience'], unknown, string]>([
+    ['a', 'a', 'allowed'],
+    ['a', ['b', 'a'], 'allowed'],
+    [['a', 'b'], 'b', 'allowed'],
+    // Some providers join several with spaces, and some audiences have one.
+    ['a', 'openid a', 'allowed'],
+    ['openid a', 'openid a', 'allowed'],
+    ['a', 'openid ab', 'claim_refused'],
+    ['a', undefined, 'claim_refused'],
+    ['a', [], 'claim_refused'],
+    ['a', '', 'claim_refused'],
+    ['a', { a: 'a' }, 'claim_refused'],
+    // WorkOS AuthKit and Cognito.
+    [false, undefined, 'allowed'],
+    [false, [], 'allowed'],
+    [false, '', 'allowed'],
+    [false, 'a', 'claim_refused'],
+    [false, ['a'], 'claim_refused'],
+    [false, null, 'claim_refused'],
+    [false, 7, 'claim_refused'],
+    [false, { a: 'a' }, 'claim_refused'],
+  ])('%j, of a token for %j: %s', async (audience, aud, expected) => {
+    expect(await reasonFor(audience, aud)).toBe(expected)
+  })
+})
+
 test.each<[string, () => unknown]>([
+  ['an audience that is true', () => makeGuard({ audience: true as never })],
+  ['an audience of false in a list', () => makeGuard({ audience: [false] as never })],
   ['no issuer', () => makeGuard({ issuer: '' })],
   ['no audience', () => makeGuard({ audience: [] })],
   ['an empty audience', () => makeGuard({ audience: '' })],

@@ -87,6 +87,13 @@ describe('over HTTP', () => {
     expect(await outcome({}, answers)).toEqual([expected, live])
   })
 
+  test.each<[string, () => Response | Promise<Response>]>([
+    ['answers', () => new Promise(() => {})],
+    ['ends its body', () => ({ status: 200, text: () => new Promise(() => {}) }) as unknown as Response],
+  ])('a fetch that ignores the signal and never %s', async (_, answer) => {
+    expect(await outcome({ timeoutMs: 20 }, { '/verify': answer })).toEqual(['grace', 'timeout'])
+  })
+
   test('a fetch that answers nothing is a bug', async () => {
     const answers = { '/verify': () => ({}) as Response }
     expect(await outcome({}, answers)).toEqual(['live_unavailable', 'threw_TypeError'])

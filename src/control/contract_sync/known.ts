@@ -8,7 +8,6 @@ import type { AgreementRow, ContractRow, MappingRow } from '../db/rows.ts'
 import { agreements } from '../db/schema.ts'
 import { list } from '../db/sql.ts'
 import { byContract, byOrg } from '../entities/contract.ts'
-import { bySource } from '../entities/grant.ts'
 import type { Step } from '../ledger/command.ts'
 import type { State } from '../ledger/state.ts'
 
@@ -45,9 +44,6 @@ export class Known {
   flag(key: string) {
     return this.state.rows('flags').load(key)
   }
-  rule(flag: string, environment: string) {
-    return this.state.rows('rules').load([environment, flag])
-  }
   mapping(source: string, kind: MappingRow['kind'], name: string) {
     return this.state.rows('mappings').load([source, kind, name])
   }
@@ -61,11 +57,6 @@ export class Known {
   contractsOf(org: string): Promise<ContractRow[]> {
     return this.state.rows('contracts').by(byOrg, [org])
   }
-  /** Grants of source `import`, ended ones included. */
-  imported(flag: string, environment: string) {
-    return this.state.rows('grants').by(bySource, [['import', flag, environment]])
-  }
-
   async agreement(contract: string): Promise<AgreementRow | undefined> {
     const made = this.#made.get(contract)
     if (made) return made

@@ -30,13 +30,7 @@ export async function proxyWithoutHint(
 ): Promise<Response> {
   const { request, log, gateway } = context
   const target = endpointTarget(request, endpoint, context.gateway.config)
-  const hintless = await withoutOwnHint(
-    request,
-    target,
-    gateway.config,
-    gateway.keyring,
-    endpoint.takesClaims,
-  )
+  const hintless = await withoutOwnHint(request, target, gateway, endpoint.takesClaims)
   if (!hintless.ok) {
     log.reason = hintless.reason
     return readableBy(request, problemEncoder('hint')(hintless.reason, log.request_id))
@@ -77,11 +71,17 @@ export async function send(
   return mayHoldTokens(context, response) ? inspected(context, response) : response
 }
 
-/** Without a POST, only the authorization endpoint issues tokens, or an upstream that takes a GET for a token request. */
-function mayHoldTokens({ request, log }: RequestContext, { status }: Response): boolean {
+/** A page that posts itself to the client, wherever browsers return to after the log-in; and JSON. */
+const DOCUMENT = /^(text\/html|application\/(xhtml\+xml|([\w.-]+\+)?json))\s*(;|$)/i
+
+/** Without a POST, documents only; and whatever answers an authorization request, or a GET that is a token request. */
+function mayHoldTokens({ request, log }: RequestContext, { status, headers }: Response): boolean {
   if (status >= 300 && status < 400) return false
   const isRead = ['GET', 'HEAD', 'OPTIONS'].includes(request.method)
-  return !isRead || log.route === 'authorize' || new URL(request.url).searchParams.has('grant_type')
+  if (!isRead || log.route === 'authorize') return true
+  return (
+    DOCUMENT.test(headers.get('content-type') ?? '') || new URL(request.url).searchParams.has('grant_type')
+  )
 }
 
 /** The front channel: `response_type=token`, however it was requested. */

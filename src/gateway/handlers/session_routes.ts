@@ -4,7 +4,7 @@
  */
 import { documentId } from '../../core/claims.ts'
 import { NO_STORE } from '../http/answers.ts'
-import { MAX_BODY_BYTES, readBounded, readParameters } from '../http/body.ts'
+import { readParameters, readRequest } from '../http/body.ts'
 import { readableBy } from '../http/cors.ts'
 import { oauthEncoder } from '../http/encode.ts'
 import { parseObjectText } from '../http/json_text.ts'
@@ -46,7 +46,7 @@ export async function revokeSession(
 ): Promise<Response> {
   const { request, log } = context
   log.route = 'revoke'
-  const body = await readBounded(request, MAX_BODY_BYTES)
+  const body = await readRequest(request)
   if (!body.ok) return readableBy(request, oauthEncoder('revoke')(body.reason, log.request_id))
   const answer = await send(
     context,

@@ -129,12 +129,22 @@ export async function readParameters(
   }
 }
 
-async function readText(request: Request): Promise<Result<string, 'body_too_large' | 'body_malformed'>> {
+/** The whole body of a request; `body_unreadable` if it is not UTF-8, or breaks off. */
+export async function readRequest(
+  request: Request,
+): Promise<Result<string, 'body_too_large' | 'body_unreadable'>> {
   try {
     return await readBounded(request, MAX_BODY_BYTES)
   } catch {
-    return err('body_malformed')
+    return err('body_unreadable')
   }
+}
+
+async function readText(request: Request): Promise<Result<string, 'body_too_large' | 'body_malformed'>> {
+  const body = await readRequest(request)
+  return body.ok || body.reason === 'body_too_large'
+    ? (body as Result<string, 'body_too_large'>)
+    : err('body_malformed')
 }
 
 const isOfType = (request: Request, mediaType: string): boolean =>

@@ -39,7 +39,16 @@ const OF_A_TRUSTED_PROXY = new RegExp(
       'x-remote-.*',
       'x-originating-.*',
     ],
-    ...['x-azure-.*', 'x-appengine-.*', 'x-envoy-.*', 'x-proxyuser-.*'],
+    ...[
+      'x-azure-.*',
+      'x-appengine-.*',
+      'x-envoy-.*',
+      'x-proxyuser-.*',
+      'cloudfront-.*',
+      'fly-.*',
+      'incap-.*',
+    ],
+    ...['x-vercel-.*', 'x-nf-.*', 'x-sucuri-.*', 'do-connecting-ip'],
     // Certificates.
     ...['client-cert.*', 'ssl-.*', 'x-(ssl-)?client-.*', 'x-ssl.*', 'x-tls-.*', 'x-arr-.*', 'x-amzn-mtls-.*'],
     // Who was logged in.
@@ -53,7 +62,19 @@ const OF_A_TRUSTED_PROXY = new RegExp(
       'x-token-subject',
       'x-proxy-user.*',
     ],
+    ...[
+      'sm-.*',
+      'iv-.*',
+      'oam-.*',
+      'shib-.*',
+      'oidc-.*',
+      'x-userinfo',
+      'x-id-token',
+      'x-jwt-(payload|claim-.*)',
+    ],
+    ...['x-(endpoint|apigateway)-api-userinfo', 'tailscale-.*', 'teleport-.*'],
     // What was asked for.
+    'x-zitadel-(public-host|instance-host|forwarded)',
     ...[
       'x-host',
       'x-http-host-override',
@@ -121,7 +142,22 @@ export function responseHeaders(headers: Headers, config: Config): Headers {
   const returned = endToEnd(headers, () => false)
   const location = returned.get('location')
   if (location !== null) returned.set('location', rewriteLocation(location, config))
+  const cookies = returned.getSetCookie()
+  if (cookies.some((cookie) => OF_A_DOMAIN.test(cookie))) {
+    returned.delete('set-cookie')
+    for (const cookie of cookies) returned.append('set-cookie', ofTheGateway(cookie, config))
+  }
   return returned
+}
+
+const OF_A_DOMAIN = /;\s*domain\s*=([^;]*)/i
+
+/** A browser would refuse a cookie for a domain of upstream's that the gateway is not in, so it gets the gateway's host. */
+function ofTheGateway(cookie: string, { issuer, upstream }: Config): string {
+  const domain = OF_A_DOMAIN.exec(cookie)?.[1]?.trim().replace(/^\./, '').toLowerCase() ?? ''
+  const isOver = (url: string) => `.${new URL(url).hostname}`.endsWith(`.${domain}`)
+  const isUpstreams = [upstream.origin, upstream.issuer].some(isOver) && !isOver(issuer)
+  return isUpstreams ? cookie.replace(OF_A_DOMAIN, '') : cookie
 }
 
 /** Without the connection's own fields, those that it names, and others to drop. */
@@ -140,13 +176,10 @@ function endToEnd(headers: Headers, isDropped: (name: string) => boolean): Heade
  */
 export function rewriteLocation(location: string, config: Config): string {
   const { origin, issuer } = config.upstream
-  let rewritten = location
-  for (const name of [origin, new URL(issuer).origin]) {
-    if (rewritten === name || /^[/?#]/.test(rewritten.startsWith(name) ? rewritten.slice(name.length) : '')) {
-      rewritten = config.issuer + rewritten.slice(name.length)
-      break
-    }
-  }
+  const [target = ''] = /^(https?:)?\/\/[^/?#\\]*/i.exec(location) ?? []
+  const named = target !== '' && URL.canParse(target, origin) ? new URL(target, origin).origin : undefined
+  const isUpstreams = named === origin || named === new URL(issuer).origin
+  const rewritten = isUpstreams ? config.issuer + location.slice(target.length) : location
   if (preservesIssuer(config)) return rewritten
   return rewritten.replace(/([?&#]iss=)([^&#]*)/g, (whole, prefix: string, value: string) =>
     decodeParameter(value) === issuer ? prefix + encodeURIComponent(config.tokenIssuer) : whole,

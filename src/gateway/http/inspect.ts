@@ -12,7 +12,7 @@ export const MAX_INSPECTED_BYTES = 256 * 1024
 const WAIT_MS = 2_000
 
 /** Content in which no client looks for a token. */
-const NOT_TEXT = /^(image|audio|video|font)\/|event-stream|octet-stream|zip|pdf|protobuf|grpc|javascript|css/i
+const NOT_TEXT = /^(image|audio|video|font)\/|event-stream|zip|pdf|protobuf|grpc|javascript|css/i
 const NAME = /access[_-]?token|\\u/i
 /** A name may be split between two chunks. */
 const NAME_BYTES = 16

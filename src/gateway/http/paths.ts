@@ -93,9 +93,12 @@ export function discoveryAt(
   return LEADS_PAST.test(canonical) ? 'leads_past' : undefined
 }
 
-/** User-Managed Access, SMART on FHIR, and OpenID Federation also name endpoints and keys of upstream. */
+/**
+ * User-Managed Access, SMART on FHIR, UDAP, OpenID Federation, credential issuance, protected resources (RFC 9728) and WebFinger
+ * (OpenID Connect Discovery section 2) also name upstream's issuer, endpoints or keys.
+ */
 const LEADS_PAST =
-  /(^|\/)\.well-known\/(openid-configuration|oauth-authorization-server|uma2-configuration|smart-configuration|openid-federation)(\/|$)/
+  /(^|\/)\.well-known\/(openid-(configuration|credential-issuer|federation)|oauth-(authorization-server|protected-resource)|uma2?-configuration|smart-configuration|udap|webfinger)(\/|$)/
 
 /** The gateway's own names, which upstream has no paths under, in any spelling. */
 const OWN_NAMES = /^(access\/v1|ofrep|remint)(\/|$)/

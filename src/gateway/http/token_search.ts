@@ -1,34 +1,56 @@
 /**
- * Finds JWTs in upstream's responses, in or under any member named as an access token. Pure.
+ * Finds access tokens that are JWTs in upstream's responses and redirects, wherever they are. Pure.
  *
- * JSON is read member by member, so that no repeated name, no nesting and no escape hides one. In other text (forms, XML, a
- * page that posts itself) it searches for the name followed by a JWT.
+ * JSON is read member by member, so that no repeated name, no nesting and no escape hides one. In its strings and in other
+ * text (addresses, forms, XML, a page that posts itself) it searches for the name followed by a JWT. A JWT may also hold one:
+ * a secured authorization response (JARM section 2.1) has its parameters as claims.
  */
+import { decodeJwt } from 'jose'
 import { looksLikeJws } from '../../core/jws.ts'
 import { valuesNamed } from './json_text.ts'
 
 /** `access_token`, `accessToken`, `ACCESS-TOKEN`. */
 const isAccessTokenName = (name: string): boolean => /^access[_-]?token$/i.test(name)
 
+/** Where one can be at all. */
+const CANDIDATE = /access[_-]?token|\\u|(?<![\w-])e[wy][\w-]+\.[\w-]+\./i
 const JSON_STRING = /"(?:[^"\\]|\\.)*"/g
-/** A name, a little of markup, and a JWT. */
-const IN_TEXT = /access[_-]?token.{0,80}?(eyJ[\w-]*\.[\w-]+\.[\w-]*)/gis
+/** A JWT, which begins only where a word or an escape ends: otherwise a long word would be searched again and again. */
+const JWT = '(?<=^|[^\\w-]|%[0-9a-f]{2})e[wy][\\w-]*\\.[\\w-]+\\.[\\w-]*'
+const JWTS = new RegExp(JWT, 'gi')
+/** A name, a little of markup but no other token's name, and a JWT. */
+const NAMED_JWTS = new RegExp(`access[_-]?token(?:(?!(?:id|refresh)[_-]?token).){0,80}?(${JWT})`, 'gis')
 /** More than this are not inspected one by one. */
 const MAX_MATCHES = 100
 
-/** Every JWT in or under a member of such a name; of text that is not JSON, every one behind such a name. */
+/** Every JWT in or under a member of such a name, behind such a name in text, or in another JWT. */
 export function accessTokensIn(text: string): string[] {
-  if (!/access[_-]?token|\\u/i.test(text)) return []
+  if (!CANDIDATE.test(text)) return []
   return isJson(text) ? inJson(text) : inText(text)
 }
 
 function inJson(text: string): string[] {
-  const strings = valuesNamed(text, isAccessTokenName).flatMap((value) => value.match(JSON_STRING) ?? [])
-  return strings.map((literal) => JSON.parse(literal) as string).filter(looksLikeJws)
+  const named = valuesNamed(text, isAccessTokenName).flatMap(stringsOf).filter(looksLikeJws)
+  return [...named, ...stringsOf(text).flatMap(inText)]
 }
 
-const inText = (text: string): string[] =>
-  [...text.matchAll(IN_TEXT)].slice(0, MAX_MATCHES).map(([, token]) => token as string)
+const stringsOf = (json: string): string[] =>
+  (json.match(JSON_STRING) ?? []).map((literal) => JSON.parse(literal) as string)
+
+function inText(text: string): string[] {
+  const named = [...text.matchAll(NAMED_JWTS)].slice(0, MAX_MATCHES).map(([, token]) => token as string)
+  const secured = (text.match(JWTS) ?? []).slice(0, MAX_MATCHES).map((jwt) => claimOf(jwt, 'access_token'))
+  return [...named, ...secured.filter((token) => token !== undefined && looksLikeJws(token))] as string[]
+}
+
+function claimOf(jwt: string, name: string): string | undefined {
+  try {
+    const claim = decodeJwt(jwt)[name]
+    return typeof claim === 'string' ? claim : undefined
+  } catch {
+    return undefined
+  }
+}
 
 function isJson(text: string): boolean {
   try {
@@ -40,13 +62,22 @@ function isJson(text: string): boolean {
 }
 
 /** The access token of a redirect, in the query or fragment, if it is a JWT. */
-export function accessTokenOf(location: string): string | undefined {
-  const [address = '', fragment = ''] = location.split('#', 2)
-  const query = address.includes('?') ? address.slice(address.indexOf('?') + 1) : ''
-  for (const parameters of [new URLSearchParams(fragment), new URLSearchParams(query)]) {
-    for (const [name, value] of parameters) if (isAccessTokenName(name) && looksLikeJws(value)) return value
-  }
-  return undefined
+export const accessTokenOf = (location: string): string | undefined =>
+  partsOf(location)
+    .slice(1)
+    .map(inPart)
+    .find((token) => token !== undefined)
+
+function inPart(part: string): string | undefined {
+  for (const [name, value] of new URLSearchParams(part.slice(1)))
+    if (isAccessTokenName(name) && looksLikeJws(value)) return value
+  return inText(part)[0]
+}
+
+/** The address, and what follows it, each part with its `?` or `#`. Some applications have routes behind a `#`. */
+const partsOf = (location: string): string[] => {
+  const start = location.search(/[?#]/)
+  return start === -1 ? [location] : [location.slice(0, start), ...location.slice(start).split(/(?=[?#])/)]
 }
 
 /**
@@ -54,15 +85,13 @@ export function accessTokenOf(location: string): string | undefined {
  * state, and without anything that was issued.
  */
 export function refusedRedirect(location: string): string {
-  const [address = '', fragment] = location.split('#', 2)
-  const [target, query] = address.split('?', 2)
-  const refuse = (text: string): string => {
-    const given = new URLSearchParams(text)
-    const kept = new URLSearchParams({ error: 'unsupported_response_type' })
-    for (const name of ['state', 'iss']) for (const value of given.getAll(name)) kept.append(name, value)
-    return kept.toString()
-  }
-  const inFragment = fragment !== undefined && accessTokenOf(`#${fragment}`) !== undefined
-  if (inFragment) return `${address}#${refuse(fragment)}`
-  return `${target}?${refuse(query ?? '')}`
+  const parts = partsOf(location)
+  const at = parts.findIndex((part, index) => index > 0 && inPart(part) !== undefined)
+  const part = parts[at] ?? '?'
+  const given = new URLSearchParams(part.slice(1))
+  const kept = new URLSearchParams({ error: 'unsupported_response_type' })
+  for (const name of ['state', 'iss']) for (const value of given.getAll(name)) kept.append(name, value)
+  const state = claimOf(given.get('response') ?? '', 'state')
+  if (state !== undefined) kept.set('state', state)
+  return parts.slice(0, Math.max(at, 1)).join('') + part.slice(0, 1) + kept.toString()
 }

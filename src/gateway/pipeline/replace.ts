@@ -16,6 +16,7 @@ import { entitle } from '../documents/entitle.ts'
 import { lookupAtLeast, newestVersion } from '../documents/min_version.ts'
 import type { DocumentStore, Documents } from '../documents/store.ts'
 import { expose } from '../http/cors.ts'
+import { replaceMembers } from '../http/json_text.ts'
 import { accessTokensIn } from '../http/token_search.ts'
 import { type LogLine, warn } from '../log.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
@@ -95,16 +96,15 @@ export async function replaceTokens(
   return ok(response)
 }
 
-/** Whether a JWT of upstream is in or under another `access_token` than the one that is replaced. */
-async function holdsAnother({ config, keyring, keys }: MintContext, { body, accessToken }: UpstreamTokens) {
+/** Whether an access token of upstream's is elsewhere than in the members that are replaced. */
+async function holdsAnother({ config, keyring, keys }: MintContext, { body }: UpstreamTokens) {
   // Almost every answer has one such name and no escape that could hide another.
   const names = body.text.match(/access[_-]?token|\\u/gi) ?? []
   if (names.length < 2) return false
   const theirs = await keys.current()
   const keyIds = theirs.ok ? theirs.value : { has: () => false }
-  return accessTokensIn(body.text).some(
-    (token) => token !== accessToken && mayBeUpstreams(token, config, keyring, keyIds),
-  )
+  const others = replaceMembers(body, new Map([['access_token', '']]))
+  return accessTokensIn(others).some((token) => mayBeUpstreams(token, config, keyring, keyIds))
 }
 
 /**

@@ -5,7 +5,7 @@
  * of any method, pass through unchanged.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { MAX_BODY_BYTES, readBounded } from '../http/body.ts'
+import { readRequest } from '../http/body.ts'
 import { parseObjectText } from '../http/json_text.ts'
 import type { BodyFormat } from '../profiles/profile.ts'
 
@@ -56,12 +56,7 @@ export async function parseTokenRequest(
   const minVersion = request.headers.get('remint-min-version')
   if (minVersion !== null && !/^\d+$/.test(minVersion)) return err('min_version_malformed')
 
-  let body: Result<string, 'body_too_large'>
-  try {
-    body = await readBounded(request, MAX_BODY_BYTES)
-  } catch {
-    return err('body_unreadable')
-  }
+  const body = await readRequest(request)
   if (!body.ok) return body
   const read = format === 'form' ? formParameters(body.value) : jsonParameters(body.value)
   if (!read) return err('body_malformed')

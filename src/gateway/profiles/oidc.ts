@@ -5,7 +5,8 @@
  * public address names endpoints there; they are still called at upstream's origin, never through the gateway itself.
  */
 import { err, ok, type Result } from '../../core/result.ts'
-import { type Config, isSecureUrl } from '../config.ts'
+import { isSecureUrl } from '../../core/secure_url.ts'
+import type { Config } from '../config.ts'
 import { documentHeaders } from '../http/headers.ts'
 import { discoveryPaths } from '../http/paths.ts'
 import { fetchJson, RemoteDocument } from '../http/remote_document.ts'

@@ -6,10 +6,11 @@
  */
 import { audiences, type Claims, documentId, stringClaim } from '../../core/claims.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Config } from '../config.ts'
-import { MAX_BODY_BYTES, readBounded } from '../http/body.ts'
+import { type Config, preservesIssuer } from '../config.ts'
+import { readRequest } from '../http/body.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
-import { verifyOwnToken } from '../signing_keys/own_token.ts'
+import { verifyOwnToken, verifyUpstreamHint } from '../signing_keys/own_token.ts'
+import type { UpstreamKeys } from '../signing_keys/upstream_keys.ts'
 
 export interface HintlessRequest {
   readonly target: URL
@@ -20,7 +21,14 @@ export interface HintlessRequest {
   readonly sid: string | undefined
 }
 
-export type HintReason = 'hint_of_another_client' | 'body_too_large'
+/** What hints are verified with. */
+export interface HintKeys {
+  readonly config: Config
+  readonly keyring: Keyring
+  readonly keys: UpstreamKeys
+}
+
+export type HintReason = 'hint_of_another_client' | 'body_too_large' | 'body_unreadable'
 
 /**
  * The request for upstream that replaces one with a hint.
@@ -30,8 +38,7 @@ export type HintReason = 'hint_of_another_client' | 'body_too_large'
 export async function withoutOwnHint(
   request: Request,
   target: URL,
-  config: Config,
-  keyring: Keyring,
+  keys: HintKeys,
   takesClaims = false,
 ): Promise<Result<HintlessRequest, HintReason>> {
   const isForm = request.headers
@@ -40,16 +47,16 @@ export async function withoutOwnHint(
     .startsWith('application/x-www-form-urlencoded')
   if (request.method !== 'POST' || !isForm) {
     const parameters = new URLSearchParams(target.search)
-    const replaced = await replaceHint(parameters, config, keyring, takesClaims)
+    const replaced = await replaceHint(parameters, keys, takesClaims)
     if (!replaced.ok) return replaced
     const changed = new URL(target)
     if (replaced.value.isReplaced) changed.search = parameters.toString()
     return ok({ target: changed, body: request.body, parameters: undefined, sid: replaced.value.sid })
   }
-  const body = await readBounded(request, MAX_BODY_BYTES)
+  const body = await readRequest(request)
   if (!body.ok) return body
   const parameters = new URLSearchParams(body.value)
-  const replaced = await replaceHint(parameters, config, keyring, takesClaims)
+  const replaced = await replaceHint(parameters, keys, takesClaims)
   if (!replaced.ok) return replaced
   const { isReplaced, sid } = replaced.value
   return ok({ target, body: isReplaced ? parameters.toString() : body.value, parameters, sid })
@@ -61,21 +68,32 @@ export async function withoutOwnHint(
  */
 async function replaceHint(
   parameters: URLSearchParams,
-  config: Config,
-  keyring: Keyring,
+  { config, keyring, keys }: HintKeys,
   takesClaims: boolean,
 ): Promise<Result<{ isReplaced: boolean; sid: string | undefined }, 'hint_of_another_client'>> {
   const hint = parameters.get('id_token_hint')
-  const claims = hint === null ? undefined : await verifyOwnToken(hint, 'jwt', config, keyring)
-  if (!claims) return ok({ isReplaced: false, sid: undefined })
-  const issuedTo = stringClaim(claims, 'azp') ?? audiences(claims)[0]
+  if (hint === null) return ok({ isReplaced: false, sid: undefined })
   const clientId = parameters.get('client_id')
-  if (issuedTo === undefined || (clientId !== null && clientId !== issuedTo))
-    return err('hint_of_another_client')
+  const claims = await verifyOwnToken(hint, 'jwt', config, keyring)
+  if (!claims) {
+    // With `preserve`, an ID token that was right as it was is still upstream's.
+    const theirs = preservesIssuer(config) ? await verifyUpstreamHint(hint, config, keys) : undefined
+    const isForClient = theirs !== undefined && clientOf(theirs, clientId) !== undefined
+    return ok({ isReplaced: false, sid: isForClient ? documentId(theirs.sid) : undefined })
+  }
+  const issuedTo = clientOf(claims, clientId)
+  if (issuedTo === undefined) return err('hint_of_another_client')
   parameters.delete('id_token_hint')
   parameters.set('client_id', issuedTo)
   nameUser(parameters, claims, takesClaims)
   return ok({ isReplaced: true, sid: documentId(claims.sid) })
+}
+
+/** The client that a hint was issued to: the one that names itself must be among those in it. */
+function clientOf(hint: Claims, clientId: string | null): string | undefined {
+  const azp = stringClaim(hint, 'azp')
+  const clients = azp === undefined ? audiences(hint) : [azp]
+  return clientId === null || clients.includes(clientId) ? (clientId ?? clients[0]) : undefined
 }
 
 /** Claims by which people log in, the best first. */

@@ -25,8 +25,11 @@ export function endpointTarget(request: Request, { url, isElsewhere }: Endpoint,
 /** The parts of a request that are passed on. */
 export type ProxiedRequest = Pick<Request, 'method' | 'headers'>
 
-/** Encodings that the runtime decodes, so that the response to a POST can be inspected. */
-const READABLE_ENCODING = 'gzip'
+/** The encodings that the runtime decodes, so that a response can be inspected. */
+function readableEncodings(accepted: string): string {
+  const readable = accepted.split(',').filter((encoding) => /^\s*(gzip|br)\s*(;|$)/i.test(encoding))
+  return readable.join(',').trim() || 'identity'
+}
 
 /** Passes a request on. @param body - the request's own, or its replacement */
 export async function proxy(
@@ -37,10 +40,9 @@ export async function proxy(
   fetcher: typeof fetch,
 ): Promise<Result<Response, 'upstream_unreachable'>> {
   const headers = requestHeaders(request.headers, config)
-  if (!['GET', 'HEAD', 'OPTIONS'].includes(request.method)) {
-    const accepted = headers.get('accept-encoding') ?? ''
-    headers.set('accept-encoding', accepted.includes('gzip') ? READABLE_ENCODING : 'identity')
-  }
+  const accepted = headers.get('accept-encoding')
+  // Without the field the runtime sends its own, of the encodings that it decodes.
+  if (accepted !== null) headers.set('accept-encoding', readableEncodings(accepted))
   try {
     const response = await fetcher(target.href, {
       method: request.method,

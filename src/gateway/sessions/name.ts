@@ -28,44 +28,34 @@ export interface NamedRequest {
  * the headers of an answer say whose page may read it.
  */
 const WITHOUT_MEANING = new Set([
-  ...['user-agent', 'referer', 'priority', 'dnt', 'sec-gpc', 'save-data', 'upgrade-insecure-requests'],
+  ...[
+    'user-agent',
+    'referer',
+    'priority',
+    'dnt',
+    'sec-gpc',
+    'save-data',
+    'upgrade-insecure-requests',
+    'date',
+  ],
   ...['cache-control', 'pragma', 'content-length', 'via', 'forwarded', 'dpop', 'idempotency-key'],
-  ...['x-request-id', 'x-correlation-id', 'x-retry-count', 'x-stainless-retry-count'],
-  // Tracing: agents of browsers and proxies add a new one to every request.
-  ...[
-    'traceparent',
-    'tracestate',
-    'baggage',
-    'b3',
-    'sentry-trace',
-    'x-cloud-trace-context',
-    'correlation-context',
-  ],
-  ...[
-    'newrelic',
-    'elastic-apm-traceparent',
-    'uber-trace-id',
-    'request-id',
-    'request-context',
-    'sw8',
-    'sw8-correlation',
-  ],
-  ...['sw8-x', 'x-dtpc', 'x-dtreferer', 'x-ot-span-context', 'grpc-trace-bin', 'adrum', 'adrum_0', 'adrum_1'],
-  ...['client-request-id', 'x-ms-client-request-id', 'return-client-request-id', 'x-client-trace-id'],
-  ...['correlation-id', 'x-session-id', 'x-transaction-id', 'x-operation-id', 'x-client-request-id'],
-  ...[
-    'x-amz-cf-id',
-    'x-vercel-id',
-    'x-request-start',
-    'x-queue-start',
-    'x-timer',
-    'fly-request-id',
-    'x-edge-request-id',
-  ],
+  ...['x-retry-count', 'x-retry-attempt', 'x-stainless-retry-count', 'amz-sdk-request'],
+  ...['x-request-start', 'x-queue-start', 'x-timer', 'x-amz-cf-id', 'x-vercel-id', 'rndr-id', 'x-varnish'],
   ...['x-csrf-token', 'x-xsrf-token'],
+  // Tracing: agents of browsers and proxies add a new one to every request.
+  ...['traceparent', 'tracestate', 'traceresponse', 'baggage', 'b3', 'sentry-trace', 'correlation-context'],
+  ...['newrelic', 'elastic-apm-traceparent', 'request-context', 'grpc-trace-bin', 'ms-cv', 'x-tt-logid'],
+  ...['sw8', 'sw8-correlation', 'sw8-x', 'x-dtpc', 'x-dtreferer', 'adrum', 'adrum_0', 'adrum_1'],
+  ...['singularityheader', 'eagleeye-rpcid'],
 ])
+/** `X-Request-ID`, `X-B3-SpanId`, `client-request-id`, `x-ms-correlation-request-id`, and all that are named like these. */
+const ID_OF_A_REQUEST =
+  /(^|-)(request|trace|span|correlation|transaction|operation|invocation|session)-?(id|uuid)$/
 const WITHOUT_MEANING_PREFIX =
-  /^(accept$|accept-|sec-ch-|sec-fetch-|x-b3-|x-datadog-|x-forwarded-|x-newrelic-|x-instana-|x-honeycomb-|x-dynatrace|x-amzn-trace-|x-amzn-requestid|x-cloud-trace|(x-)?trace-?id|x-trace-|ot-tracer-|ot-baggage-|uberctx-|jaeger-|x-ot-|x-lightstep-|x-scalyr-|x-ms-request-|datadog-|x-sentry-)/
+  /^(accept$|accept-|sec-ch-|sec-fetch-|x-b3-|x-datadog-|x-forwarded-|x-newrelic-|x-instana-|x-honeycomb-|x-dynatrace|x-amzn-trace-|x-cloud-trace|x-trace-|ot-tracer-|ot-baggage-|uberctx-|jaeger-|x-ot-|x-lightstep-|x-scalyr-|x-ms-request-|datadog-|x-sentry-|x-posthog-|x-logrocket-)/
+
+const isWithoutMeaning = (name: string): boolean =>
+  WITHOUT_MEANING.has(name) || ID_OF_A_REQUEST.test(name) || WITHOUT_MEANING_PREFIX.test(name)
 
 const encoder = new TextEncoder()
 
@@ -77,7 +67,7 @@ export async function nameOf(request: NamedRequest, pepper: CryptoKey): Promise<
   // Sorting is stable, and only names are compared.
   const parameters = request.written.toSorted(([a], [b]) => (a < b ? -1 : Number(a > b)))
   const headers = [...request.headers]
-    .filter(([name]) => !WITHOUT_MEANING.has(name) && !WITHOUT_MEANING_PREFIX.test(name))
+    .filter(([name]) => !isWithoutMeaning(name))
     .map((field) => JSON.stringify(field))
     .sort()
   const text = JSON.stringify(['remint refresh, format 1', issuer, url, parameters, headers, proofThumbprint])

@@ -65,6 +65,12 @@ export function upstreamKeys(
   }, clock)
 }
 
+/** RFC 7518 section 3.3. jose would refuse a shorter key only when it verifies. */
+const MIN_RSA_BITS = 2048
+
+const isLongEnough = ({ algorithm }: CryptoKey): boolean =>
+  ((algorithm as { modulusLength?: number }).modulusLength ?? MIN_RSA_BITS) >= MIN_RSA_BITS
+
 /** A set without a usable key must not replace one that has some. */
 async function importKeySet(
   json: Claims,
@@ -83,7 +89,8 @@ async function importKeySet(
       const identity = JSON.stringify([jwk.kid, thumbprint])
       if (keyring.has(thumbprint) || seen.has(identity)) continue
       seen.add(identity)
-      usable.push({ jwk, alg, thumbprint, key: (await importJWK(publicHalf(jwk), alg)) as CryptoKey })
+      const key = (await importJWK(publicHalf(jwk), alg)) as CryptoKey
+      if (isLongEnough(key)) usable.push({ jwk, alg, thumbprint, key })
     } catch {
       // A key that this runtime cannot import does not spoil the others.
     }

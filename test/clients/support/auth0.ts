@@ -1,7 +1,9 @@
 /**
  * A provider in the shape of Auth0, on `oauth2-mock-server`: an issuer that ends with a slash, RS256, two audiences, the paths
- * that its SDKs call without asking the discovery document, and CORS that allows what a page asks for.
+ * that its SDKs call without asking the discovery document, and CORS that allows what a page asks for. Access tokens have an
+ * id, as with its RFC 9068 profile: without one those of the same second would be one and the same.
  */
+import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import { Events, OAuth2Issuer, OAuth2Service } from 'oauth2-mock-server'
 import { listen } from '../../../dev/network.ts'
@@ -25,6 +27,7 @@ export async function startAuth0(): Promise<{ url: string; close(): Promise<void
         ...{
           aud: [AUDIENCE, `${issuer.url}userinfo`],
           azp: 'auth0-spa',
+          jti: randomUUID(),
           scope: 'openid profile offline_access',
         },
       })

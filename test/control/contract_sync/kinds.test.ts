@@ -461,6 +461,15 @@ describe('people’s edits and the source’s revisions are two scales', () => {
       last: 'applied',
     },
     {
+      name: 'also where a person did not say whose the contract is',
+      acts: [
+        agreed('C-1', 'org_a', 1, enterprise),
+        edited('C-1', 'org_a', { plan: 'team', status: 'active', revision: 2 }),
+        agreed('C-1', 'org_a', 2, { ...enterprise, status: 'cancelled' }),
+      ],
+      last: 'applied',
+    },
+    {
       name: 'after many edits',
       acts: [
         agreed('C-1', 'org_a', 1, enterprise),
@@ -654,6 +663,14 @@ describe('a click at a vendor is no agreement', () => {
     await tell(control, ['cron'])
     expect(await events()).toMatchObject([{ state: 'dismissed' }])
     expect(await inProduction('org_a')).toEqual([])
+  })
+
+  test('a target that is made later is one then', async () => {
+    await tell(control, [ruled(at(9), { organizations: ['org_a', 'org_late'] })])
+    expect(await inProduction('org_a')).toEqual(['scim'])
+    await tell(control, [organization('org_late'), 'cron'])
+    expect(await inProduction('org_late')).toEqual(['scim'])
+    expect(await events()).toMatchObject([{ state: 'applied' }])
   })
 
   test('a contract needs no approval there', async () => {

@@ -27,6 +27,19 @@ import ruleUpdated from './fixtures/workos/flag.rule_updated.json' with { type: 
 import flagUpdated from './fixtures/workos/flag.updated.json' with { type: 'json' }
 import organizationDeleted from './fixtures/workos/organization.deleted.json' with { type: 'json' }
 import organizationUpdated from './fixtures/workos/organization.updated.json' with { type: 'json' }
+import {
+  type Act,
+  agreed,
+  begin,
+  crm,
+  edited,
+  entitled,
+  has,
+  mapped,
+  organization,
+  subscribed,
+  tell,
+} from './stories.ts'
 import { contractsOf, delta, flagsOf, send, sendStandard, snapshot } from './support.ts'
 
 const ORG = 'org_acme'
@@ -307,3 +320,210 @@ describe('WorkOS', () => {
 function dated<T extends object>(event: T): T {
   return { ...structuredClone(event), created_at: '2026-11-22T10:00:00.000Z' }
 }
+
+/** What users of billing and entitlement systems have reported, each as it went wrong for somebody. */
+describe('a report', () => {
+  const AT = 1_795_000_000
+  const A = 'org_a'
+  const enterprise = { plan: 'enterprise', add: ['scim'] }
+  const customer = mapped('stripe/org/cus_1', A)
+  const bought = (options: object = {}) => subscribed('sub_1', { at: AT, prices: ['price_ent'], ...options })
+  const now = () => Math.floor(Date.now() / 1000)
+  beforeEach(async () => {
+    control = await setUp()
+    await begin(control)
+  })
+
+  test.each<{
+    name: string
+    acts: () => readonly Act[]
+    a?: string
+    b?: string
+    last?: string
+    open?: number
+  }>([
+    {
+      name: 'a deleted customer’s subscription ends without saying whose it was',
+      acts: () => [
+        bought({ metadata: { org_id: A } }),
+        bought({ at: AT + 1, status: 'canceled', customer: 'cus_gone' }),
+      ],
+      last: 'applied',
+    },
+    {
+      name: 'half an emoji in a signed event',
+      acts: () => [
+        crm({ ...snapshot('C-1', A, 1, [{ plan: 'team' }]), accountname: 'Party 🎉'.slice(0, 7) }),
+      ],
+      ...{ a: 'reports', last: 'applied' },
+    },
+    {
+      name: 'a price that was mapped wrong is mapped right, and nobody is moved',
+      acts: () => [customer, bought(), mapped('stripe/plan/price_ent', 'team')],
+      a: 'reports',
+    },
+    {
+      name: 'a mapping is put right, and the snapshots sent again are contradictions',
+      acts: () => [
+        ...[mapped('standard/plan/pro', 'enterprise'), agreed('C-1', A, 1, { plan: 'pro' })],
+        ...[mapped('standard/plan/pro', 'team'), agreed('C-1', A, 1, { plan: 'pro' })],
+      ],
+      ...{ a: 'reports', last: 'applied', open: 0 },
+    },
+    {
+      name: 'an entitlement is kept because another customer of the organization is active',
+      acts: () => [
+        ...[customer, mapped('stripe/org/cus_2', A), bought(), entitled('cus_1', ['scim'], AT)],
+        subscribed('sub_2', { at: AT, customer: 'cus_2' }),
+        bought({ at: AT + 5, status: 'paused' }),
+      ],
+      a: 'reports',
+    },
+    {
+      name: 'times as SDKs write them, with microseconds and an offset',
+      acts: () => [
+        crm({
+          ...snapshot('C-1', A, 1, [{ plan: 'team', from: '2026-01-01T00:00:00+01:00' }]),
+          time: '2026-11-27T20:00:00.123456+00:00',
+        }),
+      ],
+      ...{ a: 'reports', last: 'applied' },
+    },
+    {
+      name: 'a CloudEvent without a time, with a charset',
+      acts: () => [
+        crm({
+          ...snapshot('C-1', A, 1, [{ plan: 'team' }]),
+          ...{ time: undefined, datacontenttype: 'application/json; charset=utf-8' },
+        }),
+      ],
+      ...{ a: 'reports', last: 'applied' },
+    },
+    {
+      name: 'two systems with the same number behind one endpoint',
+      acts: () => [
+        crm({ ...snapshot('1001', A, 1, [enterprise]), source: 'https://crm.a.example' }),
+        crm({ ...snapshot('1001', A, 2, [{ plan: 'team' }]), source: 'https://market.b.example' }),
+      ],
+      ...{ a: ALL, last: 'applied' },
+    },
+    {
+      name: 'paid before the organization is there',
+      acts: () => [
+        agreed('C-1', 'org_new', 1, enterprise),
+        ...[organization('org_new'), mapped('standard/org/org_new', A), 'cron' as const],
+      ],
+      ...{ a: ALL, open: 0 },
+    },
+    {
+      name: 'a name that can be none gives the contract to the payer',
+      acts: () => [mapped('stripe/org/cus_1', 'org_b'), bought({ metadata: { org_id: 'Acme Inc' } })],
+      last: 'quarantined org_unknown Acme Inc',
+    },
+    {
+      name: 'a failed payment of a month ago gets a new grace when it is replayed',
+      acts: () => [customer, bought({ at: now() - 30 * 86_400, status: 'past_due' })],
+      last: 'applied',
+    },
+    {
+      name: 'past due, unpaid, past due: a new grace each time',
+      acts: () => [
+        ...[customer, bought({ at: now() - 30 * 86_400, status: 'past_due' })],
+        ...[bought({ at: now() - 10, status: 'unpaid' }), bought({ at: now(), status: 'past_due' })],
+      ],
+    },
+    {
+      name: 'an endpoint that gets all event types fills the quarantine',
+      acts: () => [
+        { stripe: { id: 'evt_i', object: 'event', created: AT, type: 'invoice.paid', data: { object: {} } } },
+      ],
+      ...{ last: 'ignored foreign_type', open: 0 },
+    },
+    {
+      name: 'past due, then paid within the same second, is dropped',
+      acts: () => [
+        ...[customer, bought({ status: 'past_due', previous: { status: 'active' } })],
+        bought({ previous: { status: 'past_due' } }),
+      ],
+      ...{ a: 'reports sso', last: 'applied' },
+    },
+    {
+      name: 'an item with quantity 0 gives everything',
+      acts: () => [customer, bought({ prices: [{ id: 'price_ent', quantity: 0 }] })],
+      last: 'applied',
+    },
+    {
+      name: 'a lookup key that was transferred takes along who bought the old price',
+      acts: () => [
+        ...[customer, mapped('stripe/plan/pro', 'enterprise')],
+        bought({
+          members: { items: { data: [{ price: { id: 'price_team', lookup_key: 'pro', product: null } }] } },
+        }),
+      ],
+      a: 'reports',
+    },
+    {
+      name: 'one event in the forms of two API versions is two',
+      acts: () => [
+        ...[customer, bought({ id: 'evt_two', members: { current_period_end: 1_900_000_000 } })],
+        bought({ id: 'evt_two' }),
+      ],
+      ...{ a: 'reports sso', last: 'applied', open: 0 },
+    },
+    {
+      name: 'a contract number with a slash',
+      acts: () => [agreed('Q-2026/0042', A, 1, { plan: 'team' })],
+      ...{ a: 'reports', last: 'applied' },
+    },
+    {
+      name: 'an end in days, off by one',
+      acts: () => [crm(snapshot('C-1', A, 1, [{ plan: 'team', to: '2027-12-31' }]))],
+      last: 'quarantined payload_invalid data.phases.0.to must be an instant: an end is exclusive, so write the end of 31 December as 2027-01-01T00:00:00Z, or with your offset, 2027-01-01T00:00:00+01:00',
+    },
+    {
+      name: 'an organization moves, and its flags stay behind',
+      acts: () => [agreed('C-1', A, 1, enterprise), agreed('C-1', 'org_b', 2, enterprise)],
+      ...{ b: ALL, last: 'applied' },
+    },
+    {
+      name: 'a cancellation names a plan that was renamed',
+      acts: () => [
+        agreed('C-1', A, 1, enterprise),
+        agreed('C-1', A, 2, { plan: 'enterprise-2025', status: 'cancelled' }),
+      ],
+      last: 'quarantined plan_unknown enterprise-2025',
+    },
+    {
+      name: 'a person repairs a contract, and its cancellation is a contradiction',
+      acts: () => [
+        agreed('C-1', A, 1, enterprise),
+        edited('C-1', A, { plan: 'enterprise', status: 'active', revision: 2, source: 'standard' }),
+        agreed('C-1', A, 2, { ...enterprise, status: 'cancelled' }),
+      ],
+      last: 'applied',
+    },
+  ])('no more: $name', async ({ acts, a = '', b = '', last, open }) => {
+    const answer = await tell(control, acts())
+    expect([await has(control, A), await has(control, 'org_b')]).toEqual([a, b])
+    const { state, problem, detail } = answer?.body ?? {}
+    if (last !== undefined) expect([state, problem, detail].filter(Boolean).join(' ')).toBe(last)
+    if (open !== undefined) expect((await control.get('/inbox?state=open')).body.data).toHaveLength(open)
+  })
+
+  test('no more: a subscription of Stripe’s test mode is a contract', async () => {
+    control = await setUp({ STRIPE_TEST_MODE: 'refuse' })
+    await begin(control)
+    const answer = await tell(control, [customer, bought({ livemode: false })])
+    expect([answer?.status, answer?.body.problem]).toEqual([202, 'test_mode'])
+    expect(await has(control, A)).toBe('')
+  })
+
+  test('no more: the API takes no offset', async () => {
+    await tell(control, [
+      edited('C-1', A, { plan: 'team', status: 'active', revision: 1, to: '2099-01-01T00:00:00+01:00' }),
+    ])
+    expect((await control.get(`/orgs/${A}/contracts/C-1`)).body.to).toBe('2098-12-31T23:00:00.000Z')
+    const at = encodeURIComponent(control.in(1).replace('Z', '+00:00'))
+    expect((await control.get(`/orgs/${A}/entitlements?environment=production&at=${at}`)).status).toBe(200)
+  })
+})

@@ -93,6 +93,15 @@ describe('an access token in an unusual place of an answer is withheld', () => {
     ['beside an opaque one', () => `{"access_token":"opaque","nested":{"access_token":"${raw}"}}`],
     ['repeated within', () => `{"a":{"access_token":"${raw}","access_token":1}}`],
     ['in a list of answers', () => `{"all":[{"access_token":"${raw}"}]}`],
+    ['in JSON within a string', () => JSON.stringify({ body: JSON.stringify({ access_token: raw }) })],
+    ['in an address', () => `{"redirect_to":"https://app.test/cb#access_token=${raw}"}`],
+    ['in an address within an address', () => `{"next":"/x?to=%2Fcb%23access_token%3D${raw}"}`],
+    ['beside an opaque one, in an address', () => `{"access_token":"opaque","to":"/#access_token=${raw}"}`],
+    [
+      'twice, once within another member',
+      () => `{"access_token":"${raw}","session":{"access_token":"${raw}"}}`,
+    ],
+    ['twice, once in camel case', () => `{"access_token":"${raw}","accessToken":"${raw}"}`],
   ])('%s', async (_, body) => {
     const headers = { 'content-type': 'application/json' }
     setup.upstream.onToken = () => new Response(body(), { headers })
@@ -101,6 +110,11 @@ describe('an access token in an unusual place of an answer is withheld', () => {
     await expectWithheld(await post('/token'))
     setup.upstream.onOther = () => new Response(body(), { headers })
     await expectWithheld(await post('/another/path'))
+  })
+
+  test.each(['Bearer ', 'bearer ', 'DPoP ', 'JWT '])('behind its scheme: “%s”', async (scheme) => {
+    setup.upstream.onToken = () => setup.upstream.answer(scheme + raw)
+    await expectWithheld(await post('/token'), 'token_malformed')
   })
 
   test.each([400, 401, 403, 500])('with the status %i', async (status) => {
@@ -131,7 +145,7 @@ describe('an access token in an unusual place of an answer is withheld', () => {
 describe('another path at which upstream issues tokens', () => {
   test.each([
     ...['application/json', 'application/json;charset=utf-8', 'text/plain', 'text/html'],
-    'application/problem+json',
+    ...['application/problem+json', 'application/octet-stream'],
   ])('JSON that is declared %s is minted', async (contentType) => {
     const body = JSON.stringify({ access_token: raw, expires_in: 3600, refresh_token: 'r' })
     setup.upstream.onOther = () => new Response(body, { headers: { 'content-type': contentType } })
@@ -148,6 +162,11 @@ describe('another path at which upstream issues tokens', () => {
   test('by GET, where that is a token request', async () => {
     setup.upstream.onOther = () => setup.upstream.answer(raw)
     await expectMinted(await setup.request('/other?grant_type=refresh_token&refresh_token=r'))
+  })
+
+  test('by GET, as JSON', async () => {
+    setup.upstream.onOther = () => setup.upstream.answer(raw)
+    await expectMinted(await setup.request('/session/token'))
   })
 
   test('expires_in is that of the minted token', async () => {
@@ -256,8 +275,8 @@ describe('another path at which upstream issues tokens', () => {
   test('upstream is asked for what can be looked at', async () => {
     await post('/other', 'x', { 'accept-encoding': 'zstd, deflate' })
     expect(setup.upstream.seen('/other').headers.get('accept-encoding')).toBe('identity')
-    await setup.request('/page', { headers: { 'accept-encoding': 'zstd, deflate' } })
-    expect(setup.upstream.seen('/page').headers.get('accept-encoding')).toBe('zstd, deflate')
+    await setup.request('/page', { headers: { 'accept-encoding': 'gzip, deflate, br;q=0.9, zstd' } })
+    expect(setup.upstream.seen('/page').headers.get('accept-encoding')).toBe('gzip, br;q=0.9')
   })
 })
 
@@ -270,6 +289,17 @@ describe('the front channel', () => {
     ['code token', () => `${CB}#code=c&access_token=${raw}&state=s`, `${CB}#${ERROR}`],
     ['code id_token token', () => `${CB}?x=1#id_token=i&access_token=${raw}&state=s`, `${CB}?x=1#${ERROR}`],
     ['in a query', () => `${CB}?access_token=${raw}&state=s`, `${CB}?${ERROR}`],
+    ['behind a route', () => `${CB}#/in#access_token=${raw}&state=s`, `${CB}#/in#${ERROR}`],
+    ['in the query of a route', () => `${CB}#/in?access_token=${raw}&state=s`, `${CB}#/in?${ERROR}`],
+    ['appended to a route', () => `${CB}#/in&access_token=${raw}&state=s`, `${CB}#${ERROR}`],
+    ['as a route', () => `${CB}#/in/access_token=${raw}&state=s`, `${CB}#${ERROR}`],
+    ['in camel case', () => `${CB}#accessToken=${raw}&state=s`, `${CB}#${ERROR}`],
+    ['in an address', () => `${CB}?to=%2Fa%23access_token%3D${raw}&state=s`, `${CB}?${ERROR}`],
+    [
+      'in a query and a fragment',
+      () => `${CB}?access_token=${raw}&state=s#access_token=${raw}`,
+      `${CB}?${ERROR}`,
+    ],
   ])('response_type %s', async (_, location, expected) => {
     setup.upstream.onOther = redirect(location())
     for (const path of ['/authorize?response_type=token', '/interaction/1/confirm']) {
@@ -280,10 +310,57 @@ describe('the front channel', () => {
     }
   })
 
-  test('a page that posts an access token is withheld', async () => {
-    const page = `<form><input type="hidden" name="access_token" value="${raw}"/></form>`
-    setup.upstream.onOther = () => new Response(page, { headers: { 'content-type': 'text/html' } })
-    await expectWithheld(await setup.request('/authorize?response_type=token&response_mode=form_post'))
+  /** JARM: the response is a JWT, signed by upstream, with the parameters as claims. */
+  const secured = (claims: Record<string, unknown>) =>
+    setup.upstream.sign({ iss: UPSTREAM, aud: 'app', state: 's', ...claims }, { typ: 'JWT' })
+
+  test.each(['?', '#'])('in a secured response, behind %s', async (separator) => {
+    const response = await secured({ access_token: raw })
+    raw = response
+    setup.upstream.onOther = redirect(`${CB}${separator}response=${response}`)
+    const answer = await setup.request('/authorize?response_mode=jwt', { redirect: 'manual' })
+    expect(answer.headers.get('location')).toBe(`${CB}${separator}${ERROR}`)
+    await textWithoutRaw(answer)
+  })
+
+  const html = (page: string) => () =>
+    new Response(page, { headers: { 'content-type': 'text/html; charset=utf-8' } })
+  test.each([
+    '/authorize?response_type=token&response_mode=form_post',
+    // Where browsers return to after the log-in: Auth0, IdentityServer, Keycloak.
+    '/authorize/resume?state=x',
+    '/connect/authorize/callback?client_id=app',
+    '/realms/a/broker/google/endpoint?code=c&state=x',
+  ])('a page that posts an access token is withheld: %s', async (path) => {
+    setup.upstream.onOther = html(`<form><input type="hidden" name="access_token" value="${raw}"/></form>`)
+    await expectWithheld(await setup.request(path))
+    const response = await secured({ access_token: raw })
+    setup.upstream.onOther = html(`<form><input name="response" value="${response}"/></form>`)
+    raw = response
+    await expectWithheld(await setup.request(path))
+  })
+
+  test('a page that does not is passed on byte for byte, with its headers', async () => {
+    const page = `<p>${'grüße '.repeat(100_000)}</p>`
+    setup.upstream.onOther = () =>
+      new Response(page, {
+        status: 403,
+        headers: { 'content-type': 'text/html', etag: '"e"', 'content-security-policy': 'x' },
+      })
+    const response = await setup.request('/login')
+    expect([
+      response.status,
+      response.headers.get('etag'),
+      response.headers.get('content-security-policy'),
+    ]).toEqual([403, '"e"', 'x'])
+    expect(await response.text()).toBe(page)
+  })
+
+  test('a secured response with a code alone stays', async () => {
+    const location = `${CB}?response=${await secured({ code: 'c' })}`
+    setup.upstream.onOther = redirect(location)
+    const response = await setup.request('/authorize', { redirect: 'manual' })
+    expect(response.headers.get('location')).toBe(location)
   })
 
   test.each([`${CB}?code=c&state=s`, `${CB}#access_token=opaque&state=s`])('%s stays', async (location) => {
@@ -323,6 +400,13 @@ describe('discovery documents', () => {
     '/oauth2/default/.well-known/uma2-configuration',
     '/.well-known/openid-federation',
     '/.well-known/smart-configuration',
+    '/oauth2/default/.well-known/uma-configuration',
+    '/.well-known/udap',
+    '/.well-known/udap/fhir',
+    '/.well-known/oauth-protected-resource',
+    '/.well-known/oauth-protected-resource/mcp',
+    '/.well-known/openid-credential-issuer',
+    '/.well-known/webfinger?resource=acct%3Aada%40idp.test',
   ])('%s would lead past it, and is 404', async (path) => {
     expect((await setup.request(path)).status).toBe(404)
     expect(setup.upstream.count(path)).toBe(0)

@@ -64,6 +64,27 @@ describe('what upstream receives of a request', () => {
     ...['X-WebAuth-User', 'X-Consumer-Username', 'X-Authentik-Username', 'X-Pomerium-Jwt-Assertion'],
     ...['Client-IP', 'Fastly-Client-IP', 'X-Azure-ClientIP', 'X-Azure-FDID', 'WL-Proxy-Client-IP'],
     ...['WL-Proxy-SSL', 'X-Originating-IP', 'X-Envoy-External-Address', 'X-Envoy-Original-Path'],
+    // SiteMinder, WebSEAL, Oracle, Shibboleth, mod_auth_openidc, APISIX, Istio, Google's API Gateway, Tailscale, Teleport.
+    ...['SM_USER', 'SM-UniversalID', 'IV-User', 'iv_groups', 'OAM_REMOTE_USER', 'Shib-Identity-Provider'],
+    ...[
+      'OIDC_CLAIM_sub',
+      'OIDC-access-token',
+      'X-Userinfo',
+      'X-ID-Token',
+      'X-Jwt-Payload',
+      'X-Jwt-Claim-Sub',
+    ],
+    ...[
+      'X-Endpoint-API-UserInfo',
+      'X-Apigateway-Api-Userinfo',
+      'Tailscale-User-Login',
+      'Teleport-Jwt-Assertion',
+    ],
+    // By these Zitadel chooses the instance.
+    ...['X-Zitadel-Public-Host', 'X-Zitadel-Instance-Host', 'X-Zitadel-Forwarded'],
+    // Addresses, as other edges name them.
+    ...['Fly-Client-IP', 'X-Vercel-Forwarded-For', 'X-NF-Client-Connection-IP', 'DO-Connecting-IP'],
+    ...['Incap-Client-IP', 'X-Sucuri-ClientIP', 'CloudFront-Viewer-Address', 'X-Forwarded-Client-Cert'],
     ...['X-Prefix', 'X-Scheme', 'X-Url-Scheme', 'X-Script-Name', 'Front-End-Https', 'X-Accel-Mapping'],
   ])('nothing that only a trusted proxy may say: %s', (name) => {
     expect([...requestHeaders(new Headers({ [name]: 'evil' }), config).keys()]).toEqual([
@@ -127,6 +148,21 @@ describe('what the client receives of an answer', () => {
     expect([kept, Object.keys(others).filter((name) => /my/.test(name))]).toEqual(['c', []])
   })
 
+  test.each([
+    ['upstream’s host', 'a=1; Path=/; Domain=idp.test; Secure', 'a=1; Path=/; Secure'],
+    ['both of upstream’s hosts', 'a=1;domain=.IDP.test;Path=/', 'a=1;Path=/'],
+    ['its issuer’s host, with a dot', 'a=1; domain=.login.idp.test', 'a=1'],
+    ['a domain over both', 'a=1; Domain=test', 'a=1; Domain=test'],
+    ['the gateway’s own host', 'a=1; Domain=auth.test', 'a=1; Domain=auth.test'],
+    ['somebody else’s', 'a=1; Domain=other.test', 'a=1; Domain=other.test'],
+    ['none, although its value looks like it', 'a="; Domain=x"; Path=/', 'a="; Domain=x"; Path=/'],
+    ['no value', 'a=1; Domain; Path=/', 'a=1; Domain; Path=/'],
+  ])('a cookie for %s', (_, given, received) => {
+    const headers = new Headers({ 'set-cookie': 'first=1; Domain=idp.test' })
+    headers.append('set-cookie', given)
+    expect(responseHeaders(headers, config).getSetCookie()).toEqual(['first=1', received])
+  })
+
   test('no hop-by-hop field', () => {
     const headers = new Headers({ connection: 'x-hop', 'x-hop': '1', 'keep-alive': '5', 'retry-after': '7' })
     expect([...responseHeaders(headers, config)]).toEqual([['retry-after', '7']])
@@ -138,6 +174,11 @@ describe('a redirect', () => {
     ['to upstream', 'https://idp.test/login?x=1', 'https://auth.test/login?x=1'],
     ['to upstream itself', 'https://idp.test', 'https://auth.test'],
     ['to the origin of its issuer', 'https://login.idp.test/a', 'https://auth.test/a'],
+    ['with its default port', 'https://idp.test:443/login', 'https://auth.test/login'],
+    ['in capitals', 'HTTPS://IDP.TEST/Login', 'https://auth.test/Login'],
+    ['without a scheme', '//idp.test/login', 'https://auth.test/login'],
+    ['with nothing but a query', 'https://idp.test:443?x', 'https://auth.test?x'],
+    ['to a user of a host that begins like it', 'https://idp.test@evil.test/', 'https://idp.test@evil.test/'],
     ['within upstream, by path', '/login', '/login'],
     ['to a host that only begins like it', 'https://idp.test.evil.test/', 'https://idp.test.evil.test/'],
     ['to another port', 'https://idp.test:8443/', 'https://idp.test:8443/'],

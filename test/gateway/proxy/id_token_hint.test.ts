@@ -48,6 +48,15 @@ describe('a hint that the gateway signed becomes the client_id that it was issue
     expect(sent('/logout')).toEqual({ client_id: 'app' })
   })
 
+  test.each(['app', 'other'])(
+    'one of several audiences, where the client names itself: %s',
+    async (client_id) => {
+      hint = await ownHint({ aud: ['other', 'app'] })
+      await query('/logout', { id_token_hint: hint, client_id })
+      expect(sent('/logout')).toEqual({ client_id })
+    },
+  )
+
   test('also where tokens keep upstream’s issuer', async () => {
     hint = await ownHint({}, { TOKEN_ISSUER: 'preserve' })
     await query('/logout', { id_token_hint: hint })

@@ -4,7 +4,7 @@ import { FORM, type Setup, WORKOS } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
 import { setUpSessions } from '../support/sessions.ts'
 import { basic, bearer, mintToken, setUpVerification } from '../support/tokens.ts'
-import { UPSTREAM } from '../support/upstream.ts'
+import { makeSigner, UPSTREAM } from '../support/upstream.ts'
 
 const log = captureLog()
 let setup: Setup
@@ -15,6 +15,17 @@ beforeEach(async () => {
     Response.json({ ...metadata, revocation_endpoint: `${UPSTREAM}/token/revocation` })
   setup.upstream.onOther = () => new Response(null, { status: 200 })
 })
+
+const BROKEN_UTF8 = new Uint8Array([0x61, 0x3d, 0xff])
+
+test.each(['/logout', '/authorize', '/token/revocation', '/token'])(
+  '%s refuses a form that is not UTF-8',
+  async (path) => {
+    const response = await setup.request(path, { method: 'POST', headers: FORM, body: BROKEN_UTF8 })
+    expect(response.status).toBe(400)
+    expect(await response.text()).toContain('cannot be read')
+  },
+)
 
 const SID = 'revoked:production:sid:session_1'
 /** A replay has the same id, and lives longer by as much. */
@@ -184,6 +195,42 @@ describe('logging out', () => {
     const hint = await setup.upstream.sign({ ...setup.upstream.claims(), aud: 'app' }, { typ: 'JWT' })
     await setup.request(`/logout?id_token_hint=${hint}`)
     expect(setup.kv.ttls.size).toBe(0)
+  })
+
+  describe('with an ID token that upstream signed, where tokens keep its issuer', () => {
+    beforeEach(async () => {
+      setup = await setUpVerification({ TOKEN_ISSUER: 'preserve' })
+    })
+    const logOut = (hint: string) => setup.request(`/logout?id_token_hint=${hint}`)
+    const claims = (members = {}) => ({ ...setup.upstream.claims(), aud: 'app', ...members })
+
+    test.each([0, -3600])(
+      'ends its session, and upstream gets it as it is: expired in %i s',
+      async (seconds) => {
+        const exp = setup.now / 1000 + seconds
+        const hint = await setup.upstream.sign(claims({ exp }), { typ: 'JWT' })
+        await logOut(hint)
+        expect(setup.kv.values.has(SID)).toBe(true)
+        expect(setup.upstream.seen('/logout').url.searchParams.get('id_token_hint')).toBe(hint)
+      },
+    )
+
+    test.each<[string, () => Promise<string>]>([
+      [
+        'signed by somebody else',
+        async () => setup.upstream.sign(claims(), { typ: 'JWT' }, await makeSigner()),
+      ],
+      ['of another issuer', () => setup.upstream.sign(claims({ iss: 'https://other.test' }), { typ: 'JWT' })],
+      ['that is an access token', () => setup.upstream.sign(claims())],
+      ['that is none', async () => 'x.y.z'],
+      [
+        'of another client',
+        async () => `${await setup.upstream.sign(claims(), { typ: 'JWT' })}&client_id=other`,
+      ],
+    ])('but not with one %s', async (_, make) => {
+      await logOut(await make())
+      expect(setup.kv.ttls.size).toBe(0)
+    })
   })
 
   test('is not held up by KV', async () => {

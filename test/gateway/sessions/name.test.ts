@@ -26,6 +26,9 @@ describe('an answer is never given to a request with', () => {
     ['an API key', {}, { 'x-api-key': 'k2' }],
     ['a client attestation', {}, { 'oauth-client-attestation': 'a2' }],
     ['a cookie', {}, { cookie: 'sid=2' }],
+    ...['x-tenant-id', 'x-organization-id', 'x-device-id', 'x-user-id', 'x-api-key', 'x-app'].map(
+      (name): Difference => [name, {}, { [name]: '2' }],
+    ),
     // An allow-list of headers that look like credentials missed every one of these.
     ...[
       ...['x-jwt-assertion', 'x-app-password', 'x-hmac', 'x-amz-security-token', 'x-instance-token'],
@@ -116,6 +119,31 @@ describe('an answer is given again to a request with', () => {
         'x-amzn-trace-id',
         'x-vercel-id',
         'x-request-start',
+      ],
+      ...['x-posthog-session-id', 'x-posthog-window-id', 'x-span-id', 'x-b3-spanid', 'x-parent-span-id'],
+      ...['x-vcap-request-id', 'x-kong-request-id', 'apigw-requestid', 'x-splunk-requestid', 'x-tt-logid'],
+      ...[
+        'eagleeye-traceid',
+        'eagleeye-rpcid',
+        'ms-cv',
+        'x-ms-correlation-request-id',
+        'mise-correlation-id',
+      ],
+      ...[
+        'singularityheader',
+        'amz-sdk-invocation-id',
+        'amz-sdk-request',
+        'x-correlationid',
+        'x-request-uuid',
+      ],
+      ...[
+        'rndr-id',
+        'x-varnish',
+        'x-akamai-request-id',
+        'x-logrocket-url',
+        'x-retry-attempt',
+        'date',
+        'traceresponse',
       ],
       ...['x-datadog-trace-id', 'jaeger-debug-id', 'uberctx-a', 'x-lightstep-id', 'tracestate'],
     ].map((name): Difference => [`another ${name}`, {}, { [name]: crypto.randomUUID() }]),

@@ -75,6 +75,23 @@ describe('every key is given one algorithm when the set arrives', () => {
   })
 })
 
+test('a key that is too short is left out, also where it shares its id with a good one', async () => {
+  const pair = (await crypto.subtle.generateKey(
+    {
+      name: 'RSASSA-PKCS1-v1_5',
+      modulusLength: 1024,
+      publicExponent: new Uint8Array([1, 0, 1]),
+      hash: 'SHA-256',
+    },
+    true,
+    ['sign', 'verify'],
+  )) as CryptoKeyPair
+  const { n, e } = (await crypto.subtle.exportKey('jwk', pair.publicKey)) as JWK
+  const set = await inHand(setOf({ ...rsa.jwk, n, e }, rsa.jwk))
+  expect(set.candidates(rsa.jwk.kid, 'RS256')).toHaveLength(1)
+  expect(set.published).toMatchObject([{ n: rsa.jwk.n }])
+})
+
 describe('a token chooses among keys only by their id', () => {
   test('without one it finds the only key of its algorithm', async () => {
     const set = await inHand(setOf(ec.jwk, rsa.jwk))

@@ -45,7 +45,10 @@ const asNumbered = (part: ContractEvent) => ({ system: null, ...part })
 async function decide(part: ContractEvent, place: Place, context: ContractContext): Promise<Verdict> {
   const { id, agreement } = place
   const rows = await context.known.contractRows(id)
-  if (rows.some(({ source }) => source !== part.source)) return quarantined('contract_of_another_source')
+  // Of one that this source has said something about, people may have set another source.
+  if (!agreement && rows.some(({ source }) => source !== part.source)) {
+    return quarantined('contract_of_another_source')
+  }
   if (isReserved(part.source, id)) return quarantined('contract_id_reserved')
   const last =
     agreement?.revision ?? Math.max(Number.NEGATIVE_INFINITY, ...rows.map(({ revision }) => revision))

@@ -118,13 +118,13 @@ class Order {
   }
 
   async passed(
-    { meaning }: ParsedEvent,
+    { event, meaning }: ParsedEvent,
     entity: string,
     revision: number,
     types?: readonly string[],
   ): Promise<Verdict | undefined> {
     const own = (this.#noted.get(entity) ?? []).filter(({ type }) => types?.includes(type) ?? true)
-    const before = await lastApplied(this.#db, entity, types)
+    const before = await lastApplied(this.#db, entity, types, event)
     const [last] = [...own, ...(before ? [before] : [])].toSorted((a, b) => b.revision - a.revision)
     if (!last || revision > last.revision) return undefined
     return revision === last.revision && last.meaning !== meaning ? conflict : superseded

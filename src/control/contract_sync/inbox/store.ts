@@ -152,16 +152,22 @@ export async function settledAmong(
   )
 }
 
-/** The latest event about a subject that had an effect, of these types if given. */
+/**
+ * The latest event about a subject that had an effect, of these types if given.
+ *
+ * @param but - the event that asks, which may have had a part of its effect
+ */
 export async function lastApplied(
   db: Database,
   entity: string,
   types?: readonly string[],
+  but?: ReceivedEvent,
 ): Promise<{ revision: number; meaning: string | null } | undefined> {
   const ofType = types ? sql` AND type IN ${list(types)}` : sql``
   const [row] = await db.all<{ revision: number; meaning: string | null }>(
     sql`SELECT revision, meaning FROM inbox
         WHERE entity = ${entity} AND (state = 'applied' OR seq IS NOT NULL) AND revision IS NOT NULL${ofType}
+          AND NOT (source = ${but?.source ?? ''} AND event_id = ${but?.id ?? ''})
         ORDER BY revision DESC LIMIT 1`,
   )
   return row

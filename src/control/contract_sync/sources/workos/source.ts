@@ -1,30 +1,22 @@
 /**
  * WorkOS: the targets of its flags, its organizations, and sessions that it ended.
  *
- * The signature is checked here, because the official package would add half a megabyte for one HMAC and has no injectable
- * clock; the tests sign with that package. Only `flag.rule_updated` contains a whole rule. An event's `created_at` has
- * milliseconds and orders them; a deletion is final, because WorkOS never uses an id again.
+ * Only `flag.rule_updated` contains a whole rule. An event's `created_at` has milliseconds and orders them, by the name of
+ * what they are about: a flag that was deleted can be made again under its slug.
  *
  * @see https://workos.com/docs/events
  */
 import * as z from 'zod'
 import { FLAG_KEY } from '../../../../core/names.ts'
-import { err, ok, type Result } from '../../../../core/result.ts'
+import { err, ok } from '../../../../core/result.ts'
 import { externalId, instant } from '../../../entities/fields.ts'
 import type { External, FlagTargets } from '../../events.ts'
-import {
-  hexBytes,
-  isSigned,
-  readJson,
-  signatureHeader,
-  textBytes,
-  tooLarge,
-  untimely,
-} from '../../signature.ts'
-import { candidates, displayName, eventType } from '../names.ts'
+import { textBytes } from '../../signature.ts'
+import { candidates, displayName } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
 import { configured, type SourceKind, secrets } from '../settings.ts'
-import type { Delivery, Envelope, Parsed, Source, VerifyReason } from '../source.ts'
+import type { Parsed, Source } from '../source.ts'
+import { verify } from './verify.ts'
 
 export interface WorkosOptions {
   /** The secrets of the endpoint: several while one is rotated. */
@@ -51,18 +43,6 @@ export const workos: SourceKind = (all, { environments }) => {
   })
 }
 
-const HEADER = /^t=([1-9]\d{9,14}), ?v1=([0-9a-f]{64})$/
-
-const actorSchema = z.object({ id: z.string(), name: z.string().nullish(), email: z.string().nullish() })
-const eventSchema = z.object({
-  id: externalId.optional().catch(undefined),
-  event: eventType.optional().catch(undefined),
-  created_at: instant.optional().catch(undefined),
-  context: z
-    .object({ actor: actorSchema.optional().catch(undefined) })
-    .optional()
-    .catch(undefined),
-})
 const bodySchema = z.object({ created_at: instant, data: z.unknown(), context: z.unknown().optional() })
 
 /** Resources that are unrelated to entitlements. */
@@ -109,26 +89,6 @@ export function workosSource(options: WorkosOptions): Source {
       return ok(parsed.value.map((part) => ('click' in part ? { ...part, click: false } : part)))
     },
   }
-}
-
-async function verify(
-  keys: readonly Uint8Array[],
-  { headers, body, now }: Delivery,
-): Promise<Result<Envelope, VerifyReason>> {
-  if (tooLarge(body)) return err('body_too_large')
-  const header = signatureHeader(headers.get('workos-signature'), HEADER)
-  if (!header.ok) return header
-  const [, timestamp = '', signature = ''] = header.value
-  const signed = { keys, prefix: `${timestamp}.`, body, signatures: [hexBytes(signature)] }
-  if (!(await isSigned(signed))) return err('signature_invalid')
-  const reason = untimely(Number(timestamp), now)
-  if (reason) return err(reason)
-  const payload = readJson(body)
-  const { id, event: type, created_at, context } = eventSchema.safeParse(payload).data ?? {}
-  const occurredAt = created_at ?? new Date(Number(timestamp)).toISOString()
-  const { actor } = context ?? {}
-  const person = actor && displayName(actor.email ?? actor.id, 'somebody')
-  return ok({ id, type, occurredAt, payload, ...(person !== undefined && { person }) })
 }
 
 /** @param at - epoch milliseconds */
