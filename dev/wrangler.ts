@@ -130,7 +130,7 @@ export async function configuredVars(config: string): Promise<Vars> {
 
 export async function readConfig(config: string) {
   const { experimental_readRawConfig } = await import('wrangler')
-  return experimental_readRawConfig({ config: join(PROJECT, config) }).rawConfig
+  return experimental_readRawConfig({ config: resolve(PROJECT, config) }).rawConfig
 }
 
 /** The project's configuration without the vars that are overridden, for which wrangler has no option. */

@@ -33,8 +33,8 @@ const SILENT_TYPES: readonly (string | undefined)[] = [undefined, 'jwt']
  */
 const KIND_CLAIMS = ['typ', 'token_use']
 
-/** Claims that name the kind in some frameworks (Simple JWT, Flask-JWT-Extended), and anything at all in others. */
-const LOOSE_KIND_CLAIMS = ['token_type', 'type']
+/** Claims that name the kind in some frameworks (Simple JWT, Flask-JWT-Extended, ForgeRock), and anything at all in others. */
+const LOOSE_KIND_CLAIMS = ['token_type', 'type', 'tokenName']
 const LOOSE_OTHER_WORDS = ['id', 'id_token', 'refresh', 'refresh_token', 'logout_token']
 
 const ACCESS_WORDS = ['bearer', 'dpop', 'access', 'access_token', ACCESS_TOKEN_TYPE]

@@ -1,11 +1,11 @@
-/** How soon a change shows, on the real clock: what KV holds now is what `live` says within six seconds. */
+/** How soon a change shows, on the real clock: `live` follows KV within six seconds. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { authorization, send } from './support/http.ts'
 import { FLAG, openStand, type Stand } from './support/stand.ts'
 
 const LIMIT_MS = 6_000
-/** What is promised is a time, and the machine may be busy: only what is late every time is broken. */
+/** The promise is a time, and the machine may be busy: only a change that is late every time is a failure. */
 const TIMED = { retry: 2 }
 
 let stand: Stand
@@ -21,7 +21,7 @@ const status = async (token: string) =>
     })
   ).status
 
-/** Milliseconds until the guard says so. */
+/** Milliseconds until the guard shows it. */
 async function untilStatus(token: string, wanted: number): Promise<number> {
   const startedAt = performance.now()
   while ((await status(token)) !== wanted) {

@@ -1,7 +1,7 @@
 /**
- * One table through every dialect: whatever way a downstream asks, the verdict is the same.
+ * One table through every dialect: whatever protocol a service uses, the verdict is the same.
  *
- * `live` is asked of all; those that can also trust the claim are asked for that too.
+ * All are tested with `live`; those that can also trust the claim are tested with that too.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { API_AUDIENCE } from '../../dev/idp.ts'

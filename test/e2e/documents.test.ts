@@ -46,10 +46,10 @@ async function open(vars: Record<string, string> = {}): Promise<{ kv: TestKv; ga
   return { kv, gateway }
 }
 
-/** Lets so much time pass for a gateway that what it has read is no longer current. */
+/** Lets enough time pass for a gateway that its documents are no longer current. */
 const age = ({ url }: TestGateway) => fetch(`${url}/__clock`, { method: 'PUT', body: String(CURRENT_MS) })
 
-/** Refreshes and gives what the token says about flags; the refresh itself always works. */
+/** Refreshes and returns the flags in the token; the refresh itself always works. */
 async function refresh({ url }: TestGateway) {
   const response = await fetch(`${url}/token`, refreshRequest())
   expect(response.status).toBe(200)

@@ -1,6 +1,6 @@
 /**
- * An identity provider that goes wrong in every way: what cannot be trusted is withheld and never signed, what is
- * upstream's own affair passes through byte for byte, and the next refresh works as if nothing had happened.
+ * An identity provider that fails in every way: what cannot be trusted is withheld and never signed, everything else passes
+ * through byte for byte, and the next refresh works as if nothing had happened.
  */
 import { createHmac } from 'node:crypto'
 import type { ServerResponse } from 'node:http'

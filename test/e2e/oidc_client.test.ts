@@ -1,6 +1,6 @@
 /**
  * `openid-client` against a real identity provider through the gateway, in every way that tokens can be issued:
- * discovery, log-in, refresh with rotation, ID tokens, log-out. The client is certified and ours in no part.
+ * discovery, log-in, refresh with rotation, ID tokens, log-out. The client is certified and independent of this project.
  */
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import * as oidc from 'openid-client'

@@ -10,13 +10,13 @@ import type { Plan } from './workers/plan.ts'
 /** The awaits at which the answer is still on its way: after any of them nobody has it yet. */
 const ON_ITS_WAY = /^await (fetcher|readBytes|message\.arrayBuffer|reader\.read)\(/
 /** The awaits between the last byte of the answer and the store: a Worker that is killed at them had the only copy. */
-const UNSTORED = /^await (ask|seal|crypto\.subtle\.encrypt)\(/
+const UNSTORED = /^await (send|seal|crypto\.subtle\.encrypt)\(/
 
 /** Points that a refresh cannot do without. A path without them was not followed. */
 const NAMED = ['await readBytes(', 'await seal(', 'await storage.put(', 'await storage.sync(']
 
 export const isBeforeWhole = ({ id, text }: Point): boolean =>
-  /^(http|sessions\/ask)\.ts:/.test(id) && ON_ITS_WAY.test(text)
+  /^(http\/body|sessions\/send)\.ts:/.test(id) && ON_ITS_WAY.test(text)
 
 const isUnstored = ({ id, text }: Point): boolean =>
   /^sessions\/(session|seal)\.ts:/.test(id) && UNSTORED.test(text)

@@ -26,7 +26,7 @@ import { type Outcome, Subject } from './subject.ts'
 
 /** The await that brings the status line of upstream's answer to a refresh: file and text. */
 const YES = {
-  gateway: ['sessions/ask.ts', 'await fetcher('],
+  gateway: ['sessions/send.ts', 'await fetcher('],
   proxy: ['test/faults/workers/proxy.ts', 'await fetch('],
 } as const
 /** Where the proxy has the answer whole. */

@@ -110,7 +110,7 @@ export function deriveRoutes(api: Api): void {
     method: 'post',
     path: '/contracts/{contract}/derive',
     tag: 'Contract sync',
-    summary: 'Derive a contract again from what its source said last',
+    summary: 'Derive a contract again from the last snapshot of its source',
     description: 'By the mappings of now. What a corrected mapping did not move is moved.',
     roles: EDITORS,
     everywhere: true,

@@ -98,7 +98,7 @@ export function discoveryAt(
  * (OpenID Connect Discovery section 2) also name upstream's issuer, endpoints or keys.
  */
 const LEADS_PAST =
-  /(^|\/)\.well-known\/(openid-(configuration|credential-issuer|federation)|oauth-(authorization-server|protected-resource)|uma2?-configuration|smart-configuration|udap|webfinger)(\/|$)/
+  /(^|\/)\.well-known\/(openid-(configuration|credential-issuer|federation)|oauth-(authorization-server|protected-resource)|uma2?-configuration|smart-configuration|udap|webfinger|host-meta)(\/|$)/
 
 /** The gateway's own names, which upstream has no paths under, in any spelling. */
 const OWN_NAMES = /^(access\/v1|ofrep|remint)(\/|$)/

@@ -19,19 +19,25 @@ export interface MintedToken {
   readonly exp: number
 }
 
-/** Mints an access token (RFC 9068). @param now - epoch milliseconds */
+/**
+ * Mints an access token (RFC 9068).
+ *
+ * @param now - epoch milliseconds
+ * @param receivedAt - when upstream returned its token; epoch milliseconds
+ */
 export async function mint(
   upstream: VerifiedToken,
   { flags, until, meta }: Pick<Entitlements, 'flags' | 'until' | 'meta'>,
   key: SigningKey,
   config: Config,
   now: number,
+  receivedAt: number,
 ): Promise<MintedToken> {
   const iat = Math.floor(now / 1000)
   const exp = Math.floor(
     Math.min(upstream.claims.exp, iat + config.tokenMaxSeconds, until ?? Number.POSITIVE_INFINITY),
   )
-  const jti = await tokenId(upstream, flags, meta)
+  const jti = await tokenId(upstream, receivedAt, flags, meta)
   const claims = mintedClaims(upstream.claims, { issuer: config.tokenIssuer, iat, exp, jti, flags, meta })
   return { jwt: await sign(claims, 'at+jwt', key), jti, exp }
 }
@@ -39,16 +45,17 @@ export async function mint(
 /**
  * The id of a minted token: the same for a replay whose documents have not changed, so that every token of a client leads to
  * the row of the first one in the mint log, and replays add none. It is derived from upstream's token, which is secret, and
- * from what was added to it.
+ * from what was added to it; and from when upstream returned it, because some return one token for several refreshes.
  *
  * @see RFC 9562 section 5.8 for the form
  */
 async function tokenId(
   { jwt }: VerifiedToken,
+  receivedAt: number,
   flags: readonly string[],
   { env, ver, src }: Entitlements['meta'],
 ): Promise<string> {
-  const text = JSON.stringify(['remint jti, format 1', jwt, env, ver, src, flags])
+  const text = JSON.stringify(['remint jti, format 1', jwt, receivedAt, env, ver, src, flags])
   const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', encoder.encode(text))).subarray(0, 16)
   bytes[6] = ((bytes[6] as number) & 0x0f) | 0x80
   bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80

@@ -7,6 +7,7 @@
 import { err, ok, type Result } from '../../core/result.ts'
 import { passThrough } from '../http/headers.ts'
 import { inspect } from '../http/inspect.ts'
+import { accessTokenOf } from '../http/token_search.ts'
 import { type LogLine, warn } from '../log.ts'
 import type { ReplaysExhausted } from '../sessions/call.ts'
 import { mayBeUpstreams } from '../signing_keys/recognize.ts'
@@ -73,7 +74,8 @@ async function passOn(
   } catch {
     return err('upstream_unreachable')
   }
-  if (inspected.holdsToken) {
+  const redirected = accessTokenOf(response.headers.get('location') ?? '')
+  if (inspected.holdsToken || (redirected && mayBeUpstreams(redirected, config, keyring, keys))) {
     log.access_token = 'withheld'
     return err('access_token_misplaced')
   }

@@ -85,7 +85,13 @@ export async function replaceTokens(
     log.access_token = 'withheld'
     return verified
   }
-  const { startedAt, ...minted } = await mintAccessToken(context, verified.value, wanted.minVersion, log)
+  const { startedAt, ...minted } = await mintAccessToken(
+    context,
+    verified.value,
+    tokens.receivedAt,
+    wanted.minVersion,
+    log,
+  )
   const idToken = await replaceIdToken(context, tokens, minted.accessToken, log, verified.value.claims)
   log.mint_ms = clock() - startedAt
   const response = respond(head, tokens, { ...minted, idToken }, serverTiming(log), config)
@@ -134,6 +140,7 @@ interface Minted {
 async function mintAccessToken(
   context: MintContext,
   verified: Parameters<typeof mint>[0],
+  receivedAt: number,
   minVersion: number | undefined,
   log: LogLine,
 ): Promise<Minted> {
@@ -149,7 +156,7 @@ async function mintAccessToken(
   log.lookup_ms = now - lookedUpAt
 
   const entitlements = entitle(documents, subject, config.environment, now)
-  const minted = await mint(verified, entitlements, keyring.active, config, now)
+  const minted = await mint(verified, entitlements, keyring.active, config, now, receivedAt)
   log.access_token = 'minted'
   log.jti = minted.jti
   log.kid = keyring.active.kid

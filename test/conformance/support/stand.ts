@@ -1,6 +1,6 @@
 /**
- * What every conformance test stands on: the gateway as it is deployed, a real KV protocol behind it, an identity provider in
- * front of which it stands, and tokens signed with its own key, good ones and bad ones.
+ * What every conformance test uses: the gateway as it is deployed, a real KV protocol, an identity provider behind it, and
+ * tokens signed with its own key, good ones and bad ones.
  */
 import { createHash } from 'node:crypto'
 import { importJWK, type JWK, SignJWT } from 'jose'

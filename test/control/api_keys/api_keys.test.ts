@@ -1,4 +1,4 @@
-/** What an API key may not do: make others, or see and change what it was not made for. */
+/** What an API key cannot do: create others, or see and change what it does not cover. */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type ControlUnderTest, setUp } from '../support/control.ts'
 

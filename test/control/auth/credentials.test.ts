@@ -87,7 +87,7 @@ describe('an access token', () => {
     expect(answer.status).toBe(503)
     expect(answer.body.code).toBe('identity_unreachable')
     expect(answer.headers.get('retry-after')).not.toBeNull()
-    // Who is asked in vain is not asked again for every token that comes in.
+    // A provider that does not answer does not get a request for every token that arrives.
     const before = cold.operators.state.fetches
     for (let i = 0; i < 5; i++) expect((await cold.get('/me')).status).toBe(503)
     expect(cold.operators.state.fetches).toBe(before)

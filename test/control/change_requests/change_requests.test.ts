@@ -1,6 +1,6 @@
 /**
- * Change requests: what a policy wants approved is not done but asked for, agreed to by somebody else, and done only if it
- * is still exactly what was agreed to.
+ * Change requests: what requires approval is requested, approved by somebody else, and applied only if it is still exactly
+ * what was approved.
  */
 import { runDurableObjectAlarm } from 'cloudflare:test'
 import { beforeEach, describe, expect, test } from 'vitest'
@@ -159,7 +159,7 @@ describe('a write that the policy wants approved', () => {
 const DEFAULTS = { owner_approves: false, exclusive: [], kinds: {}, flags: {}, revision: 0 }
 const CONTRACT = { plan: 'team', status: 'active', from: '2026-01-01T00:00:00.000Z', revision: 1 }
 
-/** Asked for by an editor, approved by the approver, applied. */
+/** Requested by an editor, approved by the approver, applied. */
 async function approved(action: string, input: object) {
   const asked = await control.call('POST', '/changes', {
     role: 'editor',

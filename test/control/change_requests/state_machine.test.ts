@@ -2,7 +2,7 @@
  * Any sequence of calls, by anybody: nothing changes what customers can do in production unless as many people besides the
  * author as the policy then asked for have approved exactly that; a kill and break-glass apart.
  *
- * What was agreed to is kept by a model that knows only the calls and their answers, never what the control plane thinks.
+ * A model tracks what was approved. It knows only the calls and their responses, never the control plane's state.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -30,7 +30,7 @@ type Step =
   | { readonly kind: 'policy'; readonly by: ActorName; readonly approvals: number }
   | { readonly kind: 'glass'; readonly by: ActorName; readonly org: number }
 
-/** Mostly who would, now and then anybody. */
+/** Mostly the right people, sometimes anybody. */
 const mostly = (name: ActorName) =>
   fc.oneof({ weight: 4, arbitrary: fc.constant(name) }, { weight: 1, arbitrary: fc.constantFrom(...ACTORS) })
 const by = mostly('editor')
@@ -88,7 +88,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 )
 
-/** What the model knows of a request: who asked, for what, and who has agreed to that since it was last changed. */
+/** What the model knows about a request: its author, its content, and who has approved that since its last change. */
 interface Known {
   readonly author: string
   agreed: Map<string, string>
@@ -98,7 +98,7 @@ interface Known {
 const contentOf = ({ rows, effect, items }: Record<string, { changes?: unknown }>) =>
   JSON.stringify([items, rows, effect?.changes])
 
-/** Everything that decides about production, as D1 has it. */
+/** All rows in D1 that decide about production. */
 async function production(): Promise<string> {
   const tables = await bindings.DB.batch([
     bindings.DB.prepare(
@@ -138,7 +138,7 @@ async function asked(control: ControlUnderTest, write: number, org: number) {
   return { action, input }
 }
 
-/** The route that does at once what an item asks for. */
+/** The route that applies an item at once. */
 async function direct(control: ControlUnderTest, role: ActorName, write: number, org: number) {
   const { action, input } = await asked(control, write, org)
   const { flag, plan, org: owner, contract, environment: _, ...rest } = input as Record<string, string>
@@ -192,7 +192,7 @@ test('no sequence of calls by any roles changes production without the approvals
         const { data } = answer.body ?? {}
         const changed = (await production()) !== before
 
-        // The model learns from answers alone.
+        // The model learns from responses alone.
         const isOpened = answer.status < 300 && typeof data?.id === 'string' && data.id.startsWith('change_')
         if (isOpened && !known.has(data.id) && data.kind === 'change') {
           known.set(data.id, { author: `user:${one.by}`, agreed: new Map(), content: contentOf(data) })

@@ -1,6 +1,6 @@
 /**
- * Each kind of drift is planted in a system that is otherwise clean: it is found, nothing else is, and what the finding says
- * would repair it does.
+ * Each kind of drift is planted in a system that is otherwise clean: it is found, nothing else is, and the finding's repair
+ * works.
  */
 import { beforeEach, describe, expect, test } from 'vitest'
 import { evaluate } from '../../../src/core/evaluate.ts'
@@ -26,7 +26,7 @@ const grant = (body: Record<string, unknown>) =>
 const brief = ({ kind, severity, environment, org, flag }: Found) =>
   [kind, severity, environment ?? '-', org ?? '-', flag ?? '-'].join(' ')
 
-/** What KV has of a document, changed as somebody does who can. */
+/** A document in KV, changed by hand. */
 async function tamper(key: string, change: (document: never) => unknown): Promise<void> {
   await drift.published()
   const document = await bindings.ENTITLEMENTS.get(key, 'json')
@@ -57,7 +57,7 @@ async function mint(org: string | null, flags: string[], about: Record<string, u
   )
 }
 
-/** What a token of the organization holds that is minted now. */
+/** The flags of a token of the organization that is minted now. */
 async function due(org: string): Promise<string[]> {
   await drift.published()
   const catalog = await drift.catalog()
@@ -82,7 +82,7 @@ interface Plant {
   /** Kind, severity, environment, organization, flag. */
   readonly found: readonly string[]
   readonly evidence?: Record<string, unknown>
-  /** What is still open after the first repair: where one command does not undo all of it. */
+  /** What is still open after the first repair, if one command does not undo everything. */
   readonly left?: readonly string[]
 }
 

@@ -53,7 +53,7 @@ export async function setUpDrift({ overrides = {}, owners, seed }: SetUpOptions 
     runner,
     statements,
     memory,
-    /** Looks at everything, once what is published has settled. */
+    /** Runs a pass after publishing has settled. */
     async pass(): Promise<void> {
       await made.published()
       made.clock.now += 5 * MINUTE_MS
@@ -65,7 +65,7 @@ export async function setUpDrift({ overrides = {}, owners, seed }: SetUpOptions 
     async findings(query = ''): Promise<Found[]> {
       return (await made.get(`/drift?limit=200${query}`)).body.data
     },
-    /** Runs what a finding says would repair it. */
+    /** Runs the repair of a finding. */
     async repair({ repair }: Pick<Found, 'repair'>): Promise<void> {
       const rebuild = /^npm run rebuild -- --environment (\S+)$/.exec(repair)
       if (rebuild) return rebuildAll(rebuild[1] ?? '')

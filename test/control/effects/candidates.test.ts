@@ -1,4 +1,4 @@
-/** Who is named as having been heard, against who decides. */
+/** The candidates that are listed, compared with the decision. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { candidatesFor } from '../../../src/control/effects/candidates.ts'

@@ -1,4 +1,4 @@
-/** Explain: every flag on or off, why, what else was heard, what pays for it and until when. */
+/** Explain: every flag on or off, why, the other candidates, what pays for it and until when. */
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type ControlUnderTest, DAY_MS, setUp } from '../support/control.ts'
 

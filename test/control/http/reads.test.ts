@@ -1,4 +1,4 @@
-/** What is only read: each route once as it should be, and once for what is not there. */
+/** Read-only routes: each once with a result, and once for something that does not exist. */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type ControlUnderTest, setUp } from '../support/control.ts'
 

@@ -64,7 +64,7 @@ export function mintFrom(
   }
 }
 
-/** A token that says what a test wants it to. */
+/** A token with the claims that a test needs. */
 export const minted = (members: Partial<MintedEvent> = {}): MintedEvent => ({
   ...{ format: 1, type: 'token.minted', jti: crypto.randomUUID(), env: 'production', ...NOBODY },
   ...{ flags: [], ver: '1.0', src: 'fresh', at: Date.now(), exp: Math.floor(Date.now() / 1000) + 300 },

@@ -1,6 +1,6 @@
 /**
- * Promotion: what differs between an environment and the next is shown with who gains and who loses, asked for in one
- * change request, holds only as long as neither side moves, and never against a contract.
+ * Promotion: the differences between an environment and the next are shown with who gains and who loses, requested in one
+ * change request, valid only as long as neither side changes, and never against a contract.
  */
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Role } from '../../../src/control/roles.ts'

@@ -2,7 +2,7 @@
  * Nothing leads past the pipeline: whatever path, label, place, method or channel an access token of upstream's comes by, it
  * is minted or withheld.
  */
-import { decodeJwt } from 'jose'
+import { decodeJwt, SignJWT } from 'jose'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FORM, GATEWAY, REFRESH_BODY, type Setup, setUp } from '../support/gateway.ts'
 import { captureLog } from '../support/log.ts'
@@ -356,6 +356,22 @@ describe('the front channel', () => {
     expect(await response.text()).toBe(page)
   })
 
+  test('the token endpoint does not redirect with one either', async () => {
+    setup.upstream.onToken = redirect(`${CB}#access_token=${raw}`)
+    await expectWithheld(await post('/token'))
+  })
+
+  test.each([
+    ['text/html', (jwt: string) => `<pre>access_token: ${jwt}</pre>`],
+    ['application/json', (jwt: string) => `{"properties":{"access_token":{"example":"${jwt}"}}}`],
+  ])('an example in documentation stays: %s', async (type, page) => {
+    const jwt = await new SignJWT({ sub: '1234567890', name: 'John Doe' })
+      .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+      .sign(new Uint8Array(32))
+    setup.upstream.onOther = () => new Response(page(jwt), { headers: { 'content-type': type } })
+    expect(await (await setup.request('/docs')).text()).toBe(page(jwt))
+  })
+
   test('a secured response with a code alone stays', async () => {
     const location = `${CB}?response=${await secured({ code: 'c' })}`
     setup.upstream.onOther = redirect(location)
@@ -402,6 +418,7 @@ describe('discovery documents', () => {
     '/.well-known/smart-configuration',
     '/oauth2/default/.well-known/uma-configuration',
     '/.well-known/udap',
+    '/.well-known/host-meta.json',
     '/.well-known/udap/fhir',
     '/.well-known/oauth-protected-resource',
     '/.well-known/oauth-protected-resource/mcp',

@@ -34,7 +34,7 @@ async function mintOf(
   alg = 'ES256',
 ) {
   const keyring = await keyringOf(await gatewayKey(alg))
-  const minted = await mint(verified(claims), entitlements, keyring.active, configOf(vars), NOW)
+  const minted = await mint(verified(claims), entitlements, keyring.active, configOf(vars), NOW, NOW)
   return { ...minted, keyring, claims: decodeJwt(minted.jwt) as Record<string, unknown> }
 }
 
@@ -81,7 +81,7 @@ describe('a minted token', () => {
   })
 
   describe('has a jti', () => {
-    const jtiOf = async (members: object = {}, entitlements: object = {}) =>
+    const jtiOf = async (members: object = {}, entitlements: object = {}, receivedAt = NOW) =>
       (
         await mint(
           { ...verified({ jti: 'x' }), ...members },
@@ -91,6 +91,7 @@ describe('a minted token', () => {
           ).active,
           configOf(),
           NOW,
+          receivedAt,
         )
       ).jti
 
@@ -112,6 +113,10 @@ describe('a minted token', () => {
       ['another environment', {}, { meta: { ...META, env: 'staging' } }],
     ])('that is another for %s', async (_, members, entitlements) => {
       expect(await jtiOf(members, entitlements)).not.toBe(await jtiOf())
+    })
+
+    test('that is another where upstream returns one token for several refreshes', async () => {
+      expect(await jtiOf({}, {}, NOW + 1000)).not.toBe(await jtiOf())
     })
 
     test('that is the same for documents that were only read again', async () => {
