@@ -8,15 +8,31 @@
  */
 import { createPrivateKey, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { accessTokenClaims, documentFor, type SigningKey, signJwt, TOKEN_SECONDS } from './fixtures.ts'
+import {
+  accessTokenClaims,
+  documentFor,
+  idTokenClaims,
+  type SigningKey,
+  signJwt,
+  TOKEN_SECONDS,
+} from './fixtures.ts'
 
 export interface BackendOptions {
   readonly idpPort: number
   readonly kvPort: number
-  readonly upstreamKey: Pick<SigningKey, 'kid' | 'privateJwk' | 'publicJwk'>
+  readonly upstreamKey: StoredKey
+  /** Signs the ID tokens of refresh tokens that ask for one: `rt_{org}_id_…`. */
+  readonly idTokenKey: StoredKey
   /** The gateway's public key, for the Worker that uses `hono/jwk`: an URL that answers at once, to its advantage. */
   readonly gatewayPublicJwk: object
 }
+
+type StoredKey = Pick<SigningKey, 'kid' | 'privateJwk' | 'publicJwk'>
+
+const withPrivateKey = (key: StoredKey): SigningKey => ({
+  ...key,
+  privateKey: createPrivateKey({ key: { ...key.privateJwk }, format: 'jwk' }),
+})
 
 export interface Counts {
   readonly upstream: number
@@ -25,10 +41,8 @@ export interface Counts {
 
 function start(options: BackendOptions): void {
   const issuer = `http://127.0.0.1:${options.idpPort}`
-  const key: SigningKey = {
-    ...options.upstreamKey,
-    privateKey: createPrivateKey({ key: { ...options.upstreamKey.privateJwk }, format: 'jwk' }),
-  }
+  const key = withPrivateKey(options.upstreamKey)
+  const idTokenKey = withPrivateKey(options.idTokenKey)
   const discovery = JSON.stringify({
     issuer,
     authorization_endpoint: `${issuer}/authorize`,
@@ -37,14 +51,14 @@ function start(options: BackendOptions): void {
     response_types_supported: ['code'],
     grant_types_supported: ['authorization_code', 'refresh_token'],
     subject_types_supported: ['public'],
-    id_token_signing_alg_values_supported: ['ES256'],
+    id_token_signing_alg_values_supported: ['RS256'],
     token_endpoint_auth_methods_supported: ['none'],
     code_challenge_methods_supported: ['S256'],
     scopes_supported: ['openid', 'profile', 'offline_access'],
   })
   const documents: Record<string, string> = {
     '/.well-known/openid-configuration': discovery,
-    '/jwks': JSON.stringify({ keys: [options.upstreamKey.publicJwk] }),
+    '/jwks': JSON.stringify({ keys: [options.upstreamKey.publicJwk, options.idTokenKey.publicJwk] }),
     '/gateway-jwks': JSON.stringify({ keys: [options.gatewayPublicJwk] }),
   }
   const counts = { upstream: 0, kv: 0 }
@@ -59,13 +73,16 @@ function start(options: BackendOptions): void {
       const org = /(?:^|&)refresh_token=rt_(\d+)_/.exec(body)?.[1]
       if (request.url !== '/token' || org === undefined)
         return answer(response, 400, '{"error":"invalid_grant"}')
-      const claims = accessTokenClaims(issuer, Number(org), Math.floor(Date.now() / 1000))
+      const now = Math.floor(Date.now() / 1000)
+      const claims = accessTokenClaims(issuer, Number(org), now)
+      const idToken = body.includes(`rt_${org}_id_`)
       const tokens = {
         access_token: signJwt(key, 'at+jwt', claims),
         token_type: 'Bearer',
         expires_in: TOKEN_SECONDS,
         refresh_token: `rt_${org}_${randomBytes(24).toString('base64url')}`,
         scope: 'openid profile offline_access',
+        ...(idToken && { id_token: signJwt(idTokenKey, 'JWT', idTokenClaims(issuer, Number(org), now)) }),
       }
       answer(response, 200, JSON.stringify(tokens))
     })

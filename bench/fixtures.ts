@@ -98,12 +98,16 @@ export interface SigningKey {
   readonly privateKey: KeyObject
 }
 
-export async function newSigningKey(): Promise<SigningKey> {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const { d, ...bare } = privateKey.export({ format: 'jwk' }) as JWK & { d: string }
+export async function newSigningKey(alg: 'ES256' | 'RS256' = 'ES256'): Promise<SigningKey> {
+  const { privateKey, publicKey } =
+    alg === 'ES256'
+      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      : generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const bare = publicKey.export({ format: 'jwk' }) as JWK
   const kid = await calculateJwkThumbprint(bare)
-  const publicJwk: JWK = { ...bare, kid, alg: 'ES256', use: 'sig' }
-  return { kid, publicJwk, privateJwk: { ...publicJwk, d }, privateKey }
+  const publicJwk: JWK = { ...bare, kid, alg, use: 'sig' }
+  const privateJwk: JWK = { ...(privateKey.export({ format: 'jwk' }) as JWK), kid, alg, use: 'sig' }
+  return { kid, publicJwk, privateJwk, privateKey }
 }
 
 /** A service that may ask about any organization. */
@@ -114,9 +118,9 @@ export const VERIFIERS = JSON.stringify({
 
 const base64url = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 
-/** Signs a JWT with ES256, synchronously: the upstream and the token pools need tens of thousands of them. */
+/** Signs a JWT, synchronously: the upstream and the token pools need tens of thousands of them. */
 export function signJwt(key: SigningKey, typ: string, claims: object): string {
-  const input = `${base64url({ alg: 'ES256', typ, kid: key.kid })}.${base64url(claims)}`
+  const input = `${base64url({ alg: key.publicJwk.alg, typ, kid: key.kid })}.${base64url(claims)}`
   const signature = sign('sha256', Buffer.from(input), { key: key.privateKey, dsaEncoding: 'ieee-p1363' })
   return `${input}.${signature.toString('base64url')}`
 }
@@ -136,6 +140,16 @@ export function accessTokenClaims(issuer: string, org: number, now: number): obj
     jti: randomUUID(),
   }
 }
+
+/** The claims of the ID token beside it. */
+export const idTokenClaims = (issuer: string, org: number, now: number): object => ({
+  iss: issuer,
+  sub: `user_${org}`,
+  aud: CLIENT_ID,
+  sid: `session_${org}`,
+  iat: now,
+  exp: now + TOKEN_SECONDS,
+})
 
 /** The claims of a token that the gateway minted, for what measures `/verify` without refreshing first. */
 export function mintedTokenClaims(issuer: string, org: number, now: number): object {

@@ -34,8 +34,8 @@ export const refreshRequest = (org: number, nonce = 'k7Qp'.repeat(8)): Buffer =>
   )
 }
 
-const refreshRequests = (count: number): Buffer[] =>
-  Array.from({ length: count }, (_, n) => refreshRequest(n))
+const refreshRequests = (count: number, nonce?: string): Buffer[] =>
+  Array.from({ length: count }, (_, n) => refreshRequest(n, nonce))
 
 interface TokenResponse {
   readonly access_token: string
@@ -60,16 +60,28 @@ export async function checkMinted(stage: Stage, issuer: string, body: string): P
   if (!answer.refresh_token.startsWith(`rt_${org}_`)) throw new Error(`org_${org}: refresh token lost`)
 }
 
-async function contender(stage: Stage, name: 'gateway' | 'passthrough' | 'naive'): Promise<Contender> {
+/** The ID token beside it must be signed again, as upstream signs its own. */
+async function checkIdToken({ idTokenKey }: Stage, issuer: string, body: string): Promise<void> {
+  const jwks = createLocalJWKSet({ keys: [idTokenKey.publicJwk] })
+  const { id_token } = JSON.parse(body) as { id_token: string }
+  await jwtVerify(id_token, jwks, { issuer, audience: CLIENT_ID, algorithms: ['RS256'] })
+}
+
+const CONTENDERS = ['gateway', 'gateway-id-token', 'passthrough', 'naive'] as const
+
+async function contender(stage: Stage, name: (typeof CONTENDERS)[number]): Promise<Contender> {
   const worker = await stage.start(name)
-  const requests = cycle(refreshRequests(ORGANIZATIONS))
+  const withIdToken = name === 'gateway-id-token'
+  const requests = cycle(refreshRequests(ORGANIZATIONS, withIdToken ? `id_${'k7Qp'.repeat(8)}` : undefined))
   return {
     name,
     process: worker,
     run: async (seconds) => {
       const result = await run({ port: worker.port, connections: CONNECTIONS, seconds, next: requests })
-      if (name !== 'passthrough')
-        for (const body of result.samples) await checkMinted(stage, worker.issuer, body)
+      for (const body of name === 'passthrough' ? [] : result.samples) {
+        await checkMinted(stage, worker.issuer, body)
+        if (withIdToken) await checkIdToken(stage, worker.issuer, body)
+      }
       return result
     },
   }
@@ -82,8 +94,7 @@ export async function measureRefresh(
   progress: (line: string) => void,
 ): Promise<Record<string, Series>> {
   const contenders: Contender[] = []
-  for (const name of ['gateway', 'passthrough', 'naive'] as const)
-    contenders.push(await contender(stage, name))
+  for (const name of CONTENDERS) contenders.push(await contender(stage, name))
   const series = await interleave(contenders, rounds, seconds, progress)
   for (const { process } of contenders) await process.stop()
   return series

@@ -37,10 +37,11 @@ interface Group {
 const GROUPS: readonly Group[] = [
   {
     name: 'refresh',
-    workers: ['gateway', 'passthrough', 'naive'],
+    workers: ['gateway', 'gateway-id-token', 'passthrough', 'naive'],
     metrics: [
       'refresh_vs_passthrough',
       'refresh_vs_naive',
+      'refresh_vs_without_id_token',
       'cpu_us_per_refresh',
       'cpu_us_per_refresh_passthrough',
       'cpu_us_per_refresh_naive',
@@ -52,6 +53,7 @@ const GROUPS: readonly Group[] = [
         metrics: {
           refresh_vs_passthrough: ratios(series, 'gateway', 'passthrough'),
           refresh_vs_naive: ratios(series, 'gateway', 'naive'),
+          refresh_vs_without_id_token: ratios(series, 'gateway-id-token', 'gateway'),
           cpu_us_per_refresh: series.gateway?.cpuMicroseconds ?? [],
           cpu_us_per_refresh_passthrough: series.passthrough?.cpuMicroseconds ?? [],
           cpu_us_per_refresh_naive: series.naive?.cpuMicroseconds ?? [],

@@ -18,6 +18,7 @@ import { type Bundle, bundle, type RunningWorker, startNode, startWorker } from 
 const WORKERS = {
   gateway: 'src/gateway/worker.ts',
   'gateway-100': 'src/gateway/worker.ts',
+  'gateway-id-token': 'src/gateway/worker.ts',
   coalesced: 'src/gateway/worker.ts',
   'mint-log': 'src/gateway/worker.ts',
   passthrough: 'bench/workers/passthrough.ts',
@@ -31,6 +32,8 @@ export type WorkerName = keyof typeof WORKERS
 
 export interface Stage {
   readonly key: SigningKey
+  /** With which `gateway-id-token` signs ID tokens. */
+  readonly idTokenKey: SigningKey
   readonly bundles: ReadonlyMap<WorkerName, Bundle>
   /** Starts a Worker in a process of its own. A token of the gateway carries `issuer` as its `iss`. */
   start(name: WorkerName, inspectorPort?: number): Promise<RunningWorker & { readonly issuer: string }>
@@ -44,9 +47,17 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
   for (const name of names) bundles.set(name, await bundle(WORKERS[name]))
 
   const key = await newSigningKey()
+  const idTokenKey = await newSigningKey('RS256')
   const { privateKey: _, ...upstreamKey } = await newSigningKey()
+  const { privateKey: __, ...upstreamIdTokenKey } = await newSigningKey('RS256')
   const [idpPort = 0, kvPort = 0, queuePort = 0] = await freePorts(3)
-  const options: BackendOptions = { idpPort, kvPort, upstreamKey, gatewayPublicJwk: key.publicJwk }
+  const options: BackendOptions = {
+    idpPort,
+    kvPort,
+    upstreamKey,
+    idTokenKey: upstreamIdTokenKey,
+    gatewayPublicJwk: key.publicJwk,
+  }
   await startNode('backend.ts', JSON.stringify(options), [idpPort, kvPort])
   if (names.includes('mint-log')) await startNode('queue.ts', String(queuePort), [queuePort])
   const upstream = `http://127.0.0.1:${idpPort}`
@@ -65,6 +76,10 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
     }
     const vars: Record<WorkerName, Record<string, string>> = {
       gateway,
+      'gateway-id-token': {
+        ...gateway,
+        SIGNING_KEYS: JSON.stringify({ keys: [key.privateJwk, idTokenKey.privateJwk] }),
+      },
       'gateway-100': { ...gateway, ENVIRONMENT: LARGE_ENVIRONMENT, VERIFIERS },
       coalesced: { ...gateway, SESSION_PEPPER: randomBytes(32).toString('hex') },
       'mint-log': gateway,
@@ -74,7 +89,9 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
       'hono-jwk': { JWKS_URI: `${upstream}/gateway-jwks` },
       hello: {},
     }
-    const kv = ['gateway', 'gateway-100', 'coalesced', 'mint-log', 'naive'].includes(name) ? { kvPort } : {}
+    const kv = ['gateway', 'gateway-100', 'gateway-id-token', 'coalesced', 'mint-log', 'naive'].includes(name)
+      ? { kvPort }
+      : {}
     const sessions = name === 'coalesced'
     const queue = name === 'mint-log' ? { queuePort } : {}
     const inspector = inspectorPort === undefined ? {} : { inspectorPort }
@@ -93,6 +110,7 @@ export async function setStage(names: readonly WorkerName[]): Promise<Stage> {
 
   return {
     key,
+    idTokenKey,
     bundles,
     start,
     queueUrl: `http://127.0.0.1:${queuePort}`,

@@ -84,6 +84,27 @@ export interface ContractEnd {
 }
 
 /**
+ * What can be read of a contract whose event is invalid otherwise: enough for what it takes away. A member that is not there
+ * could not be read, and restricts nothing; no phases at all: the contract is over.
+ */
+export interface ContractPart {
+  readonly type: 'contract.part'
+  readonly source: SourceName
+  readonly system: string | null
+  readonly contract: string
+  readonly revision: number
+  readonly phases: readonly PhasePart[]
+}
+
+export interface PhasePart {
+  readonly status?: Phase['status'] | undefined
+  readonly from?: string | undefined
+  readonly to?: string | null | undefined
+  readonly plan?: External | null | undefined
+  readonly add?: readonly External[] | undefined
+}
+
+/**
  * The complete list of what a customer is entitled to. It is a contract without a plan, whose add-ons are the features;
  * it stands or falls with the customer's subscriptions, see `entitlementsStatus`.
  */
@@ -164,6 +185,7 @@ export type CanonicalEvent =
   | ContractSnapshot
   | ContractDelta
   | ContractEnd
+  | ContractPart
   | EntitlementsSnapshot
   | OrgLinked
   | OrgUpserted
@@ -201,6 +223,8 @@ export function externalsOf(event: CanonicalEvent): readonly External[] {
       return [event.org]
     case 'flag.targets':
       return [event.flag, ...(event.targets?.organizations ?? [])]
+    case 'contract.part':
+      return event.phases.flatMap(({ plan, add = [] }) => [...(plan ? [plan] : []), ...add])
     case 'contract.end':
     case 'org.linked':
     case 'session.revoked':

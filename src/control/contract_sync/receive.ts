@@ -9,11 +9,13 @@ import { err } from '../../core/result.ts'
 import type { ControlContext } from '../http/context.ts'
 import { NO_STORE, refuse } from '../http/problem.ts'
 import type { Refusal } from '../refusals.ts'
+import { isContractEvent } from './events.ts'
 import { keep } from './inbox/keep.ts'
 import { parseEvent } from './inbox/parse.ts'
 import {
   type Envelope,
   MAX_BODY_BYTES,
+  type Parsed,
   type ReceivedEvent,
   type Settled,
   type VerifyReason,
@@ -55,13 +57,14 @@ export async function receive(c: ControlContext): Promise<Response> {
     new Date(now).toISOString(),
   ).catch(() => undefined)
   if (!kept) return refuse(c, 'inbox_failed')
-  if (kept.settled) return answer(c, kept.settled)
-  const parsed = await parseEvent(kept.event, sources, now)
+  if (kept.settled && !kept.reused) return answer(c, kept.settled)
+  const read = await parseEvent(kept.event, sources, now)
+  const parsed = kept.reused ? reused(read) : read
   const delivered = await inTime(
     inbox.deliver(kept.event, parsed).catch(() => err('busy')),
     DELIVER_MS,
   )
-  return answer(c, delivered?.ok ? delivered.value : onItsWay(kept.event))
+  return answer(c, delivered?.ok ? delivered.value : (kept.settled ?? onItsWay(kept.event)))
 }
 
 /** An event without an id is identified by the digest of its bytes. */
@@ -73,6 +76,12 @@ async function received(
   const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', body))
   const digest = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
   return { ...envelope, source, type, digest, id: id ?? `sha256:${digest}` }
+}
+
+/** One of the two is wrong, and a person must decide which; what it takes away does not wait for that. */
+function reused(parsed: Parsed): Parsed {
+  const ends = parsed.ok ? parsed.value.find(isContractEvent) : parsed.ends
+  return { ...err('event_id_reused'), ...(ends && { ends }) }
 }
 
 /** Stored, and settled later by the inbox or the cron. */

@@ -25,7 +25,7 @@ import {
 import { State } from '../ledger/state.ts'
 import type { Refusal } from '../refusals.ts'
 import { EDITORS } from '../roles.ts'
-import { derive } from './contracts/derive.ts'
+import { type DeriveOptions, derive, followUp, UNSAID } from './contracts/derive.ts'
 import type { ContractSnapshot } from './events.ts'
 import { readNames } from './inbox/read_ahead.ts'
 import { Known } from './known.ts'
@@ -76,14 +76,21 @@ async function stepsOf(
   now: number,
   told: Omit<Step, 'edit'>,
 ): Promise<readonly Step[]> {
+  const step: DeriveOptions['step'] = (before, after) => ({
+    ...told,
+    edit: { table: 'contracts', before, after },
+  })
   const { steps } = await derive(agreement.said as ContractSnapshot, agreement.contract, {
     known,
     now,
     dueSince: agreement.due_since,
     revision: 0,
-    step: (before, after) => ({ ...told, edit: { table: 'contracts', before, after } }),
+    // Of an event that could not be read as a whole, nothing is given.
+    held: agreement.meaning === UNSAID,
+    step,
   })
-  return steps
+  if (steps.length === 0) return steps
+  return [...steps, ...(await followUp(agreement, known.after(steps), now, step))]
 }
 
 export const contractDerive = commandKind({

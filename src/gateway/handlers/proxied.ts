@@ -3,7 +3,7 @@
  * unexpected place is minted or withheld, so that no path, form or redirect leads past the pipeline.
  */
 import type { MintedEvent } from '../../core/mint_event.ts'
-import { readableBy } from '../http/cors.ts'
+import { isPreflight, readableBy } from '../http/cors.ts'
 import { problemEncoder } from '../http/encode.ts'
 import { encodeFault, type FaultReason } from '../http/faults.ts'
 import { inspect } from '../http/inspect.ts'
@@ -36,7 +36,7 @@ export async function proxyWithoutHint(
     return readableBy(request, problemEncoder('hint')(hintless.reason, log.request_id))
   }
   const { body, sid, parameters } = hintless.value
-  if (endpoint.isElsewhere && endpoint.isForBrowsers) {
+  if (endpoint.isElsewhere && endpoint.isForBrowsers && !isPreflight(request)) {
     await onSession(sid)
     return redirectTo(hintless.value.target, parameters)
   }

@@ -81,8 +81,10 @@ export async function revokeToken(context: RequestContext, endpoint: Endpoint): 
     return readableBy(request, oauthEncoder('revoke')(read.reason, log.request_id))
   }
   const { parameters, body } = read.value
-  const clientId = parameters.get('client_id') ?? basicCredentials(request.headers.get('authorization'))?.name
-  const revoked = await revokeOwnToken(parameters.get('token') as string, clientId, gateway, gateway.clock())
+  const basic = basicCredentials(request.headers.get('authorization'))
+  const given = parameters.get('client_id')
+  const clientIds = given !== null ? [given] : basic ? [basic.name, basic.otherName] : []
+  const revoked = await revokeOwnToken(parameters.get('token') as string, clientIds, gateway, gateway.clock())
   if (!revoked.ok) {
     const { reason } = revoked
     if (reason === 'denylist_unwritable') return refuse(context, reason)

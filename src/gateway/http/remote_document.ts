@@ -103,7 +103,8 @@ export async function fetchJson(
 ): Promise<Result<Record<string, unknown>, 'unreachable'>> {
   try {
     const response = await fetcher(url, {
-      headers: { accept: 'application/json', ...forwarded },
+      // Some providers answer 406 unless a key set's own type is accepted (RFC 7517 section 8.5.2).
+      headers: { accept: 'application/json, application/jwk-set+json', ...forwarded },
       redirect: 'manual',
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })

@@ -9,9 +9,11 @@ import { type Config, preservesIssuer } from '../config.ts'
 import type { Endpoints } from '../profiles/profile.ts'
 import type { Keyring } from '../signing_keys/keyring.ts'
 
-/** Signed by upstream over its own addresses, or used with a client certificate, which ends at the edge. */
+/** Signed by upstream over its own addresses, its keys alone, or used with a client certificate, which ends at the edge. */
 const NEVER_TRUE = [
   'signed_metadata',
+  'jwks',
+  'signed_jwks_uri',
   'mtls_endpoint_aliases',
   'tls_client_certificate_bound_access_tokens',
 ] as const

@@ -15,12 +15,12 @@ import { verifyOwnToken } from '../signing_keys/own_token.ts'
 /**
  * Revokes one of the gateway's own access tokens.
  *
- * @param clientId - the client, if it names itself; upstream authenticates it
+ * @param clientIds - the client, if it names itself, in each reading of its name; upstream authenticates it
  * @returns whether it was one of the gateway's, expired or not. Upstream answers for others.
  */
 export async function revokeOwnToken(
   token: string,
-  clientId: string | undefined,
+  clientIds: readonly string[],
   context: { config: Config; keyring: Keyring; denylist: Denylist },
   now: number,
 ): Promise<Result<boolean, DenylistReason | 'token_of_another_client'>> {
@@ -28,7 +28,7 @@ export async function revokeOwnToken(
   if (!claims) return ok(false)
   const issuedTo = stringClaim(claims, 'client_id')
   // RFC 7009 section 2.1 has an error for it: otherwise a typing mistake would look like a revocation.
-  if (clientId !== undefined && issuedTo !== undefined && clientId !== issuedTo)
+  if (clientIds.length > 0 && issuedTo !== undefined && !clientIds.includes(issuedTo))
     return err('token_of_another_client')
   const exp = typeof claims.exp === 'number' ? claims.exp : 0
   if (exp <= Math.floor(now / 1000)) return ok(true)

@@ -17,6 +17,11 @@ export interface Credentials {
   readonly otherSecret?: string
 }
 
+export interface BasicCredentials extends Credentials {
+  readonly name: string
+  readonly otherName: string
+}
+
 /** @returns the caller's name */
 export async function authenticate(
   { name, secret, otherSecret = secret }: Credentials,
@@ -47,7 +52,7 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
  * The credentials of HTTP Basic, if there are any. OAuth form-encodes them (RFC 6749 section 2.3.1), other protocols and
  * `curl -u` do not (RFC 7617), and base64 secrets often contain a `+`: both readings are returned.
  */
-export function basicCredentials(authorization: string | null): Credentials | undefined {
+export function basicCredentials(authorization: string | null): BasicCredentials | undefined {
   const encoded = /^Basic +([A-Za-z0-9+/=]+) *$/i.exec(authorization ?? '')?.[1]
   if (encoded === undefined) return undefined
   try {
@@ -55,8 +60,7 @@ export function basicCredentials(authorization: string | null): Credentials | un
     const [name = '', ...rest] = new TextDecoder().decode(bytes).split(':')
     if (rest.length === 0) return undefined
     const secret = rest.join(':')
-    // A caller's name needs no encoding, so it is the same in both.
-    return { name: formDecode(name), secret: formDecode(secret), otherSecret: secret }
+    return { name: formDecode(name), secret: formDecode(secret), otherName: name, otherSecret: secret }
   } catch {
     return undefined
   }

@@ -187,7 +187,11 @@ describe('a JSON document is fetched', () => {
     const { calls, fetcher } = answering(() => Response.json({ a: 1 }))
     expect(await fetchJson(URL, fetcher)).toEqual({ ok: true, value: { a: 1 } })
     expect(calls).toEqual([
-      { headers: { accept: 'application/json' }, redirect: 'manual', signal: expect.any(AbortSignal) },
+      {
+        headers: { accept: 'application/json, application/jwk-set+json' },
+        redirect: 'manual',
+        signal: expect.any(AbortSignal),
+      },
     ])
   })
 

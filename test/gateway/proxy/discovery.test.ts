@@ -47,6 +47,8 @@ describe('upstream’s discovery document becomes the gateway’s', () => {
   describe('what cannot work is not promised', () => {
     const ALWAYS: [string, unknown, unknown][] = [
       ['signed_metadata', 'x.y.z', undefined],
+      ['jwks', { keys: [] }, undefined],
+      ['signed_jwks_uri', 'https://idp.test/jwks.jose', undefined],
       ['mtls_endpoint_aliases', { token_endpoint: 'https://mtls.idp.test/token' }, undefined],
       ['tls_client_certificate_bound_access_tokens', true, undefined],
       ['grant_types_supported', ['authorization_code', 'implicit'], ['authorization_code']],

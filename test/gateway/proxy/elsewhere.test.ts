@@ -82,6 +82,13 @@ describe('browsers go on by themselves, with upstream’s cookies, and without a
     expect(response.headers.get('location')).toBe(`${O}/signout?state=s&client_id=app`)
   })
 
+  test.each(['/signout', '/oauth2/authorize'])('but the preflight of %s is answered there', async (path) => {
+    const headers = { origin: 'https://app.test', 'access-control-request-method': 'GET' }
+    setup.upstream.onOther = () => new Response(null, { status: 204 })
+    expect((await setup.request(path, { method: 'OPTIONS', headers })).status).toBe(204)
+    expect(urls().at(-1)).toBe(O + path)
+  })
+
   test('to log in', async () => {
     const query = 'response_type=code&client_id=app&scope=openid&prompt=none'
     const response = await setup.request(`/oauth2/authorize?${query}&id_token_hint=${await idToken()}`, {

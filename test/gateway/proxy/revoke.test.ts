@@ -80,6 +80,18 @@ describe('a token of the gateway', () => {
     expect(await isLive(second)).toBe(false)
   })
 
+  test.each(['app', 'my+app', 'my app', 'a%2Bb', 'https://app.test/'])(
+    'may be revoked by its client “%s” with Basic, form-encoded or not',
+    async (client_id) => {
+      const token = await mintToken(setup, { client_id })
+      for (const name of [client_id, encodeURIComponent(client_id)]) {
+        if (name.includes(':')) continue
+        expect((await revoke({ token }, { authorization: basic(name, 's') })).status).toBe(200)
+      }
+      expect((await revoke({ token }, { authorization: basic('other', 's') })).status).toBe(400)
+    },
+  )
+
   test('is written down once, however often it is revoked', async () => {
     const token = await mintToken(setup)
     let puts = 0

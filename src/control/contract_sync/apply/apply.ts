@@ -27,7 +27,7 @@ export async function applyEvent(parsed: Parsed, context: Ordered, commands: Com
     const unread = quarantined(parsed.reason, parsed.detail)
     if (!parsed.ends) return unread
     // The end of a contract can be read even if the rest cannot.
-    const ended = await applyContract(parsed.ends, context)
+    const ended = await applyContract(parsed.ends, { ...context, held: unread.problem ?? '', unread: true })
     return { ...ended, state: unread.state, problem: unread.problem, detail: unread.detail, needs: [] }
   }
   const parts: Verdict[] = []
@@ -45,6 +45,7 @@ async function applyPart(part: CanonicalEvent, context: Ordered, commands: Comma
     case 'contract.snapshot':
     case 'contract.delta':
     case 'contract.end':
+    case 'contract.part':
     case 'entitlements.snapshot':
       return applyContract(part, context)
     case 'org.linked':

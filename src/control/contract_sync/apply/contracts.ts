@@ -8,14 +8,13 @@
 import { canonical, sha256Hex } from '../../canonical.ts'
 import type { AgreementRow, ContractRow } from '../../db/rows.ts'
 import { applyDelta, snapshotOfRows } from '../contracts/delta.ts'
-import { derive, isEntitlements } from '../contracts/derive.ts'
+import { derive, followUp, isEntitlements, UNSAID } from '../contracts/derive.ts'
 import { isReserved, type Place, placeOf } from '../contracts/identity.ts'
+import type { Resolve } from '../contracts/projection.ts'
 import {
   type ContractDelta,
   type ContractEvent,
   type ContractSnapshot,
-  type EntitlementsSnapshot,
-  type External,
   externalsOf,
   needsOf,
 } from '../events.ts'
@@ -24,6 +23,7 @@ import { contractStep, whyOf } from '../run_command.ts'
 import type { ReceivedEvent } from '../sources/source.ts'
 import { applied, quarantined, stopped, superseded, unresolved, type Verdict } from '../verdict.ts'
 import { resolver } from './resolve.ts'
+import { saidBy } from './said.ts'
 
 export interface ContractContext {
   readonly event: ReceivedEvent
@@ -32,6 +32,8 @@ export interface ContractContext {
   readonly now: number
   /** Why only its restrictions may be applied. */
   readonly held?: string | undefined
+  /** Whether it is no word of its source: a corrected event may have the same revision. */
+  readonly unread?: boolean | undefined
 }
 
 export async function applyContract(part: ContractEvent, context: ContractContext): Promise<Verdict> {
@@ -55,44 +57,22 @@ async function decide(part: ContractEvent, place: Place, context: ContractContex
   if (part.revision < last) return superseded
   const before = agreement ? (agreement.said as ContractSnapshot) : snapshotOfRows(id, rows)
   if (part.type === 'contract.delta') return change(part, before, place, rows, context)
+  if (part.type === 'contract.part' && !before) return quarantined(context.held ?? 'payload_invalid')
   const said = saidBy(part, before, agreement !== undefined, rows)
   const missing = part.type === 'contract.end' && part.missing === true
-  const meaning = missing ? MISSING : await meaningOf(said)
-  const repeats = agreement?.revision === part.revision && agreement.meaning !== MISSING && !missing
+  const meaning = await meaningOf(said)
+  const repeats = agreement?.revision === part.revision && agreement.meaning !== UNSAID && !missing
   if (repeats && meaning !== (await meaningOf(agreement.said)))
     return quarantined('contract_revision_conflict')
-  return put(said, meaning, place, rows, { ...context, repeats: last === part.revision && !agreement })
+  return put(said, missing || context.unread ? UNSAID : meaning, place, rows, {
+    ...context,
+    repeats: last === part.revision && !agreement,
+  })
 }
-
-/** The digest while no source has sent anything: the same revision may still arrive. */
-const MISSING = 'missing'
 
 /** Without the system that it is from, which is not part of its content. */
 const meaningOf = (said: unknown): Promise<string> =>
   sha256Hex(canonical({ ...(said as ContractSnapshot), system: null }))
-
-/** The contract's full content with this event, in the source's names. */
-function saidBy(
-  part: Exclude<ContractEvent, ContractDelta>,
-  before: ContractSnapshot | undefined,
-  wasSaid: boolean,
-  rows: readonly ContractRow[],
-): ContractSnapshot {
-  switch (part.type) {
-    case 'contract.snapshot':
-      return { ...part, org: stillNamed(part.org, wasSaid ? before?.org : undefined) }
-    case 'entitlements.snapshot':
-      return entitlements(part, rows, stillNamed(part.org, wasSaid ? before?.org : undefined))
-    case 'contract.end': {
-      const { source, system, contract, revision, status } = part
-      const own = { type: 'contract.snapshot' as const, source, system, contract, revision }
-      // A late event must not create a contract that is not known yet.
-      if (!before) return { ...own, org: { kind: 'org', candidates: [] }, customer: null, phases: [] }
-      const phases = before.phases.map(({ grace_until: _, ...phase }) => ({ ...phase, status }))
-      return { ...before, ...own, phases }
-    }
-  }
-}
 
 async function change(
   delta: ContractDelta,
@@ -103,40 +83,47 @@ async function change(
 ): Promise<Verdict> {
   const meaning = await sha256Hex(canonical([delta.base_revision, delta.changes]))
   const { agreement } = place
-  if (delta.revision === before?.revision) {
+  const corrects = agreement?.meaning === UNSAID && agreement.revision === delta.revision
+  if (delta.revision === before?.revision && !corrects) {
     if (agreement?.meaning !== meaning) return quarantined('contract_revision_conflict')
     return agreement.whole ? superseded : put(before, meaning, place, rows, { ...context, repeats: false })
   }
   const names = [...externalsOf(delta), ...(before ? externalsOf(before) : [])]
-  const changed = applyDelta(before, delta, await resolver(delta.source, names, context.known))
+  const resolve = await resolver(delta.source, names, context.known)
+  // Its changes are absolute, so that the corrected event changes what could be read of it.
+  const base = corrects && before ? { ...before, revision: delta.base_revision } : before
+  const changed = applyDelta(base, delta, resolve)
+  const { source, contract } = delta
   if (changed.ok) {
-    const { source, contract } = delta
-    return put({ ...changed.value, source, contract }, meaning, place, rows, { ...context, repeats: false })
+    const said = { ...changed.value, source, contract }
+    return put(said, context.unread ? UNSAID : meaning, place, rows, { ...context, repeats: false })
   }
-  if (changed.reason === 'base_missing') return stopped('waiting', changed.reason)
+  if (changed.reason === 'base_missing') return ahead(delta, before, resolve, place, rows, context)
   // A later revision contains it already, unless it was lost on the way.
   return quarantined(changed.reason === 'base_passed' ? 'contract_revision_conflict' : changed.reason)
 }
 
-const entitlements = (
-  { source, contract, revision, org: _, customer, from, flags }: EntitlementsSnapshot,
+/** Its base may be lost for ever: what it takes away is taken from what is known, and the rest waits. */
+async function ahead(
+  delta: ContractDelta,
+  before: ContractSnapshot | undefined,
+  resolve: Resolve,
+  place: Place,
   rows: readonly ContractRow[],
-  org: External,
-): ContractSnapshot => ({
-  type: 'contract.snapshot',
-  source,
-  system: null,
-  contract,
-  revision,
-  org,
-  customer,
-  phases: [{ status: 'active', from: rows[0]?.from ?? from, to: null, items: flags }],
-})
-
-/** The organization stays as it was said last until something else is said. */
-function stillNamed(now: External, before: External | undefined): External {
-  const names = (org: External) => org.ours !== undefined || org.invalid !== undefined
-  return !names(now) && before?.ours !== undefined ? before : now
+  context: ContractContext,
+): Promise<Verdict> {
+  const waiting = stopped('waiting', 'base_missing')
+  const { add: _, ...changes } = delta.changes
+  // Which phase is meant, nobody knows without the base.
+  if (!before || changes.phase !== undefined) return waiting
+  const own = { changes, base_revision: before.revision, revision: before.revision }
+  const changed = applyDelta(before, own, resolve)
+  if (!changed.ok) return waiting
+  const held = { ...context, held: 'base_missing', repeats: false }
+  const left = await put(changed.value, UNSAID, place, rows, held)
+  return left.steps.length === 0
+    ? waiting
+    : { ...left, ...waiting, steps: left.steps, said: left.said, org: left.org }
 }
 
 async function put(
@@ -178,8 +165,15 @@ async function put(
     event_id: event.id,
     derived_at: new Date(now).toISOString(),
   }
-  const follows = await followUp(row, known.after(derived.steps, [row]), now, event)
-  const verdict = first ? unresolved([first, ...others]) : held === undefined ? applied() : quarantined(held)
+  const follows = await followUp(row, known.after(derived.steps, [row]), now, step)
+  const open = first && unresolved([first, ...others])
+  // A customer's entitlements go where its subscriptions are.
+  const followed = isEntitlements(id) && said.customer !== null ? [`customer:${said.customer}`] : []
+  const verdict = open
+    ? { ...open, needs: [...open.needs, ...followed] }
+    : held === undefined
+      ? applied()
+      : quarantined(held)
   return {
     ...verdict,
     steps: [...derived.steps, ...follows],
@@ -197,29 +191,4 @@ function dueSinceOf(
   const before = agreement?.due_since ?? null
   if (phases.some(({ status }) => status === 'past_due')) return before ?? occurredAt
   return phases.some(({ status }) => status === 'active' || status === 'trialing') ? null : before
-}
-
-/** Entitlements of a customer follow that customer's subscriptions. */
-async function followUp(
-  { contract, source, customer }: AgreementRow,
-  known: Known,
-  now: number,
-  event: ReceivedEvent,
-) {
-  if (source !== 'stripe' || customer === null || isEntitlements(contract)) return []
-  const id = `stripe-entitlements:${customer}`
-  const agreement = await known.agreement(id)
-  const [row] = await known.contractRows(id)
-  if (!row) return []
-  const said = agreement ? (agreement.said as ContractSnapshot) : snapshotOfRows(id, [row])
-  if (!said) return []
-  const why = whyOf(event)
-  const { steps } = await derive({ ...said, source, customer }, id, {
-    known,
-    now,
-    dueSince: agreement?.due_since ?? null,
-    revision: row.revision,
-    step: (before, after) => contractStep({ table: 'contracts', before, after }, id, why),
-  })
-  return steps
 }

@@ -18,7 +18,7 @@ export async function linkOrganization(
   if (mapped?.target === target) return applied()
   if (mapped?.target) return quarantined('mapped_to_another_org', external_id)
   // It may come from a link that anybody can make up, so an operator must confirm it.
-  if (!confirmed) return quarantined('org_unconfirmed', external_id)
+  if (!confirmed) return { ...quarantined('org_unconfirmed', external_id), needs: [`org:${external_id}`] }
   if (!(await known.organization(target))) {
     return { ...quarantined('org_unknown', target), needs: [`org:${target}`] }
   }

@@ -6,18 +6,24 @@
  * error, and no name leaves it where it is. Where a part is not known, the rows change by what is taken away only.
  */
 
-import type { ContractRow } from '../../db/rows.ts'
+import type { AgreementRow, ContractRow } from '../../db/rows.ts'
 import { isUnchanged } from '../../entities/edit.ts'
 import { DAY_MS } from '../../entities/fields.ts'
 import type { Step } from '../../ledger/command.ts'
 import { resolver } from '../apply/resolve.ts'
 import { type ContractSnapshot, type External, externalsOf } from '../events.ts'
 import type { Known } from '../known.ts'
+import { snapshotOfRows } from './delta.ts'
 import { type ContractPut, entitlementsStatus, projectContract, rowsOver } from './projection.ts'
 import { restrict } from './restrict.ts'
 
 /** The grace period of a contract without a plan. */
 const GRACE_DAYS = 7
+/**
+ * The digest of content that is no word of its source: found by looking, or all that could be read of an event. The same
+ * revision may still arrive.
+ */
+export const UNSAID = 'missing'
 const ENDED = ['paused', 'unpaid', 'cancelled', 'expired']
 
 export interface Derivation {
@@ -190,4 +196,23 @@ async function unsaidOf(
   )
   const said = await Promise.all(rows.map(({ id }) => known.agreement(id.replace(/~\d+$/, ''))))
   return rows.filter((_, index) => said[index] === undefined)
+}
+
+/** Entitlements of a customer follow that customer's subscriptions: what else changes with one of these. */
+export async function followUp(
+  { contract, source, customer }: Pick<AgreementRow, 'contract' | 'source' | 'customer'>,
+  known: Known,
+  now: number,
+  step: DeriveOptions['step'],
+): Promise<readonly Step[]> {
+  if (source !== 'stripe' || customer === null || isEntitlements(contract)) return []
+  const id = `stripe-entitlements:${customer}`
+  const agreement = await known.agreement(id)
+  const [row] = await known.contractRows(id)
+  if (!row) return []
+  const said = agreement ? (agreement.said as ContractSnapshot) : snapshotOfRows(id, [row])
+  if (!said) return []
+  const dueSince = agreement?.due_since ?? null
+  const options = { known, now, dueSince, revision: row.revision, step }
+  return (await derive({ ...said, source, customer }, id, options)).steps
 }

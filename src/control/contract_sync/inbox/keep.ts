@@ -1,7 +1,7 @@
 /**
  * Stores an event once, before it is parsed: by its source, its id and the digest of its bytes. Does I/O.
  */
-import { and, eq, inArray, sql } from 'drizzle-orm'
+import { and, eq, inArray } from 'drizzle-orm'
 import type { Database } from '../../db/client.ts'
 import { inbox } from '../../db/schema.ts'
 import { readJson } from '../signature.ts'
@@ -12,6 +12,8 @@ export interface Kept {
   readonly event: ReceivedEvent
   /** Its outcome, if it is settled. */
   readonly settled: Settled | undefined
+  /** Whether another event has its id: then only what it takes away is applied. */
+  readonly reused?: boolean
 }
 
 /**
@@ -52,17 +54,11 @@ export async function keep(
     state: 'quarantined' as const,
     problem: 'event_id_reused',
     needs: [],
-    attempts: 1,
   }
-  await db
-    .insert(inbox)
-    .values(contradiction)
-    .onConflictDoUpdate({
-      target: [inbox.source, inbox.event_id],
-      set: { attempts: sql`${inbox.attempts} + 1` },
-    })
+  await db.insert(inbox).values(contradiction).onConflictDoNothing()
   const kept = await findEvent(db, beside.source, beside.id)
-  return { event: beside, settled: settledOf(kept ?? { ...NEW, ...contradiction }, false) }
+  const settled = settledOf(kept ?? { ...NEW, ...contradiction }, false)
+  return { event: beside, settled, reused: settled.state === 'quarantined' }
 }
 
 const NEW = {

@@ -39,6 +39,9 @@ const HEALED = sql`EXISTS (
   WHERE EXISTS (
       SELECT 1 FROM mappings m WHERE m.source = inbox.source AND m.external_id = need.name AND m.target IS NOT NULL
         AND (m.kind = need.kind OR (need.kind = 'price' AND m.kind IN ('plan', 'flag'))))
+    OR (need.kind = 'customer' AND (
+      SELECT count(DISTINCT c.org) FROM agreements a JOIN contracts c ON c.id = a.contract
+      WHERE a.source = inbox.source AND a.customer = need.name AND a.contract NOT LIKE 'stripe-entitlements:%') = 1)
     OR (need.kind = 'org' AND EXISTS (SELECT 1 FROM organizations o WHERE o.id = need.name))
     OR (need.kind = 'plan' AND EXISTS (SELECT 1 FROM plans p WHERE p.key = need.name))
     OR (need.kind = 'flag' AND EXISTS (SELECT 1 FROM flags f WHERE f.key = need.name)))`

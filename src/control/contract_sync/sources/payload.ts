@@ -1,6 +1,6 @@
 /** Finds where an event's payload does not match its type, with a hint if there is one. Pure. */
 import type * as z from 'zod'
-import type { ContractEnd } from '../events.ts'
+import type { ContractEvent } from '../events.ts'
 import { displayName } from './names.ts'
 import type { Unreadable } from './source.ts'
 
@@ -14,7 +14,7 @@ const MAX_PLACES = 3
  */
 export function payloadInvalid(
   errors: Readonly<Record<string, z.ZodError | undefined>>,
-  ends?: ContractEnd,
+  ends?: ContractEvent,
 ): Unreadable {
   const places = Object.entries(errors).flatMap(([place, error]) =>
     (error?.issues ?? []).flatMap((issue) =>

@@ -9,7 +9,7 @@
 import type { Result } from '../../../core/result.ts'
 import type { InboxRow } from '../../db/rows.ts'
 import type { Refusal } from '../../refusals.ts'
-import type { CanonicalEvent, ContractEnd } from '../events.ts'
+import type { CanonicalEvent, ContractEvent } from '../events.ts'
 
 /** `stripe`, `workos`, `paddle`, `standard`; a named endpoint is `standard-{name}`. It is stored with its events. */
 export type SourceName = string
@@ -76,6 +76,7 @@ export interface ReceivedEvent extends Envelope {
  * - `unknown_type`: an unknown type
  * - `payload_invalid`: does not match its type
  * - `test_mode`: from a test mode that does not count for this source
+ * - `event_id_reused`: another event has its id
  * - `refetch_unavailable`: the event does not contain enough, and there is no API key to fetch the rest
  * - `refetch_refused`: the API does not accept the key, or does not know the object
  * - `refetch_failed`: unknown right now; the cron parses it again
@@ -85,6 +86,7 @@ export type ParseReason =
   | 'unknown_type'
   | 'payload_invalid'
   | 'test_mode'
+  | 'event_id_reused'
   | 'refetch_unavailable'
   | 'refetch_refused'
   | 'refetch_failed'
@@ -99,7 +101,7 @@ export interface Unreadable {
   /** The place in its payload. */
   readonly detail?: string
   /** Restrictions that can be read anyway. */
-  readonly ends?: ContractEnd
+  readonly ends?: ContractEvent
 }
 
 export interface Source {

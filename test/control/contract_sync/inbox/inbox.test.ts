@@ -186,7 +186,7 @@ describe('the same, another, or an older event', () => {
       ...['event_id_reused', 'event_id_reused', null, null],
     ])
     expect(await inbox()).toHaveLength(3)
-    expect(await inbox('state=quarantined')).toMatchObject([{ attempts: 2 }])
+    expect(await inbox('state=quarantined')).toMatchObject([{ problem: 'event_id_reused' }])
   })
 
   test('a delta waits for what it is based on, however many came before', async () => {

@@ -9,20 +9,19 @@ import { instant } from '../../../entities/fields.ts'
 import { FINAL } from '../../events.ts'
 import { contractNumber } from '../names.ts'
 
-const MAX_PHASES = 20
+export const MAX_PHASES = 20
 const MAX_FLAGS = 100
 
-const revision = z
+export const revision = z
   .int()
   .min(1)
   .max(FINAL - 1)
   .describe('The contract’s own: each change of the contract has a higher one.')
-const name = z.string().min(1).max(128)
-const flags = z.array(name).max(MAX_FLAGS)
-const status = z
+export const name = z.string().min(1).max(128)
+export const flags = z.array(name).max(MAX_FLAGS)
+export const status = z
   .enum(['trialing', 'active', 'past_due', 'paused', 'unpaid', 'cancelled', 'expired'])
   .describe('trialing and active grant; past_due grants until the grace ends; the others do not.')
-const ended = z.enum(['paused', 'unpaid', 'cancelled', 'expired'])
 
 const phase = z
   .strictObject({
@@ -68,23 +67,6 @@ export const contractSnapshot = envelope(
       .describe('In order of time, without overlap. All of the contract: what is not here is no more.'),
   }),
 )
-
-/** The minimum to read that a contract has ended, from a snapshot or delta that is otherwise wrong. */
-export const contractOver = z.object({
-  data: z.union([
-    z
-      .object({ contract: contractNumber, revision, phases: z.array(z.object({ status: ended })).min(1) })
-      .transform(({ phases, ...data }) => ({ ...data, status: phases[0]?.status ?? ('cancelled' as const) })),
-    z
-      .object({
-        contract: contractNumber,
-        revision,
-        base_revision: revision,
-        changes: z.object({ status: ended, phase: z.undefined() }),
-      })
-      .transform(({ changes: { status }, ...data }) => ({ ...data, status })),
-  ]),
-})
 
 const changes = z
   .strictObject({

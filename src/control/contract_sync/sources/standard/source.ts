@@ -10,13 +10,14 @@
 import * as z from 'zod'
 import { err, ok, type Result } from '../../../../core/result.ts'
 import { instant } from '../../../entities/fields.ts'
-import type { ContractEnd, External } from '../../events.ts'
+import type { External } from '../../events.ts'
 import { base64Bytes, isSigned, readJson, signatureHeader, tooLarge, untimely } from '../../signature.ts'
 import { eventType, instantOf, named } from '../names.ts'
 import { payloadInvalid } from '../payload.ts'
 import { configured, type SourceKind, secrets } from '../settings.ts'
 import type { Delivery, Envelope, Parsed, ReceivedEvent, Source, VerifyReason } from '../source.ts'
-import { betaSnapshot, contractDelta, contractOver, contractSnapshot } from './schema.ts'
+import { readableBeta, readableDelta, readableSnapshot } from './readable.ts'
+import { betaSnapshot, contractDelta, contractSnapshot } from './schema.ts'
 
 export interface StandardOptions {
   /** The name of a named endpoint. */
@@ -54,7 +55,14 @@ const SIGNATURES = /^v\d[a-z]?,[A-Za-z0-9+/]{1,512}={0,2}(?: v\d[a-z]?,[A-Za-z0-
 const bodySchema = z.object({
   type: eventType.optional().catch(undefined),
   time: instant.optional().catch(undefined),
-  source: z.string().min(1).max(200).optional().catch(undefined),
+  // Stored as text, which half a character would not survive: the same source must stay the same.
+  source: z
+    .string()
+    .min(1)
+    .max(200)
+    .transform((source) => source.toWellFormed())
+    .optional()
+    .catch(undefined),
 })
 
 export function standardSource({ name, secrets }: StandardOptions): Source {
@@ -129,7 +137,8 @@ function parse(source: string, { type, payload, occurredAt, ...event }: Received
   switch (type) {
     case 'contract.snapshot.v1': {
       const event = contractSnapshot.safeParse(payload)
-      if (!event.success) return payloadInvalid({ '': event.error }, endOf(source, system, payload))
+      if (!event.success)
+        return payloadInvalid({ '': event.error }, readableSnapshot({ source, system }, payload))
       const { contract, org, revision, phases } = event.data.data
       return ok([
         {
@@ -150,7 +159,8 @@ function parse(source: string, { type, payload, occurredAt, ...event }: Received
     }
     case 'contract.delta.v1': {
       const event = contractDelta.safeParse(payload)
-      if (!event.success) return payloadInvalid({ '': event.error }, endOf(source, system, payload))
+      if (!event.success)
+        return payloadInvalid({ '': event.error }, readableDelta({ source, system }, payload))
       const { contract, revision, base_revision, changes } = event.data.data
       const { plan, add, remove, ...rest } = changes
       return ok([
@@ -172,7 +182,10 @@ function parse(source: string, { type, payload, occurredAt, ...event }: Received
     }
     case 'beta.snapshot.v1': {
       const event = betaSnapshot.safeParse(payload)
-      if (!event.success) return payloadInvalid({ '': event.error })
+      if (!event.success) {
+        const at = Date.parse(occurredAt)
+        return payloadInvalid({ '': event.error }, readableBeta({ source, system }, payload, at))
+      }
       const { org, flag, from, to, revision = Date.parse(occurredAt) } = event.data.data
       const over = to !== null && to <= from
       return ok([
@@ -198,12 +211,4 @@ function parse(source: string, { type, payload, occurredAt, ...event }: Received
     default:
       return err('unknown_type')
   }
-}
-
-/** The restrictions in a payload that is otherwise wrong. */
-function endOf(source: string, system: string | null, payload: unknown): ContractEnd | undefined {
-  const over = contractOver.safeParse(payload)
-  if (!over.success) return undefined
-  const { contract, revision, status } = over.data.data
-  return { type: 'contract.end', source, system, contract, revision, status }
 }

@@ -18,7 +18,7 @@ import { apiKey, configured, origin, type SourceKind, secrets } from '../setting
 import type { Parsed, Source } from '../source.ts'
 import { fetchCustomer, fetchEntitlements, fetchSubscription, type StripeApi, stripeApi } from './api.ts'
 import { entitlementsOf, listStripe } from './list.ts'
-import { entitlementsRevision, fetchedRevision, subscriptionRevision } from './order.ts'
+import { entitlementsRevision, fetchedRevision, isTerminal, subscriptionRevision } from './order.ts'
 import {
   endedStatus,
   idOf,
@@ -140,12 +140,19 @@ interface Context {
 
 async function parse(context: Context, object: unknown): Promise<Parsed> {
   const { type } = context
+  if (type === 'customer.subscription.deleted') return subscription(context, over(object))
   if (SUBSCRIPTION_TYPES.includes(type)) return subscription(context, object)
   if (SCHEDULE_TYPES.includes(type)) return schedule(context, object)
   if (type === 'entitlements.active_entitlement_summary.updated') return entitlements(context, object)
   if (type === 'checkout.session.completed') return checkout(context, object)
   return err('unknown_type')
 }
+
+/** A deleted subscription has ended, whatever status the event shows. */
+const over = (object: unknown): unknown =>
+  typeof object === 'object' && object !== null && 'status' in object && !isTerminal(String(object.status))
+    ? { ...object, status: 'canceled' }
+    : object
 
 async function subscription(context: Context, object: unknown): Promise<Parsed> {
   const { type, created, now, previous, api } = context
