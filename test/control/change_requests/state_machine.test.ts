@@ -6,10 +6,31 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { bindings, type ControlUnderTest, setUp } from '../support/control.ts'
+import type { Role } from '../../../src/control/roles.ts'
+import {
+  type Answer,
+  bindings,
+  type ControlUnderTest,
+  type RequestOptions,
+  setUp,
+} from '../support/control.ts'
+import { CI_AUDIENCE } from '../support/operators.ts'
 
-const ACTORS = ['editor', 'approver', 'admin', 'break-glass', 'viewer'] as const
+const PEOPLE = ['editor', 'approver', 'admin', 'break-glass', 'viewer', 'EDITOR', 'ben'] as const
+const KEYS = ['key:editor', 'key:ci', 'key:approver', 'ci:approver', 'ci:unknown'] as const
+const ACTORS = [...PEOPLE, ...KEYS]
 type ActorName = (typeof ACTORS)[number]
+
+/** Everybody behind an actor, as the model knows it: the owner of a key, the admin who made it, who started the pipeline. */
+const BEHIND: Record<ActorName, readonly string[]> = {
+  ...{ editor: ['editor'], approver: ['approver'], admin: ['admin'], 'break-glass': ['break-glass'] },
+  ...{ viewer: ['viewer'], EDITOR: ['editor'], ben: ['ben'] },
+  ...{ 'key:editor': ['editor', 'admin'], 'key:ci': ['admin'], 'key:approver': ['ben', 'admin'] },
+  ...{ 'ci:approver': ['admin', 'approver'], 'ci:unknown': ['admin'] },
+}
+const isKey = (name: ActorName): boolean => name.includes(':')
+/** The key that an actor of a pipeline uses. */
+const keyOf = (name: ActorName): string => (name.startsWith('ci:') ? 'key:ci' : name)
 
 type Step =
   | { readonly kind: 'write'; readonly by: ActorName; readonly write: number; readonly org: number }
@@ -27,16 +48,26 @@ type Step =
       readonly verb: string
       readonly forge: boolean
     }
-  | { readonly kind: 'policy'; readonly by: ActorName; readonly approvals: number }
+  | { readonly kind: 'end'; readonly by: ActorName; readonly who: ActorName }
   | { readonly kind: 'glass'; readonly by: ActorName; readonly org: number }
 
 /** Mostly the right people, sometimes anybody. */
 const mostly = (name: ActorName) =>
   fc.oneof({ weight: 4, arbitrary: fc.constant(name) }, { weight: 1, arbitrary: fc.constantFrom(...ACTORS) })
-const by = mostly('editor')
+const by = fc.oneof(
+  { weight: 2, arbitrary: mostly('editor') },
+  { weight: 1, arbitrary: fc.constantFrom(...KEYS) },
+)
 /** Mostly the latest request. */
 const which = fc.constantFrom(0, 0, 0, 1, 2)
-const WOULD: Record<string, ActorName> = { approve: 'approver', reject: 'approver', review: 'approver' }
+const reviewer = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom<ActorName>('approver', 'approver', 'EDITOR', 'ben', 'key:approver'),
+  },
+  { weight: 1, arbitrary: fc.constantFrom(...ACTORS) },
+)
+const REVIEWS = ['approve', 'reject', 'review']
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 3,
@@ -72,7 +103,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       )
       .chain((verb) =>
         fc.record({
-          ...{ kind: fc.constant('verb' as const), by: mostly(WOULD[verb] ?? 'editor'), which },
+          ...{
+            kind: fc.constant('verb' as const),
+            by: REVIEWS.includes(verb) ? reviewer : mostly('editor'),
+            which,
+          },
           verb: fc.constant(verb),
           forge: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
         }),
@@ -86,12 +121,22 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       org: fc.nat({ max: 1 }),
     }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('end' as const),
+      by: fc.constant('admin' as const),
+      who: fc.constantFrom('editor' as const, 'approver' as const, 'key:editor' as const, 'key:ci' as const),
+    }),
+  },
 )
 
 /** What the model knows about a request: its author, its content, and who has approved that since its last change. */
 interface Known {
-  readonly author: string
-  agreed: Map<string, string>
+  readonly authors: Set<string>
+  /** Whose credentials vouch for it. */
+  by: ActorName
+  agreed: Map<ActorName, string>
   content: string
 }
 
@@ -139,7 +184,7 @@ async function asked(control: ControlUnderTest, write: number, org: number) {
 }
 
 /** The route that applies an item at once. */
-async function direct(control: ControlUnderTest, role: ActorName, write: number, org: number) {
+async function direct(control: ControlUnderTest, as: Send, by: ActorName, write: number, org: number) {
   const { action, input } = await asked(control, write, org)
   const { flag, plan, org: owner, contract, environment: _, ...rest } = input as Record<string, string>
   const reason = { reason: 'any' }
@@ -147,26 +192,74 @@ async function direct(control: ControlUnderTest, role: ActorName, write: number,
   switch (action) {
     case 'rule.set': {
       const path = `/flags/${flag}/rules/production`
-      return control.call('PUT', path, { role, body: { ...rest, ...reason }, ifMatch: await revision(path) })
+      return as(by, 'PUT', path, { body: { ...rest, ...reason }, ifMatch: await revision(path) })
     }
     case 'rule.revive':
-      return control.call('POST', `/flags/${flag}/rules/production/revive`, { role, body: reason })
+      return as(by, 'POST', `/flags/${flag}/rules/production/revive`, { body: reason })
     case 'grant.create':
-      return control.call('POST', '/grants', { role, body: { ...input, ...reason } })
+      return as(by, 'POST', '/grants', { body: { ...input, ...reason } })
     case 'plan.update': {
       const path = `/plans/${plan}`
-      return control.call('PATCH', path, {
-        role,
+      return as(by, 'PATCH', path, {
         body: { ...rest, ...reason },
         ifMatch: await revision(path),
       })
     }
     default:
-      return control.call('PUT', `/orgs/${owner}/contracts/${contract}`, {
-        role,
+      return as(by, 'PUT', `/orgs/${owner}/contracts/${contract}`, {
         body: { ...rest, plan, ...reason },
       })
   }
+}
+
+type Send = (by: ActorName, method: string, path: string, options?: RequestOptions) => Promise<Answer>
+
+const vouched = (of: Known, by: ActorName, data: Parameters<typeof contentOf>[0]) => {
+  for (const person of BEHIND[by]) of.authors.add(person)
+  Object.assign(of, { by, agreed: new Map(), content: contentOf(data) })
+}
+
+const CI = { CI_PROVIDER: 'github', CI_AUDIENCE, CI_PROJECTS: 'acme/flags' }
+/** Short enough to end in the middle of a sequence. */
+const CI_KEY_MS = 15_000
+
+/** Made by the admin: of a person, of a system, and one that could approve under an earlier version. */
+async function makeKeys(control: ControlUnderTest) {
+  const secrets: Record<string, string> = {}
+  const ids: Record<string, string> = {}
+  const ciEndsAt = control.clock.now + CI_KEY_MS
+  for (const [name, owner, endsAt] of [
+    ['key:editor', 'user:editor', control.clock.now + 86_400_000],
+    ['key:ci', 'system:ci', ciEndsAt],
+    ['key:approver', 'user:ben', control.clock.now + 86_400_000],
+  ] as const) {
+    const body = { name, owner, role: 'editor', ends_at: new Date(endsAt).toISOString() }
+    const { data, secret } = await control.must('POST', '/api-keys', body)
+    secrets[name] = secret
+    ids[name] = data.id
+  }
+  await bindings.DB.prepare("UPDATE api_keys SET role = 'approver' WHERE id = ?")
+    .bind(ids['key:approver'])
+    .run()
+  await control.must('PUT', '/people/user:approver', { identities: ['github:octocat'] }, 0)
+  return { secrets, ids, ciEndsAt }
+}
+
+const ROLE_OF: Partial<Record<ActorName, Role>> = { EDITOR: 'approver', ben: 'approver' }
+
+async function credentials(
+  { operators, clock }: ControlUnderTest,
+  { secrets }: Awaited<ReturnType<typeof makeKeys>>,
+  by: ActorName,
+): Promise<Record<string, string>> {
+  if (!isKey(by)) {
+    const token = await operators.token({ roles: [ROLE_OF[by] ?? by], sub: by }, clock.now)
+    return { authorization: `Bearer ${token}` }
+  }
+  const key = { authorization: `Bearer ${secrets[keyOf(by)]}` }
+  if (!by.startsWith('ci:')) return key
+  const actor = by === 'ci:approver' ? 'octocat' : 'hubot'
+  return { ...key, 'remint-on-behalf-of': await operators.ciToken({ claims: { actor } }, clock.now) }
 }
 
 async function seed(control: ControlUnderTest): Promise<void> {
@@ -177,12 +270,16 @@ async function seed(control: ControlUnderTest): Promise<void> {
   await control.must('PUT', '/policies/production', { approvals: 1 }, 1)
 }
 
-test('no sequence of calls by any roles changes production without the approvals that its policy asks for, to exactly what was approved', async () => {
+test('no sequence of calls by people and keys, some of which end on the way, changes production without the approvals that its policy asks for, to exactly what was approved', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 12, maxLength: 30 }), async (steps) => {
-      const control = await setUp({}, { seed })
+      const control = await setUp(CI, { seed })
       const known = new Map<string, Known>()
       const pick = (n: number) => [...known.keys()].at(-1 - (n % Math.max(1, known.size)))
+      const keys = await makeKeys(control)
+      const ended = new Set<string>()
+      const as: Send = async (by, method, path, options = {}) =>
+        control.call(method, path, { role: null, headers: await credentials(control, keys, by), ...options })
 
       for (const one of steps) {
         control.clock.now += 1000
@@ -195,16 +292,19 @@ test('no sequence of calls by any roles changes production without the approvals
         // The model learns from responses alone.
         const isOpened = answer.status < 300 && typeof data?.id === 'string' && data.id.startsWith('change_')
         if (isOpened && !known.has(data.id) && data.kind === 'change') {
-          known.set(data.id, { author: `user:${one.by}`, agreed: new Map(), content: contentOf(data) })
+          const authors = new Set(BEHIND[one.by])
+          known.set(data.id, { authors, by: one.by, agreed: new Map(), content: contentOf(data) })
         }
         const of = id === undefined ? undefined : known.get(id)
         if (of && answer.status < 300 && one.kind === 'edit') {
-          Object.assign(of, { agreed: new Map(), content: contentOf(data) })
+          vouched(of, one.by, data)
         }
         if (of && answer.status < 300 && one.kind === 'verb') {
-          if (one.verb === 'submit') Object.assign(of, { agreed: new Map(), content: contentOf(data) })
-          if (one.verb === 'approve') of.agreed.set(`user:${one.by}`, contentOf(data))
+          if (one.verb === 'submit') vouched(of, one.by, data)
+          if (one.verb === 'approve') of.agreed.set(one.by, contentOf(data))
         }
+        if (one.kind === 'end' && answer.status < 300) ended.add(one.who)
+        if (control.clock.now >= keys.ciEndsAt) ended.add('key:ci')
 
         if (!changed) continue
         const glass = one.kind === 'glass' && one.by === 'break-glass'
@@ -214,10 +314,20 @@ test('no sequence of calls by any roles changes production without the approvals
         expect(of).toBeDefined()
         if (!of) continue
         const others = [...of.agreed].filter(
-          ([who, content]) => who !== of.author && content === contentOf(data),
+          ([who, content]) =>
+            !isKey(who) &&
+            content === contentOf(data) &&
+            BEHIND[who].every((person) => !of.authors.has(person) && !ended.has(person)),
         )
-        expect(others.length).toBeGreaterThanOrEqual(policy)
-        expect(others.every(([who]) => ['user:approver', 'user:admin'].includes(who))).toBe(true)
+        const people = new Set(others.flatMap(([who]) => BEHIND[who]))
+        // One of those who approved may be the one that nobody knows.
+        const needed = policy > 0 && of.by === 'ci:unknown' ? policy + 1 : policy
+        expect(people.size).toBeGreaterThanOrEqual(needed)
+        expect(others.every(([who]) => ['approver', 'admin', 'EDITOR', 'ben'].includes(who))).toBe(true)
+        // Nothing is done any more that a key requested which has ended, or a person who has left.
+        expect([...ended]).not.toContain(isKey(of.by) ? keyOf(of.by) : BEHIND[of.by][0])
+        if (of.by === 'key:editor') expect([...ended]).not.toContain('editor')
+        if (of.by === 'ci:approver') expect([...ended]).not.toContain('approver')
         if (policy > 0) expect(contentOf(data)).toBe(of.content)
         expect(answer.body.effect.changes).toEqual(data.effect.changes)
       }
@@ -226,26 +336,19 @@ test('no sequence of calls by any roles changes production without the approvals
       async function take(one: Step) {
         switch (one.kind) {
           case 'write':
-            return { answer: await direct(control, one.by, one.write, one.org), id: undefined }
+            return { answer: await direct(control, as, one.by, one.write, one.org), id: undefined }
           case 'ask':
           case 'edit': {
             const items = await Promise.all(one.items.map((n) => asked(control, n, one.which % 2)))
             const body = { items, reason: 'any' }
             const id = one.kind === 'edit' ? pick(one.which) : undefined
             if (id === undefined) {
-              const answer = await control.call('POST', '/changes', {
-                role: one.by,
-                body: { ...body, draft: one.draft },
-              })
+              const answer = await as(one.by, 'POST', '/changes', { body: { ...body, draft: one.draft } })
               return { answer, id }
             }
             const { revision } = (await control.get(`/changes/${id}`)).body
             return {
-              answer: await control.call('PATCH', `/changes/${id}`, {
-                role: one.by,
-                body,
-                ifMatch: revision,
-              }),
+              answer: await as(one.by, 'PATCH', `/changes/${id}`, { body, ifMatch: revision }),
               id,
             }
           }
@@ -255,19 +358,15 @@ test('no sequence of calls by any roles changes production without the approvals
             const sent = one.forge || digest === undefined ? 'f'.repeat(64) : digest
             const body = { reason: 'any', ...(one.verb === 'approve' && { digest: sent }) }
             return {
-              answer: await control.call('POST', `/changes/${id}/${one.verb}`, { role: one.by, body }),
+              answer: await as(one.by, 'POST', `/changes/${id}/${one.verb}`, { body }),
               id,
             }
           }
-          case 'policy': {
-            const { revision } = (await control.get('/policies')).body.data[1]
-            const body = { approvals: one.approvals, reason: 'any' }
-            const answer = await control.call('PUT', '/policies/production', {
-              role: one.by,
-              body,
-              ifMatch: revision,
-            })
-            return { answer, id: undefined }
+          case 'end': {
+            const path = isKey(one.who)
+              ? `/api-keys/${keys.ids[one.who]}/revoke`
+              : `/people/user:${one.who}/leave`
+            return { answer: await as(one.by, 'POST', path, { body: { reason: 'any' } }), id: undefined }
           }
           case 'glass': {
             const body = {
@@ -275,7 +374,7 @@ test('no sequence of calls by any roles changes production without the approvals
               ...{ reason: 'any', ticket: 'INC-1', minutes: 5 },
             }
             return {
-              answer: await control.call('POST', '/break-glass', { role: one.by, body }),
+              answer: await as(one.by, 'POST', '/break-glass', { body }),
               id: undefined,
             }
           }
