@@ -36,6 +36,7 @@ const input = z.object({
     .object({ organizations: targets, users: targets })
     .nullable()
     .openapi({ description: 'Who has the flag by import, and nobody else; null: grants stay.' }),
+  mapping: z.int().min(1).optional().openapi({ description: 'Revision of the mapping that moves it.' }),
 })
 
 type Import = z.output<typeof input>
@@ -111,6 +112,8 @@ async function grantsOf(wanted: Import, facts: Facts, why: Why): Promise<EditOf<
   )
   const at = new Date(facts.now).toISOString()
   const edits: EditOf<'grants'>[] = []
+  // Moved back, it is another grant than the one that ended.
+  const moved = wanted.mapping === undefined ? [] : [wanted.mapping]
   for (const before of await facts.state.rows('grants').by(bySource, [['import', flag, environment]])) {
     if (before.effect !== 'allow' || (before.to !== null && before.to <= at)) continue
     if (missing.delete(`${before.subject_kind} ${before.subject_id}`)) continue
@@ -121,7 +124,7 @@ async function grantsOf(wanted: Import, facts: Facts, why: Why): Promise<EditOf<
   for (const { kind, id } of missing.values()) {
     // By name, so that repeated assessments give the same result.
     const digest = await sha256Hex(
-      JSON.stringify([wanted.source, environment, flag, kind, id, wanted.revision]),
+      JSON.stringify([wanted.source, environment, flag, kind, id, wanted.revision, ...moved]),
     )
     const after: GrantRow = {
       id: `grant_${digest.slice(0, 32)}`,

@@ -16,6 +16,7 @@ import { EDITORS, READERS } from '../roles.ts'
 import { sourceName } from './fields.ts'
 import { Known } from './known.ts'
 import { movedBy } from './rederive.ts'
+import { reimported } from './reimport.ts'
 
 export type MappingEdit = EditOf<'mappings'>
 
@@ -59,7 +60,9 @@ export const mappingSet = commandKind({
     if (isUnchanged(edit)) return ok({ first: [], edit })
     const known = new Known(state.after([edit]))
     const moved = await movedBy(key, known, facts, why)
-    return moved.ok ? ok({ first: moved.value, edit }) : moved
+    if (!moved.ok) return moved
+    const imported = await reimported(after, new Known(state), known.after(moved.value), facts, why)
+    return imported.ok ? ok({ first: [...moved.value, ...imported.value], edit }) : imported
 
     async function missing(what: typeof key.kind, id: string): Promise<Refusal | undefined> {
       switch (what) {

@@ -30,18 +30,25 @@ export function accessTokensIn(text: string): string[] {
 }
 
 function inJson(text: string): string[] {
-  const named = valuesNamed(text, isAccessTokenName).flatMap(stringsOf).filter(looksLikeJws)
-  return [...named, ...stringsOf(text).flatMap(inText)]
+  const members = valuesNamed(text, isAccessTokenName).flatMap(stringsOf).filter(looksLikeJws)
+  const strings = stringsOf(text)
+  return [...members, ...strings.flatMap(named), ...secured(strings)]
 }
 
 const stringsOf = (json: string): string[] =>
   (json.match(JSON_STRING) ?? []).map((literal) => JSON.parse(literal) as string)
 
-function inText(text: string): string[] {
-  const named = [...text.matchAll(NAMED_JWTS)].slice(0, MAX_MATCHES).map(([, token]) => token as string)
-  const secured = (text.match(JWTS) ?? []).slice(0, MAX_MATCHES).map((jwt) => claimOf(jwt, 'access_token'))
-  return [...named, ...secured.filter((token) => token !== undefined && looksLikeJws(token))] as string[]
-}
+const inText = (text: string): string[] => [...named(text), ...secured([text])]
+
+const named = (text: string): string[] =>
+  [...text.matchAll(NAMED_JWTS)].slice(0, MAX_MATCHES).map(([, token]) => token as string)
+
+const secured = (texts: readonly string[]): string[] =>
+  texts
+    .flatMap((text) => text.match(JWTS) ?? [])
+    .slice(0, MAX_MATCHES)
+    .map((jwt) => claimOf(jwt, 'access_token') ?? '')
+    .filter(looksLikeJws)
 
 function claimOf(jwt: string, name: string): string | undefined {
   try {

@@ -131,7 +131,9 @@ test('every route by every kind of actor is as the table says', async () => {
     for (const [, headers] of actors) {
       const isRead = method === 'GET'
       const needsRevision = method === 'PUT' || method === 'PATCH' || path === '/flags/{flag}/state'
-      const body = /\/(?:rebuild|replay|runs)$/.test(path) ? {} : { reason: 'a test', ...BODIES[`${method} ${path}`] }
+      const body = /\/(?:rebuild|replay|runs)$/.test(path)
+        ? {}
+        : { reason: 'a test', ...BODIES[`${method} ${path}`] }
       // A rebuild and a replay are no commands, and have no dry run.
       const dryRun = isRead || /rebuild|runs|replay|reconcile|bootstrap/.test(path) ? '' : '?dry_run=true'
       const ifMatch = `"${REVISIONS[`${method} ${path}`] ?? 1}"`

@@ -6,6 +6,7 @@
  * that was deleted and created again changes nothing.
  */
 import { type External, type FlagTargets, nameOf, needsOf } from '../events.ts'
+import { importSaid } from '../reimport.ts'
 import { type Commands, runGuarded } from '../run_command.ts'
 import { applied, conflict, quarantined, superseded, unresolved, type Verdict } from '../verdict.ts'
 import type { Ordered } from './apply.ts'
@@ -64,5 +65,7 @@ export async function applyTargets(
   const verdict = first
     ? { ...quarantined('org_unknown', nameOf(first)), needs: unknown.flatMap(needsOf) }
     : applied()
-  return { ...verdict, steps: imported.steps, ...about }
+  const whole = first === undefined && part.targets !== null && !targetsStop
+  const said = whole ? [await importSaid(part, context.event, context.now)] : []
+  return { ...verdict, steps: imported.steps, said, ...about }
 }

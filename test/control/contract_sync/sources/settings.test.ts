@@ -1,6 +1,7 @@
 /** The vars of sources: what is configured is on, and no problem shows a secret. */
 import { expect, test } from 'vitest'
 import { configureSources } from '../../../../src/control/contract_sync/sources/index.ts'
+import apiSubscription from '../fixtures/stripe/api.subscription.json' with { type: 'json' }
 import ruleUpdated from '../fixtures/workos/flag.rule_updated.json' with { type: 'json' }
 
 const bytes = (length: number) => `whsec_${btoa('k'.repeat(length))}`
@@ -59,6 +60,8 @@ test.each([
   const event = { source: 'stripe', id: 'evt_1', type: 'subscription_schedule.updated', digest: '' }
   const parsed = await source?.parse({ ...event, occurredAt: '2026-11-22T09:00:00.000Z', payload }, 0)
   expect(parsed).toMatchObject(counts ? { ok: true } : { ok: false, reason: 'test_mode' })
+  const listed = source?.fromList?.({ ...apiSubscription, livemode: false }, 0)
+  expect(listed).toMatchObject(counts ? { ok: true } : { ok: false, reason: 'test_mode' })
 })
 
 test.each([

@@ -18,8 +18,9 @@ import { apiKey, configured, origin, type SourceKind, secrets } from '../setting
 import type { Parsed, Source } from '../source.ts'
 import { fetchCustomer, fetchEntitlements, fetchSubscription, type StripeApi, stripeApi } from './api.ts'
 import { entitlementsOf, listStripe } from './list.ts'
-import { entitlementsRevision, fetchedRevision, isTerminal, subscriptionRevision } from './order.ts'
+import { entitlementsRevision, fetchedRevision, subscriptionRevision } from './order.ts'
 import {
+  deleted,
   endedStatus,
   idOf,
   overSchema,
@@ -82,6 +83,9 @@ const summarySchema = z.object({
   }),
 })
 
+/** An exported subscription of the test mode. */
+const testEntry = z.object({ livemode: z.literal(false) })
+
 const sessionSchema = z.object({
   mode: z.string(),
   customer: idOf.nullish(),
@@ -120,6 +124,7 @@ export function stripeSource(options: StripeOptions, fetcher: typeof fetch): Sou
       return api ? listStripe(api, cursor, now) : err('source_without_key')
     },
     fromList(entry, now) {
+      if (!testMode && testEntry.safeParse(entry).success) return err('test_mode')
       const told = subscriptionSchema.safeParse(entry)
       if (!told.success) return payloadInvalid({ '': told.error }, endOf(entry, now))
       return asSnapshot(told.data, fetchedRevision(told.data.status, now))
@@ -140,19 +145,13 @@ interface Context {
 
 async function parse(context: Context, object: unknown): Promise<Parsed> {
   const { type } = context
-  if (type === 'customer.subscription.deleted') return subscription(context, over(object))
+  if (type === 'customer.subscription.deleted') return subscription(context, deleted(object))
   if (SUBSCRIPTION_TYPES.includes(type)) return subscription(context, object)
   if (SCHEDULE_TYPES.includes(type)) return schedule(context, object)
   if (type === 'entitlements.active_entitlement_summary.updated') return entitlements(context, object)
   if (type === 'checkout.session.completed') return checkout(context, object)
   return err('unknown_type')
 }
-
-/** A deleted subscription has ended, whatever status the event shows. */
-const over = (object: unknown): unknown =>
-  typeof object === 'object' && object !== null && 'status' in object && !isTerminal(String(object.status))
-    ? { ...object, status: 'canceled' }
-    : object
 
 async function subscription(context: Context, object: unknown): Promise<Parsed> {
   const { type, created, now, previous, api } = context

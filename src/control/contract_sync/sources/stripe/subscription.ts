@@ -10,6 +10,7 @@ import type { ContractRow } from '../../../db/rows.ts'
 import { externalId } from '../../../entities/fields.ts'
 import type { ContractSnapshot, External, Phase } from '../../events.ts'
 import { candidates, epochSeconds, instantOf, isGiven, named } from '../names.ts'
+import { isTerminal } from './order.ts'
 
 /** A reference, expanded or not. */
 export const idOf = z
@@ -115,6 +116,12 @@ export const endedStatus = (status: z.infer<typeof overSchema>['status']) =>
   (({ canceled: 'cancelled', incomplete_expired: 'expired', paused: 'paused', unpaid: 'unpaid' }) as const)[
     status
   ]
+
+/** A deleted subscription has ended, whatever status the event shows. */
+export const deleted = (object: unknown): unknown =>
+  typeof object === 'object' && object !== null && 'status' in object && !isTerminal(String(object.status))
+    ? { ...object, status: 'canceled' }
+    : object
 
 export const customerOf = ({ customer }: Pick<Subscription, 'customer'>): string =>
   typeof customer === 'string' ? customer : customer.id
