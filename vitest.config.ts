@@ -9,13 +9,48 @@
  * | `node` | the command line tools, the repository, real processes, one look with a browser | Node |
  */
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin'
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type TestProjectConfiguration } from 'vitest/config'
 import { keepStateInMemory } from './test/support/memory.ts'
 
 keepStateInMemory()
 
 /** 32 times the same byte: the secret of nothing. */
 const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`
+
+/** The control plane, with real D1, KV and Durable Objects. */
+export const controlPlane = (
+  name: string,
+  include: string[],
+  exclude: string[] = [],
+): TestProjectConfiguration => ({
+  plugins: [
+    cloudflareTest(async () => ({
+      main: './test/control/support/worker.ts',
+      wrangler: { configPath: './wrangler.control.toml' },
+      miniflare: {
+        bindings: {
+          MIGRATIONS: await readD1Migrations('./migrations'),
+          // Those of test/control/contract_sync: the Durable Object reads them too.
+          STANDARD_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+          STRIPE_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+          STRIPE_TEST_MODE: 'allow',
+          WORKOS_WEBHOOK_SECRETS: WEBHOOK_SECRET,
+        },
+      },
+    })),
+  ],
+  test: {
+    name,
+    include,
+    exclude,
+    setupFiles: ['test/control/support/under_limits.ts'],
+    isolate: false,
+    testTimeout: 60_000,
+  },
+})
+
+/** They take a minute: a step of `.ci/run`. */
+export const LARGEST_INPUTS = 'test/control/limits.test.ts'
 
 export default defineConfig({
   test: {
@@ -46,32 +81,7 @@ export default defineConfig({
           globalSetup: ['test/gateway/support/real_upstream.ts'],
         },
       },
-      {
-        // The control plane, with real D1, KV and Durable Objects.
-        plugins: [
-          cloudflareTest(async () => ({
-            main: './test/control/support/worker.ts',
-            wrangler: { configPath: './wrangler.control.toml' },
-            miniflare: {
-              bindings: {
-                MIGRATIONS: await readD1Migrations('./migrations'),
-                // Those of test/control/contract_sync: the Durable Object reads them too.
-                STANDARD_WEBHOOK_SECRETS: WEBHOOK_SECRET,
-                STRIPE_WEBHOOK_SECRETS: WEBHOOK_SECRET,
-                STRIPE_TEST_MODE: 'allow',
-                WORKOS_WEBHOOK_SECRETS: WEBHOOK_SECRET,
-              },
-            },
-          })),
-        ],
-        test: {
-          name: 'control',
-          include: ['test/control/**/*.test.ts'],
-          setupFiles: ['test/control/support/under_limits.ts'],
-          isolate: false,
-          testTimeout: 60_000,
-        },
-      },
+      controlPlane('control', ['test/control/**/*.test.ts'], [LARGEST_INPUTS]),
       {
         // What runs in Node: the command line tools, the repository itself, and real processes from end to end.
         test: {

@@ -5,9 +5,11 @@
  * |---|---|---|
  * | `conformance` | every dialect of verification: official clients, nginx, Caddy and HAProxy | `npm run conformance` |
  * | `browser` | stories in a real Chromium | `npm run browser` |
+ * | `limits` | the largest inputs of the control plane, within the limits of one invocation | |
  */
 import { defineConfig } from 'vitest/config'
 import { keepStateInMemory } from './test/support/memory.ts'
+import { controlPlane, LARGEST_INPUTS } from './vitest.config.ts'
 
 keepStateInMemory()
 
@@ -19,6 +21,7 @@ export default defineConfig({
     silent: 'passed-only',
     projects: [
       { test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...inNode } },
+      controlPlane('limits', [LARGEST_INPUTS]),
       { test: { name: 'browser', include: ['test/browser/**/*.test.ts'], ...inNode } },
     ],
   },
