@@ -68,14 +68,17 @@ export async function compare(client: ControlClient, stream: Stream): Promise<Ve
   return { lost, wrong, states }
 }
 
-/** Rows whose window is empty are what is left of phases that there are no more. */
+/**
+ * Rows whose window is empty are what is left of phases that there are no more. A row's revision counts its own changes and is
+ * at least the source's: what a delta takes away before its base arrives is a change besides.
+ */
 function differenceOf({ contract, revision, phases }: Contract, rows: readonly Row[]): string[] {
   const shown = ({ plan, add, status, from, to }: Phase) => JSON.stringify([plan, add, status, from, to])
   const own = rows.filter(({ id }) => id === contract || id.startsWith(`${contract}~`))
   const live = own.filter(({ from, to }) => from !== to).toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const same =
     live.length === phases.length &&
-    live.every((row, index) => row.revision === revision && shown(row) === shown(phases[index] as Phase)) &&
+    live.every((row, index) => row.revision >= revision && shown(row) === shown(phases[index] as Phase)) &&
     own.every(({ from, to, status }) => from !== to || status === 'cancelled')
   return same
     ? []
