@@ -108,7 +108,7 @@ function printAddresses(options: StartOptions): void {
     const url = `http://localhost:${port}`
     console.log(`  ${paint('bold', name.padEnd(18))} ${paint('cyan', url.padEnd(23))} ${paint('dim', note)}`)
   }
-  if (redirectUri) printOwnClients(`http://localhost:${gatewayPort}`, redirectUri)
+  if (redirectUri?.length) printOwnClients(`http://localhost:${gatewayPort}`, redirectUri)
   const { grant, kill, revive } = story(entitleCommand({ state }))
   console.log(`
   Log in to the demo app as Grace of Globex. In a second terminal, grant Globex the reports:
